@@ -1,0 +1,93 @@
+"""python -m data_prep --source {sample,kaggle,PATH} --out shards/NAME: raw images in, shards out."""
+
+import os
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from data_prep._command import run_command
+from data_prep._job import prepare
+from data_prep.shards import Manifest
+
+_MOST_UNREADABLE_SHOWN = 5
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--source", required=True, help="sample, kaggle, or a folder or zip in the layout train/REAL/….jpg.")
+@click.option("--out", required=True, help="The folder to write the shards to.")
+@click.option("--image-size", default=32, type=click.IntRange(8, 1024), help="Side of the square images, in pixels.")
+@click.option("--validation", default=0.1, type=click.FloatRange(0.001, 0.5), help="Share of train to cut out.")
+@click.option("--seed", default=0, type=click.IntRange(0), help="Of the order of the images, and so of the cut.")
+@click.option("--limit", type=click.IntRange(20), help="The most images of each split, half REAL and half FAKE.")
+@click.option("--workers", type=click.IntRange(1), help="Processes; by default one a core.")
+def main(
+    source: str, out: str, image_size: int, validation: float, seed: int, limit: int | None, workers: int | None
+) -> None:
+    """Decode raw images into Parquet shards and say what is wrong with them."""
+    console = Console()
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
+    )
+    with bar:
+        task = bar.add_task("images decoded", total=None)
+        manifest = prepare(
+            source,
+            out,
+            image_size=image_size,
+            validation=validation,
+            seed=seed,
+            limit=limit,
+            workers=workers,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+        bar.remove_task(task)
+    _report(console, manifest, out)
+
+
+def _report(console: Console, manifest: Manifest, out: str) -> None:
+    """Print what was written and what the audit found."""
+    table = Table("split", "REAL", "FAKE", title=f"{out}, {manifest.image_size} x {manifest.image_size}")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for split, labels in manifest.counts.items():
+        table.add_row(split, *(f"{count:,}" for count in labels.values()))
+    console.print(table)
+    for line in audit_lines(manifest):
+        console.print(f"• {line}", highlight=False, markup=False)
+    console.print(f"fingerprint {manifest.fingerprint}", highlight=False)
+
+
+def audit_lines(manifest: Manifest) -> list[str]:
+    """What the audit found, a sentence a line."""
+    audit = manifest.audit
+    pairs = ", ".join(f"{count:,} inside {split}" for split, count in audit["duplicate_pairs"].items())
+    lines = [
+        f"{audit['distinct_images']:,} distinct images of {audit['images']:,}; duplicate pairs: {pairs}.",
+        f"{audit['test_images_in_train']:,} test images also stand in train; they are marked, and left out of the clean test.",
+        *audit["notes"],
+        *(f"WARNING: {warning}" for warning in audit["warnings"]),
+    ]
+    if not audit["warnings"]:
+        codecs = " and ".join(sorted({codec for counts in audit["codecs"].values() for codec in counts}))
+        lines.append(f"Codec and size give no clue to the label ({codecs}; file size alone: AUC {audit['file_size_auc']:.2f}).")
+    if audit["groups_with_both_labels"]:
+        lines.append(f"WARNING: {audit['groups_with_both_labels']:,} images stand under both labels.")
+    if audit["outside_label_folders"]:
+        lines.append(f"{len(audit['outside_label_folders']):,} files in no REAL or FAKE folder were left out.")
+    return lines + _unreadable_lines(audit["unreadable"])
+
+
+def _unreadable_lines(unreadable: dict[str, str]) -> list[str]:
+    shown = list(unreadable.items())[:_MOST_UNREADABLE_SHOWN]
+    lines = [f"{len(unreadable):,} files could not be read and were left out:"] if unreadable else []
+    lines += [f"  {path}: {reason}" for path, reason in shown]
+    if len(unreadable) > len(shown):
+        lines.append(f"  … and {len(unreadable) - len(shown):,} more, in the manifest.")
+    return lines
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
+    run_command(main)

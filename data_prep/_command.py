@@ -1,0 +1,45 @@
+"""What every command here shares: bad input ends in one sentence and exit code 2, never in a traceback."""
+
+import errno
+import sys
+from collections.abc import Sequence
+
+import click
+
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full; free some space and run the same command again",
+    errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+    errno.EACCES: "permission denied; choose a folder that you may write to",
+    errno.EPERM: "not permitted; choose a folder that you may write to",
+    errno.EROFS: "the file system is read-only; choose a folder that you may write to",
+    errno.ENOTDIR: "a part of that path is a file; choose another folder",
+    errno.EISDIR: "that is a folder, and a file is needed",
+    errno.ENOENT: "no such file or folder; check the path",
+}
+
+
+class InputError(click.ClickException):
+    """Input that cannot be used. The message is one sentence that names the remedy; the exit code is 2."""
+
+    exit_code = 2
+
+
+def run_command(command: click.Command, arguments: Sequence[str] | None = None) -> None:
+    """Run `command` and leave the process with its exit code: 0 done, 1 in part, 2 wrong input, 130 interrupted."""
+    try:
+        sys.exit(command.main(arguments, standalone_mode=False) or 0)
+    except click.ClickException as error:
+        _say(error.format_message())
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted; the same command goes on from here.")
+        sys.exit(130)
+    except OSError as error:
+        if error.errno not in _REMEDIES:
+            raise
+        _say(f"{error.filename or error}: {_REMEDIES[error.errno]}.")
+        sys.exit(2)
+
+
+def _say(message: str) -> None:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)

@@ -1,0 +1,283 @@
+"""The job: list, decode on all cores, audit, split, write.
+
+    listing ──decode──▶ parts in OUT.partial/ (pixels as .npy, facts as .parquet) ──split──▶ shards in OUT.partial/ ──▶ OUT
+
+A part that is there is whole, so a killed job goes on where it stopped. Nothing depends on the number of workers.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_prep import audit, shards
+from data_prep._command import InputError
+from data_prep._decode import Unreadable, decode
+from data_prep._storage import Folder
+from data_prep.sources import LABEL_NAMES, Item, Source, limited, list_images, open_source, shuffled
+
+_ITEMS_PER_PART = 2_500
+_TEST_SHARE = 0.1  # of a source without a test split
+
+Progress = Callable[[int, int], None]
+
+
+def prepare(
+    source: str,
+    out: str,
+    *,
+    image_size: int = 32,
+    validation: float = 0.1,
+    seed: int = 0,
+    limit: int | None = None,
+    workers: int | None = None,
+    progress: Progress = lambda done, total: None,
+) -> shards.Manifest:
+    """Write the shards of `source` to the folder `out` and return their manifest; if they are there already, just that.
+
+    `validation` is the share of the training split to cut out, 0–1; `limit` the most images a split; `workers` the
+    processes, default one a core; `progress` is told images done and in all. Raises InputError, OSError.
+    """
+    opened = open_source(source)
+    folder = Folder(out)
+    options = {"image_size": image_size, "validation": validation, "seed": seed, "limit": limit}
+    items, elsewhere = list_images(opened)
+    listing = _listing_hash(items)
+    finished = _finished(folder, {**options, "listing": listing})
+    if finished:
+        return finished
+    items = limited(shuffled(items, seed), limit)
+    scratch = _scratch(folder, {**options, "listing": listing})
+    with _pool(workers) as pool:
+        facts, unreadable = _decode_all(pool, opened, items, image_size, scratch, progress)
+        facts, cuts = _split(facts, validation)
+        summary = audit.audit(facts, unreadable, elsewhere) | {"notes": cuts}
+        manifest = _write(pool, scratch, folder, facts, summary, opened.name, {**options, "listing": listing})
+    _publish(scratch, folder, manifest)
+    return manifest
+
+
+def _pool(workers: int | None) -> ProcessPoolExecutor:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return ProcessPoolExecutor(workers or cores, mp_context=multiprocessing.get_context("spawn"))
+
+
+def _listing_hash(items: list[Item]) -> str:
+    return hashlib.sha256(json.dumps([(item.path, item.bytes) for item in items]).encode()).hexdigest()[:16]
+
+
+def _finished(folder: Folder, options: dict[str, Any]) -> shards.Manifest | None:
+    """The manifest in `folder` if it is of this very job. Raises InputError if it is of another."""
+    if not folder.exists(shards.MANIFEST):
+        if folder.names():
+            raise InputError(f"{folder} has other files in it; choose an empty or a new folder for --out.")
+        return None
+    manifest = shards.read_manifest(folder)
+    if manifest.options != options:
+        raise InputError(f"{folder} already holds other shards; choose another folder for --out, or delete that one.")
+    return manifest
+
+
+def _scratch(folder: Folder, options: dict[str, Any]) -> Path:
+    """The folder for parts: beside a local OUT, where a killed job left it, or in this machine's temporary folder."""
+    beside = folder.local_path().with_name(folder.local_path().name + ".partial") if folder.is_local else None
+    name = hashlib.sha256(f"{folder} {options}".encode()).hexdigest()[:16]
+    scratch = beside or Path(tempfile.gettempdir(), f"cifake-sweeps-{name}")
+    job = scratch / "job.json"
+    if not job.exists() or json.loads(job.read_text()) != options:
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        job.write_text(json.dumps(options))
+    return scratch
+
+
+# ── decode ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _decode_all(
+    pool: ProcessPoolExecutor, source: Source, items: list[Item], image_size: int, scratch: Path, progress: Progress
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Decode every item into parts. Returns the facts of the readable images, in order, and path → reason of the others."""
+    parts = [items[start : start + _ITEMS_PER_PART] for start in range(0, len(items), _ITEMS_PER_PART)]
+    frames = []
+    work = partial(_decode_part, source, image_size, scratch)
+    for index, frame in enumerate(pool.map(work, range(len(parts)), parts)):
+        frames.append(frame)
+        progress(min((index + 1) * _ITEMS_PER_PART, len(items)), len(items))
+    facts = pd.concat(frames, ignore_index=True)
+    bad = facts[facts["reason"].notna()]
+    readable = facts[facts["reason"].isna()].drop(columns="reason").reset_index(drop=True)
+    unreadable = dict(zip(bad["path"], bad["reason"], strict=True))
+    _check_readable(readable, unreadable)
+    return readable, unreadable
+
+
+def _check_readable(readable: pd.DataFrame, unreadable: dict[str, str]) -> None:
+    for label, name in enumerate(LABEL_NAMES):
+        if not ((readable["label"] == label) & (readable["split"] == "train")).any():
+            path, reason = next(iter(unreadable.items()))
+            raise InputError(f"No {name} training image can be read (as {path}: {reason}); check the files.")
+
+
+def _decode_part(source: Source, image_size: int, scratch: Path, index: int, items: list[Item]) -> pd.DataFrame:
+    """Decode some items: pixels to part-N.npy, facts to part-N.parquet, which is renamed last and so stands for both."""
+    path = scratch / f"part-{index:05d}.parquet"
+    if path.exists():
+        return pq.read_table(path).to_pandas()
+    pixels, rows = [], []
+    for item in items:
+        row = asdict(item) | {"reason": None, "part": index, "place": len(pixels)}
+        try:
+            image, facts = decode(source.read(item.name), image_size)
+            pixels.append(image)
+            row |= asdict(facts) | {"group": facts.pixels}
+        except Unreadable as error:
+            row["reason"] = str(error)
+        except Exception as error:  # a source reads files or archives, and each fails in its own way
+            row["reason"] = f"cannot be read: {error}"
+        rows.append(row)
+    np.save(path.with_suffix(".npy"), np.stack(pixels) if pixels else np.empty((0, image_size, image_size, 3), np.uint8))
+    frame = pd.DataFrame(rows).reindex(columns=_FACTS)
+    pq.write_table(pa.Table.from_pandas(frame), beside := path.with_suffix(".writing"))
+    os.replace(beside, path)
+    return frame
+
+
+_FACTS = ["split", "label", "path", "object_class", "reason", "part", "place",
+          "codec", "width", "height", "bytes", "sha256", "group"]  # fmt: skip
+
+
+# ── split ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _split(facts: pd.DataFrame, validation: float) -> tuple[pd.DataFrame, list[str]]:
+    """Add `shard_split`, the split a row goes to, and say in sentences what was cut out of train."""
+    target = facts["split"].copy()
+    notes = []
+    for split, share in (("test", _TEST_SHARE), ("validation", validation)):
+        if (facts["split"] == split).any():
+            if split == "validation":
+                notes.append("The source has a validation split of its own, which is kept.")
+            continue
+        cut = _cut(facts[target == "train"], share)
+        target[cut] = split
+        if split == "test":
+            notes.append(f"The source has no test split: {len(cut):,} images were cut out of train for it.")
+    return facts.assign(shard_split=target), notes
+
+
+def _cut(rows: pd.DataFrame, share: float) -> pd.Index:
+    """The index of about `share` of the rows: exactly that of each label x object class where duplicates allow it.
+
+    The rows come shuffled, so the first groups are as good as any. A group of duplicates is taken whole or not at all.
+    """
+    strata = rows["label"].astype(str) + "/" + rows["object_class"].fillna("").astype(str)
+    groups = rows.assign(stratum=strata).groupby("group", sort=False)
+    groups = groups.agg(stratum=("stratum", "first"), size=("stratum", "size"))
+    room = {stratum: max(1, round(count * share)) if share else 0 for stratum, count in strata.value_counts().items()}
+    taken = set()
+    for group, stratum, size in groups.itertuples():
+        if size <= room[stratum]:
+            room[stratum] -= size
+            taken.add(group)
+    return rows.index[rows["group"].isin(taken)]
+
+
+# ── write ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _write(
+    pool: ProcessPoolExecutor,
+    scratch: Path,
+    folder: Folder,
+    facts: pd.DataFrame,
+    summary: dict[str, Any],
+    source: str,
+    options: dict[str, Any],
+) -> shards.Manifest:
+    """Write all shards, on all cores, and return the manifest that describes them."""
+    facts = facts.assign(in_train=audit.test_images_in(facts.assign(split=facts["shard_split"]), "train"))
+    facts["in_train"] |= audit.test_images_in(facts.assign(split=facts["shard_split"]), "validation")
+    jobs = list(_shard_rows(facts))
+    target = Folder(str(scratch / "shards")) if folder.is_local else folder
+    written = list(pool.map(partial(_write_shard, scratch, target), *zip(*jobs, strict=True)))
+    moments = sum(sums for name, _, sums in written if name.startswith("train-"))
+    count, first, second = (np.asarray(moments)[i] for i in range(3))
+    mean, mean_square = first / count, second / count
+    ordered = facts.loc[[index for _, rows in jobs for index in rows.index]]
+    return shards.Manifest(
+        format_version=shards.FORMAT_VERSION,
+        source=source,
+        image_size=options["image_size"],
+        counts=_counts(facts),
+        pixel_mean=tuple(np.round(mean / 255, 6).tolist()),
+        pixel_std=tuple(np.round(np.sqrt(mean_square - mean**2) / 255, 6).tolist()),
+        options=options,
+        audit=summary,
+        files={name: size for name, size, _ in written},
+        fingerprint=shards.fingerprint(
+            options["image_size"],
+            zip(*(ordered[column].tolist() for column in ("shard_split", "path", "label", "sha256")), strict=True),
+        ),
+    )
+
+
+def _counts(facts: pd.DataFrame) -> dict[str, dict[str, int]]:
+    table = facts.groupby(["shard_split", "label"]).size()
+    return {
+        split: {name: int(table.get((split, label), 0)) for label, name in enumerate(LABEL_NAMES)}
+        for split in shards.SPLITS
+    }
+
+
+def _shard_rows(facts: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Each shard's name and the rows that go into it."""
+    for split in shards.SPLITS:
+        rows = facts[facts["shard_split"] == split]
+        for index, start in enumerate(range(0, len(rows), shards.ROWS_PER_SHARD)):
+            yield shards.file_name(split, index), rows.iloc[start : start + shards.ROWS_PER_SHARD]
+
+
+def _write_shard(scratch: Path, folder: Folder, name: str, rows: pd.DataFrame) -> tuple[str, dict[str, int], np.ndarray]:
+    """Write one shard. Returns its name, its rows and bytes, and per channel: pixels, their sum, their sum of squares."""
+    images = np.concatenate(
+        [
+            np.load(scratch / f"part-{part:05d}.npy", mmap_mode="r")[places.to_numpy()]
+            for part, places in rows.groupby("part", sort=False)["place"]
+        ]
+    )
+    columns = ("label", "object_class", "path", "sha256", "group", "in_train")
+    shards.write_shard(folder, name, images, {column: rows[column].tolist() for column in columns})
+    return name, {"rows": len(rows), "bytes": folder.size(name)}, _moments(images)
+
+
+def _moments(images: np.ndarray) -> np.ndarray:
+    """(3, 3) float64: for each of the three channels (last axis) the number of pixels, their sum and sum of squares."""
+    values = np.arange(256.0)
+    counts = np.stack([np.bincount(images[..., channel].ravel(), minlength=256) for channel in range(3)])
+    return np.stack([counts.sum(1), counts @ values, counts @ values**2])
+
+
+def _publish(scratch: Path, folder: Folder, manifest: shards.Manifest) -> None:
+    """Make the finished shards appear in `folder`, all at once where it is local, and clear the scratch folder."""
+    if folder.is_local:
+        Folder(str(scratch / "shards")).write_json(shards.MANIFEST, manifest.to_json())
+        if folder.exists():
+            folder.local_path().rmdir()
+        os.replace(scratch / "shards", folder.local_path())
+    else:
+        folder.write_json(shards.MANIFEST, manifest.to_json())
+    shutil.rmtree(scratch)

@@ -1,0 +1,127 @@
+"""Folders on any Arrow file system (a local path, s3://, gs://), whose files appear whole or not at all."""
+
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from data_prep._command import InputError
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder named by a local path or a URI. It need not exist: the first write makes it.
+
+    The pickled form is the name alone, so a folder travels to any process that can reach the same storage.
+    """
+
+    location: str
+
+    @property
+    def is_local(self) -> bool:
+        return "://" not in self.location
+
+    @cached_property
+    def _place(self) -> tuple[fs.FileSystem, str]:
+        """The file system, and this folder's path on it."""
+        if self.is_local:
+            return fs.LocalFileSystem(), os.path.abspath(self.location)
+        try:
+            return fs.FileSystem.from_uri(self.location)  # type: ignore[no-any-return]
+        except (pa.ArrowInvalid, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{self.location} names no file system that Arrow knows ({reason}); use a path or s3://…")
+
+    @property
+    def _system(self) -> fs.FileSystem:
+        return self._place[0]
+
+    def _path(self, name: str) -> str:
+        return f"{self._place[1]}/{name}".rstrip("/")
+
+    def __getstate__(self) -> dict[str, str]:
+        return {"location": self.location}
+
+    def __str__(self) -> str:
+        return self.location
+
+    def folder(self, name: str) -> "Folder":
+        """The folder `name` inside this one."""
+        return Folder(f"{self.location.rstrip('/')}/{name}")
+
+    def exists(self, name: str = "") -> bool:
+        """Whether the file or folder `name` is here."""
+        return bool(self._system.get_file_info(self._path(name)).type != fs.FileType.NotFound)
+
+    def names(self) -> list[str]:
+        """The names of what is directly in this folder, sorted; none if it does not exist."""
+        selector = fs.FileSelector(self._path(""), allow_not_found=True)
+        return sorted(info.base_name for info in self._system.get_file_info(selector))
+
+    def size(self, name: str) -> int:
+        """The size of a file in bytes."""
+        return int(self._system.get_file_info(self._path(name)).size or 0)
+
+    def open(self, name: str) -> pa.NativeFile:
+        """A file open for reading, with random access. Raises FileNotFoundError."""
+        return self._system.open_input_file(self._path(name))
+
+    def read_bytes(self, name: str) -> bytes:
+        """The whole of a file. Raises FileNotFoundError."""
+        with self._system.open_input_stream(self._path(name), compression=None) as stream:
+            return bytes(stream.read())
+
+    def read_json(self, name: str) -> Any:
+        """A JSON file. Raises FileNotFoundError, and ValueError for what is no JSON."""
+        return json.loads(self.read_bytes(name))
+
+    def write_bytes(self, name: str, content: bytes | memoryview) -> None:
+        """Write a file: written beside and renamed, so that a reader, or a kill, never meets half of it.
+
+        Object stores show an object only once it is complete, so there the write is the rename.
+        """
+        path = self._path(name)
+        parent, _, base = path.rpartition("/")
+        self._system.create_dir(parent, recursive=True)
+        beside = f"{parent}/.{base}.{uuid.uuid4().hex[:8]}" if self.is_local else path
+        try:
+            with self._system.open_output_stream(beside, compression=None) as stream:
+                stream.write(content)
+            if beside != path:
+                self._system.move(beside, path)
+        except BaseException:
+            if self.is_local and os.path.exists(beside):
+                os.remove(beside)
+            raise
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write `value` as indented JSON, atomically."""
+        self.write_bytes(name, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+    def write_table(self, name: str, table: pa.Table, **options: Any) -> None:
+        """Write a table as Parquet with page checksums, atomically. `options` are those of `pyarrow.parquet`."""
+        buffer = pa.BufferOutputStream()
+        pq.write_table(table, buffer, write_page_checksum=True, **options)
+        self.write_bytes(name, memoryview(buffer.getvalue()))
+
+    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """A Parquet file with its checksums verified. Raises FileNotFoundError, and OSError or ArrowInvalid if corrupt."""
+        with self.open(name) as file:
+            return pq.read_table(file, columns=columns, page_checksum_verification=True)
+
+    def delete(self, name: str) -> None:
+        """Delete a file if it is there."""
+        if self.exists(name):
+            self._system.delete_file(self._path(name))
+
+    def local_path(self, name: str = "") -> Path:
+        """The path of `name` on this machine; for local folders only."""
+        assert self.is_local, f"{self.location} is not on this machine"
+        return Path(os.path.abspath(self.location)) / name

@@ -1,0 +1,1 @@
+"""The sweeps: one short file per question."""

@@ -1,0 +1,89 @@
+"""Arrays → batches. The only file that may import TensorFlow.
+
+Batches are cut out of the arrays some dozens at a time: one numpy gather feeds that many steps, so that Python does not
+show beside them, and the arrays themselves, shared by all trials of a machine, are never copied.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from trainables._data import Split
+
+STEPS_PER_EXECUTION = 32
+_SCORING_BATCH = 500
+
+
+def set_threads(threads: int) -> None:
+    """Let this process compute with that many threads. Too late once TensorFlow has computed: then it says nothing."""
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError:  # a worker that has run a trial before, with the same number
+        assert tf.config.threading.get_intra_op_parallelism_threads() == threads
+
+
+def training_batches(split: Split, batch_size: int, seed: int, epoch: int) -> Any:
+    """One epoch of (images (b, h, w, 3) uint8, labels (b, 1) float32), in the order that (seed, epoch) gives."""
+    order = np.random.default_rng([seed, epoch]).permutation(len(split))
+    return _batches(split, order, batch_size)
+
+
+def scoring_batches(split: Split) -> Any:
+    """All images of a split, in order, in batches as of `training_batches`."""
+    return _batches(split, np.arange(len(split)), _SCORING_BATCH)
+
+
+def _batches(split: Split, order: np.ndarray, batch_size: int) -> Any:
+    steps = math.ceil(len(order) / batch_size)
+    if keras.backend.backend() != "tensorflow":
+        return _Sequence(split, order, batch_size)
+    import tensorflow as tf
+
+    size = split.images.shape[1:]
+    signature = (tf.TensorSpec((None, None, *size), tf.uint8), tf.TensorSpec((None, None, 1), tf.float32))
+    dataset = tf.data.Dataset.from_generator(lambda: _stacks(split, order, batch_size), output_signature=signature)
+    options = tf.data.Options()
+    # tf.data's autotuner sleeps ever longer, and the end of an epoch waits for it to wake: up to half of a short epoch.
+    options.autotune.enabled = False
+    options.threading.private_threadpool_size = 1
+    dataset = dataset.unbatch().apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)
+    return dataset.with_options(options)
+
+
+def _stacks(split: Split, order: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The batches, stacked (k, b, …) while they are whole; an incomplete last batch comes alone."""
+    whole = len(order) // batch_size * batch_size
+    for start in range(0, whole, batch_size * STEPS_PER_EXECUTION):
+        yield _stack(split, order[start : min(start + batch_size * STEPS_PER_EXECUTION, whole)], batch_size)
+    if whole < len(order):
+        yield _stack(split, order[whole:], len(order) - whole)
+
+
+def _stack(split: Split, places: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    images = split.images[places]
+    labels = split.labels[places].astype(np.float32)
+    return images.reshape(-1, batch_size, *images.shape[1:]), labels.reshape(-1, batch_size, 1)
+
+
+class _Sequence(keras.utils.PyDataset):  # type: ignore[misc]
+    """The batches for backends other than TensorFlow."""
+
+    def __init__(self, split: Split, order: np.ndarray, batch_size: int) -> None:
+        super().__init__(workers=0)
+        self._split, self._order, self._batch_size = split, order, batch_size
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._order) / self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        places = self._order[index * self._batch_size :][: self._batch_size]
+        images, labels = _stack(self._split, places, len(places))
+        return images[0], labels[0]
