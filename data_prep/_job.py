@@ -7,12 +7,13 @@ A part that is there is whole, so a killed job goes on where it stopped. Nothing
 
 import hashlib
 import json
+import math
 import multiprocessing
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from data_prep._storage import Folder
 from data_prep.sources import LABEL_NAMES, Item, Source, limited, list_images, open_source, shuffled
 
 _ITEMS_PER_PART = 2_500
+_ITEMS_IN_PROCESS = 10_000
 _TEST_SHARE = 0.1  # of a source without a test split
 
 Progress = Callable[[int, int], None]
@@ -61,7 +63,7 @@ def prepare(
         return finished
     items = limited(shuffled(items, seed), limit)
     scratch = _scratch(folder, {**options, "listing": listing})
-    with _pool(workers) as pool:
+    with _pool(workers, len(items)) as pool:
         facts, unreadable = _decode_all(pool, opened, items, image_size, scratch, progress)
         facts, cuts = _split(facts, validation)
         summary = audit.audit(facts, unreadable, elsewhere) | {"notes": cuts}
@@ -70,9 +72,13 @@ def prepare(
     return manifest
 
 
-def _pool(workers: int | None) -> ProcessPoolExecutor:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return ProcessPoolExecutor(workers or cores, mp_context=multiprocessing.get_context("spawn"))
+def _pool(workers: int | None, items: int) -> Executor:
+    """Processes, one a core; for so few images that starting processes would take longer, this one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = min(workers or cores, math.ceil(items / _ITEMS_PER_PART))
+    if count == 1 or items <= _ITEMS_IN_PROCESS:
+        return ThreadPoolExecutor(1)
+    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
 
 
 def _listing_hash(items: list[Item]) -> str:
@@ -108,7 +114,7 @@ def _scratch(folder: Folder, options: dict[str, Any]) -> Path:
 
 
 def _decode_all(
-    pool: ProcessPoolExecutor, source: Source, items: list[Item], image_size: int, scratch: Path, progress: Progress
+    pool: Executor, source: Source, items: list[Item], image_size: int, scratch: Path, progress: Progress
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Decode every item into parts. Returns the facts of the readable images, in order, and path → reason of the others."""
     parts = [items[start : start + _ITEMS_PER_PART] for start in range(0, len(items), _ITEMS_PER_PART)]
@@ -200,7 +206,7 @@ def _cut(rows: pd.DataFrame, share: float) -> pd.Index:
 
 
 def _write(
-    pool: ProcessPoolExecutor,
+    pool: Executor,
     scratch: Path,
     folder: Folder,
     facts: pd.DataFrame,

@@ -56,6 +56,18 @@ class Folder:
         """The folder `name` inside this one."""
         return Folder(f"{self.location.rstrip('/')}/{name}")
 
+    def absolute(self) -> "Folder":
+        """The same folder, by a name that holds in any working directory."""
+        return Folder(os.path.abspath(self.location)) if self.is_local else self
+
+    def move_to(self, target: "Folder") -> None:
+        """Rename this folder. An object store copies it, and deletes the old one once all is copied."""
+        if self.is_local:
+            self._system.move(self._path(""), target._path(""))
+            return
+        fs.copy_files(self._path(""), target._path(""), self._system, target._system)
+        self._system.delete_dir(self._path(""))
+
     def exists(self, name: str = "") -> bool:
         """Whether the file or folder `name` is here."""
         return bool(self._system.get_file_info(self._path(name)).type != fs.FileType.NotFound)

@@ -90,6 +90,20 @@ class Record:
         """Whether nothing is left to do for a trial."""
         return trial in self.trials and self.trials[trial]["status"] in OVER
 
+    def recipe(self, trial: str) -> Recipe:
+        """The recipe in a trial's row."""
+        return Recipe.of({knob.name: self.trials[trial][knob.name] for knob in dataclasses.fields(Recipe)})
+
+    def epochs_known(self, trial: str, rows: list[dict[str, Any]]) -> int:
+        """How many of these epochs of a trial are here already."""
+        return sum((trial, int(row["epoch"])) in self.epochs for row in rows)
+
+    def put_back_running(self) -> None:
+        """Trials that run no longer, because the sweep was interrupted, are pending again."""
+        for row in self.trials.values():
+            if row["status"] == "running":
+                row["status"] = "pending"
+
     def update(self, trial: str, columns: dict[str, Any], rows: list[dict[str, Any]] | None = None) -> None:
         """Set columns of a trial's row and enter epochs of it; an epoch that is here already is replaced."""
         for row in rows or ():

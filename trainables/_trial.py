@@ -24,27 +24,27 @@ SCORES = pa.schema([("split", pa.string()), ("row", pa.int32()), ("label", pa.in
 def run_trial(config: dict[str, Any], *, data: Data, models: dict[str, Network], record: Folder) -> None:
     """Train, checkpoint, score and report one trial, from wherever its last checkpoint stands.
 
-    `config["knobs"]` are the recipe's, `config["trial"]` is its identity. Reports have `rows`, epochs not yet reported,
+    `config["order"]` has the trial's identity, `trial`, and its recipe's `knobs`. Reports have `rows`, epochs not yet reported,
     and `result`, columns of the trial's row. An error of the trial's own is reported, not raised: Ray would try it
     again, identically, while the loss of a worker is Ray's to repeat.
     """
     started = time.perf_counter()
     result: dict[str, Any] = {"hardware": _hardware(), **_resources()}
     try:
-        _train_and_score(config, data, models, record, result)
+        _train_and_score(config["order"], data, models, record, result)
     except Exception as error:
         result |= {"status": "failed", "reason": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
     tune.report({"rows": [], "result": result | {"wall_seconds": time.perf_counter() - started}})
 
 
 def _train_and_score(
-    config: dict[str, Any], data: Data, models: dict[str, Network], record: Folder, result: dict[str, Any]
+    order: dict[str, Any], data: Data, models: dict[str, Network], record: Folder, result: dict[str, Any]
 ) -> None:
     from trainables import _checkpoint, _pipeline, _train  # TensorFlow: the worker's to import, not the driver's
 
     _pipeline.set_threads(max(1, int(result["cpus"])))
-    folder = record.folder(f"checkpoints/{config['trial']}")
-    run = _train.start(Recipe.of(config["knobs"]), data, models)
+    folder = record.folder(f"checkpoints/{order['trial']}")
+    run = _train.start(Recipe.of(order["knobs"]), data, models)
     result |= {"parameters": run.model.count_params(), "initial_weights": run.initial_weights}
     _checkpoint.restore(run, folder)
     tune.report({"rows": list(run.history), "result": dict(result)})
@@ -57,7 +57,7 @@ def _train_and_score(
         ],
     )
     scores = _train.score_best(run, data)
-    record.write_table(f"scores/{config['trial']}.parquet", _score_table(data, scores))
+    record.write_table(f"scores/{order['trial']}.parquet", _score_table(data, scores))
     result |= {"epochs_done": len(run.history), "best_epoch": run.best_epoch, **_metrics(data, scores)}
     result |= dict(zip(("status", "reason"), verdict(run.history, data, scores, run.stop_reason), strict=True))
 

@@ -1,0 +1,66 @@
+"""The Ray cluster a sweep runs on: the one this machine belongs to, or one started here for the sweep alone."""
+
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import ray
+
+# Read by every process of a cluster started here. TensorFlow's start-up chatter would bury the sweep's own lines; Tune's
+# loggers would write a second record beside ours, and its Ctrl-C handler would keep training for minutes.
+_ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+# Workers import TensorFlow, 4–10 s, while the driver is still preparing.
+_PRELOADED = ["trainables._train"]
+
+
+def connect() -> str:
+    """Join the cluster that runs on this machine, or start one. Returns a sentence that says which."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
+    try:
+        context = ray.init(address="auto", **quiet)
+        return f"Joined the Ray cluster at {context.address_info['gcs_address']}: {_resources()}."
+    except ConnectionError:  # none is running; an address that a dead one left behind ends here too
+        os.environ.pop("RAY_ADDRESS", None)
+        system = {"preload_python_modules": _PRELOADED}
+        ray.init(address="local", include_dashboard=False, _system_config=system, **quiet)
+        return f"Started Ray on this machine: {_resources()}."
+
+
+def disconnect() -> None:
+    """Leave the cluster, and end it if it was started here."""
+    ray.shutdown()
+
+
+def resources() -> dict[str, float]:
+    """CPUs, GPUs and nodes of the connected cluster."""
+    total = ray.cluster_resources()
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    return {"nodes": len(nodes), "cpus": total.get("CPU", 0), "gpus": total.get("GPU", 0)}
+
+
+def hardware() -> dict[str, Any]:
+    """The connected cluster as a record's manifest has it."""
+    return resources() | {"cpu_model": _cpu_model(), "platform": platform.platform(), "python": sys.version.split()[0]}
+
+
+def _resources() -> str:
+    found = resources()
+    return f"{found['nodes']:g} node, {found['cpus']:g} CPUs, {found['gpus']:g} GPUs"
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

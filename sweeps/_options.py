@@ -1,0 +1,93 @@
+"""The command line that all sweeps share."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from data_prep._job import prepare
+from data_prep._storage import Folder
+from trainables import MODELS, Recipe
+from trainables._network import network
+
+_SAMPLE = "shards/sample"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user asked of a sweep. None stands for the default of each network's recipe."""
+
+    data: str | None
+    results: str
+    epochs: int | None
+    limit: int | None
+    seeds: int
+    batch_size: int | None
+    gpus_per_trial: float | None
+    cpus_per_trial: float
+    plan: bool
+    smoke: bool
+    fresh: bool
+
+    def recipe(self, name: str, **knobs: Any) -> Recipe:
+        """The recipe of the network `name` with these knobs, and those given on the command line above them."""
+        network(MODELS, name)
+        given = {"epochs": 1 if self.smoke else self.epochs, "batch_size": self.batch_size}
+        return Recipe.of({"network": name, **knobs} | {knob: value for knob, value in given.items() if value is not None})
+
+    def shard_folder(self) -> Folder:
+        """The shards to train on, as an absolute place; the embedded sample's are made where they are missing."""
+        if not self.data:
+            prepare("sample", _SAMPLE)
+        location = self.data or _SAMPLE
+        return Folder(location if "://" in location else os.path.abspath(location))
+
+    def settings(self) -> dict[str, Any]:
+        """The options that decide what a result means: a record holds results of one set of them only."""
+        return {"epochs": self.epochs, "batch_size": self.batch_size, "limit": self.limit, "smoke": self.smoke}
+
+
+class _Share(click.ParamType):
+    """A share of a GPU, or `auto`."""
+
+    name = "auto|F"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        if value is None or value == "auto":
+            return None
+        try:
+            share = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither `auto` nor a number.", param, ctx)
+        if not 0 <= share <= 64:
+            self.fail(f"{value} is not between 0 and 64.", param, ctx)
+        return share
+
+
+_OPTIONS = [
+    click.option("--data", help="A folder of shards; by default the embedded sample, prepared in shards/sample."),
+    click.option("--results", default="results", show_default=True, help="Where records are kept: a folder or s3://…"),
+    click.option("--epochs", type=click.IntRange(1), help="Epochs a trial."),
+    click.option("--limit", type=click.IntRange(20), help="Training images; validation gets at most a quarter as many."),
+    click.option("--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="Replicates of each trial."),
+    click.option("--batch-size", type=click.IntRange(1), help="Images a step."),
+    click.option("--gpus-per-trial", type=_Share(), default="auto", show_default=True, help="The share of a GPU."),
+    click.option("--cpus-per-trial", type=click.FloatRange(0.1), default=1.0, show_default=True, help="Threads a trial."),
+    click.option("--plan", is_flag=True, help="Print the trials, their parameters and a time estimate; start nothing."),
+    click.option("--smoke", is_flag=True, help="One epoch on a few hundred images, to see that everything runs."),
+    click.option("--fresh", is_flag=True, help="Start over: the old record is moved aside, not deleted."),
+]
+
+
+def command(name: str, summary: str, run: Callable[[Options], int]) -> click.Command:
+    """A command with the options of every sweep, which hands them to `run` and exits with what it returns."""
+
+    def call(**values: Any) -> int:
+        return run(Options(**values))
+
+    built = click.command(name, help=summary)(call)
+    for option in reversed(_OPTIONS):
+        built = option(built)
+    return built

@@ -1,0 +1,71 @@
+"""A sweep's progress, for a person: a live bar in a terminal, lines in a log."""
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+_SECONDS_BETWEEN_LOG_LINES = 30.0
+
+
+class Display:
+    """What a sweep shows while it runs. `epochs` counts the epochs of all its trials, `done` those before it began."""
+
+    def __init__(self, trials: int, finished: int, epochs: int, done: int) -> None:
+        self._console = Console(highlight=False)
+        self._trials, self._finished, self._epochs, self._done, self._before = trials, finished, epochs, done, done
+        self._started = self._said = time.monotonic()
+        self._best: tuple[float, str] | None = None
+        columns = [BarColumn(), TaskProgressColumn(), TextColumn("{task.description}")]
+        self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
+        self._task = self._bar.add_task("starting", total=epochs, completed=done)
+
+    def __enter__(self) -> "Display":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def epochs(self, network: str, rows: list[dict[str, Any]], known: int) -> None:
+        """Epochs of a trial arrived, of which `known` were counted before."""
+        self._done += len(rows) - known
+        for row in rows:
+            self._best = max(self._best or (0.0, ""), (row["validation_accuracy"], network))
+        self._show()
+
+    def ended(self, row: dict[str, Any]) -> None:
+        """A trial is over: `row` is its row of the record."""
+        self._finished += 1
+        told = f"{row['network']} (seed {row['seed']})"
+        if row["status"] in ("finished", "stopped"):
+            result = f"validation accuracy {row['validation_accuracy']:.4f} at epoch {row['best_epoch']}"
+        else:
+            result = f"{row['status']}: {row['reason']}"
+        line = f"{self._finished:>4}/{self._trials}  {told:<24} {result}, {row['wall_seconds'] or 0:.0f} s"
+        self._console.print(line, markup=False, soft_wrap=True)
+
+    def _show(self) -> None:
+        told = self._describe()
+        self._bar.update(self._task, completed=self._done, description=told)
+        if not self._console.is_terminal and time.monotonic() - self._said > _SECONDS_BETWEEN_LOG_LINES:
+            self._said = time.monotonic()
+            self._console.print(f"     {told}", soft_wrap=True)
+
+    def _describe(self) -> str:
+        told = f"{self._finished}/{self._trials} trials, {self._done}/{self._epochs} epochs"
+        if self._best:
+            told += f", best validation accuracy {self._best[0]:.4f} ({self._best[1]})"
+        new = self._done - self._before
+        if new:
+            left = (time.monotonic() - self._started) / new * (self._epochs - self._done)
+            told += f", {_duration(left)} left"
+        return told
+
+
+def _duration(seconds: float) -> str:
+    """A time in words: 40 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,118 @@
+"""A sweep: some recipes, trained side by side on Ray, and the record of what came out. The only place with a Tuner."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from data_prep import shards
+from data_prep._command import run_command
+from data_prep._storage import Folder
+from sweeps import _options
+from sweeps._manifest import describe, make_way
+from sweeps._options import Options
+from sweeps._progress import Display
+from sweeps._record import IMAGES, MANIFEST, Record
+from trainables import MODELS, Recipe
+from trainables._data import Data, image_rows, load_data, selection_fingerprint
+
+_MOST_WORKER_LOSSES = 3
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A question, and the recipes whose results answer it. `metric` is of validation; `direction` is max or min."""
+
+    name: str
+    question: str
+    recipes: Sequence[Recipe]
+    metric: str = "validation_accuracy"
+    direction: str = "max"
+
+
+def main(question: Callable[[Options], Sweep]) -> None:
+    """Run a sweep file as a command."""
+    summary = (question.__doc__ or "").strip()
+    run_command(_options.command(question.__name__, summary, lambda options: run(question(options), options)))
+
+
+def run(sweep: Sweep, options: Options) -> int:
+    """Run a sweep, or what is left of it, and analyse its record. Returns the exit code: 1 if a trial failed."""
+    shard_folder = options.shard_folder()
+    fingerprint = selection_fingerprint(shards.read_manifest(shard_folder).fingerprint, options.limit, options.smoke)
+    if options.plan:
+        from sweeps import _plan  # imports TensorFlow, to count parameters and time steps
+
+        return _plan.show(sweep, shard_folder, options)
+    folder = Folder(options.results).folder(sweep.name)
+    make_way(folder, options, fingerprint)
+    data = load_data(shard_folder, options.limit, options.smoke)
+    record = Record(folder)
+    for recipe in sweep.recipes:
+        record.add(recipe.identity(fingerprint), recipe)
+    left = [trial for trial in record.trials if not record.is_over(trial)]
+    if left:
+        record.write()  # before anything starts: a folder that cannot be written is seen now
+        _run_on_ray(sweep, options, record, data, shard_folder, left)
+    return _finish(record)
+
+
+def _run_on_ray(
+    sweep: Sweep, options: Options, record: Record, data: Data, shard_folder: Folder, left: list[str]
+) -> None:
+    from sweeps import _cluster
+
+    started = time.monotonic()
+    print(_cluster.connect(), flush=True)
+    try:
+        manifest = describe(sweep, options, shard_folder, data, _cluster.hardware())
+        record.folder.write_json(MANIFEST, manifest)
+        record.folder.write_table(IMAGES, pa.table(image_rows(shard_folder, data)))
+        epochs = sum(int(row["epochs"]) for row in record.trials.values())
+        with Display(len(record.trials), len(record.trials) - len(left), epochs, len(record.epochs)) as display:
+            _tune(record, data, left, options, display)
+        record.folder.write_json(MANIFEST, manifest | {"wall_seconds": time.monotonic() - started})
+    finally:
+        record.put_back_running()
+        record.write()
+        _cluster.disconnect()
+
+
+def _tune(record: Record, data: Data, left: list[str], options: Options, display: Display) -> None:
+    """Run the trials that are left on the connected cluster, as many at once as it has room for."""
+    from ray import tune
+
+    from sweeps._recorder import Recorder
+    from sweeps._resources import request
+    from trainables._trial import run_trial
+
+    orders = [{"trial": trial, "knobs": record.recipe(trial).knobs()} for trial in left]
+    bound = tune.with_parameters(run_trial, data=data, models=MODELS, record=record.folder.absolute())
+    with tempfile.TemporaryDirectory() as scratch:  # Tune's own state; the record is the truth
+        tune.Tuner(
+            tune.with_resources(bound, request([record.recipe(trial) for trial in left], options)),
+            param_space={"order": tune.grid_search(orders)},
+            tune_config=tune.TuneConfig(reuse_actors=True),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=scratch,
+                callbacks=[Recorder(record, display)],
+                failure_config=tune.FailureConfig(max_failures=_MOST_WORKER_LOSSES),
+                verbose=0,
+            ),
+        ).fit()
+
+
+def _finish(record: Record) -> int:
+    """Analyse the record, list the trials that failed, and return the exit code."""
+    done = subprocess.run([sys.executable, "-m", "analysis", str(record.folder)], check=False)
+    failed = [row for row in record.trials.values() if row["status"] == "failed"]
+    for row in failed:
+        print(f"failed: {row['network']} (seed {row['seed']}): {row['reason']}", file=sys.stderr)
+    if failed:
+        print(f"{len(failed)} trials failed; the same command tries them again.", file=sys.stderr)
+    return 1 if failed else done.returncode
