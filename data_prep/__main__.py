@@ -65,13 +65,15 @@ def audit_lines(manifest: Manifest) -> list[str]:
     pairs = ", ".join(f"{count:,} inside {split}" for split, count in audit["duplicate_pairs"].items())
     lines = [
         f"{audit['distinct_images']:,} distinct images of {audit['images']:,}; duplicate pairs: {pairs}.",
-        f"{audit['test_images_in_train']:,} test images also stand in train; they are marked, and left out of the clean test.",
+        f"{audit['test_images_in_train']:,} test images also stand in train; the clean test leaves them out.",
         *audit["notes"],
         *(f"WARNING: {warning}" for warning in audit["warnings"]),
     ]
     if not audit["warnings"]:
         codecs = " and ".join(sorted({codec for counts in audit["codecs"].values() for codec in counts}))
-        lines.append(f"Codec and size give no clue to the label ({codecs}; file size alone: AUC {audit['file_size_auc']:.2f}).")
+        lines.append(
+            f"Codec and size give no clue to the label ({codecs}; file size alone: AUC {audit['file_size_auc']:.2f})."
+        )
     if audit["groups_with_both_labels"]:
         lines.append(f"WARNING: {audit['groups_with_both_labels']:,} images stand under both labels.")
     if audit["outside_label_folders"]:

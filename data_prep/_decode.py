@@ -30,7 +30,7 @@ class Facts:
     pixels: str
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """A file that is no usable image; the message is the reason in words."""
 
 
@@ -39,20 +39,22 @@ def decode(content: bytes, image_size: int) -> tuple[Pixels, Facts]:
 
     Images of another size are resampled (Lanczos, aspect kept, centre-cropped). Grey, palette, CMYK and 16-bit images
     are converted, transparency is laid on white, and an EXIF orientation is applied. `Facts.pixels` is a hash of the
-    converted pixels *before* resampling: equal for images that show exactly the same. Raises Unreadable.
+    converted pixels *before* resampling: equal for images that show exactly the same. Raises UnreadableError.
     """
     if not content:
-        raise Unreadable("empty file")
+        raise UnreadableError("empty file")
     try:
         with Image.open(io.BytesIO(content), formats=_SNIFFS.get(content[:3]) or _SNIFFS.get(content[:4])) as opened:
             codec = _codec(opened)
             image = _to_rgb(opened)
     except UnidentifiedImageError:
-        raise Unreadable("not an image in a format Pillow knows")
+        raise UnreadableError("not an image in a format Pillow knows")
     except Exception as error:  # Pillow's decoders raise whatever their format's parser raises
-        raise Unreadable(" ".join(str(error).split()) or type(error).__name__)
+        raise UnreadableError(" ".join(str(error).split()) or type(error).__name__)
     pixels = image.tobytes()
-    facts = Facts(codec, *image.size, len(content), hashlib.sha256(content).hexdigest(), _pixel_hash(image.size, pixels))
+    facts = Facts(
+        codec, *image.size, len(content), hashlib.sha256(content).hexdigest(), _pixel_hash(image.size, pixels)
+    )
     if image.size != (image_size, image_size):
         pixels = ImageOps.fit(image, (image_size, image_size), Image.Resampling.LANCZOS).tobytes()
     return np.frombuffer(pixels, np.uint8).reshape(image_size, image_size, 3), facts

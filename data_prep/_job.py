@@ -1,6 +1,6 @@
 """The job: list, decode on all cores, audit, split, write.
 
-    listing ──decode──▶ parts in OUT.partial/ (pixels as .npy, facts as .parquet) ──split──▶ shards in OUT.partial/ ──▶ OUT
+    listing ──decode──▶ parts in OUT.partial/ (pixels .npy, facts .parquet) ──split──▶ shards in OUT.partial/ ──▶ OUT
 
 A part that is there is whole, so a killed job goes on where it stopped. Nothing depends on the number of workers.
 """
@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from data_prep import audit, shards
 from data_prep._command import InputError
-from data_prep._decode import Unreadable, decode
+from data_prep._decode import Pixels, UnreadableError, decode
 from data_prep._storage import Folder
 from data_prep.sources import LABEL_NAMES, Item, Source, limited, list_images, open_source, shuffled
 
@@ -116,7 +116,7 @@ def _scratch(folder: Folder, options: dict[str, Any]) -> Path:
 def _decode_all(
     pool: Executor, source: Source, items: list[Item], image_size: int, scratch: Path, progress: Progress
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Decode every item into parts. Returns the facts of the readable images, in order, and path → reason of the others."""
+    """Decode every item into parts. Returns the facts of the readable images, in order, and path → reason of the rest."""
     parts = [items[start : start + _ITEMS_PER_PART] for start in range(0, len(items), _ITEMS_PER_PART)]
     frames = []
     work = partial(_decode_part, source, image_size, scratch)
@@ -139,23 +139,26 @@ def _check_readable(readable: pd.DataFrame, unreadable: dict[str, str]) -> None:
 
 
 def _decode_part(source: Source, image_size: int, scratch: Path, index: int, items: list[Item]) -> pd.DataFrame:
-    """Decode some items: pixels to part-N.npy, facts to part-N.parquet, which is renamed last and so stands for both."""
+    """Decode some items: pixels to part-N.npy, facts to part-N.parquet, which comes last and so stands for both."""
     path = scratch / f"part-{index:05d}.parquet"
     if path.exists():
-        return pq.read_table(path).to_pandas()
-    pixels, rows = [], []
+        return pd.read_parquet(path)
+    pixels: list[Pixels] = []
+    rows: list[dict[str, Any]] = []
     for item in items:
         row = asdict(item) | {"reason": None, "part": index, "place": len(pixels)}
         try:
             image, facts = decode(source.read(item.name), image_size)
             pixels.append(image)
             row |= asdict(facts) | {"group": facts.pixels}
-        except Unreadable as error:
+        except UnreadableError as error:
             row["reason"] = str(error)
         except Exception as error:  # a source reads files or archives, and each fails in its own way
             row["reason"] = f"cannot be read: {error}"
         rows.append(row)
-    np.save(path.with_suffix(".npy"), np.stack(pixels) if pixels else np.empty((0, image_size, image_size, 3), np.uint8))
+    np.save(
+        path.with_suffix(".npy"), np.stack(pixels) if pixels else np.empty((0, image_size, image_size, 3), np.uint8)
+    )
     frame = pd.DataFrame(rows).reindex(columns=_FACTS)
     pq.write_table(pa.Table.from_pandas(frame), beside := path.with_suffix(".writing"))
     os.replace(beside, path)
@@ -191,8 +194,7 @@ def _cut(rows: pd.DataFrame, share: float) -> pd.Index:
     The rows come shuffled, so the first groups are as good as any. A group of duplicates is taken whole or not at all.
     """
     strata = rows["label"].astype(str) + "/" + rows["object_class"].fillna("").astype(str)
-    groups = rows.assign(stratum=strata).groupby("group", sort=False)
-    groups = groups.agg(stratum=("stratum", "first"), size=("stratum", "size"))
+    groups = rows.assign(stratum=strata).groupby("group", sort=False)["stratum"].agg(["first", "size"])
     room = {stratum: max(1, round(count * share)) if share else 0 for stratum, count in strata.value_counts().items()}
     taken = set()
     for group, stratum, size in groups.itertuples():
@@ -257,8 +259,10 @@ def _shard_rows(facts: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
             yield shards.file_name(split, index), rows.iloc[start : start + shards.ROWS_PER_SHARD]
 
 
-def _write_shard(scratch: Path, folder: Folder, name: str, rows: pd.DataFrame) -> tuple[str, dict[str, int], np.ndarray]:
-    """Write one shard. Returns its name, its rows and bytes, and per channel: pixels, their sum, their sum of squares."""
+def _write_shard(
+    scratch: Path, folder: Folder, name: str, rows: pd.DataFrame
+) -> tuple[str, dict[str, int], np.ndarray]:
+    """Write one shard. Returns its name, its rows and bytes, and the moments of its pixels."""
     images = np.concatenate(
         [
             np.load(scratch / f"part-{part:05d}.npy", mmap_mode="r")[places.to_numpy()]

@@ -124,7 +124,7 @@ class Folder:
         self.write_bytes(name, memoryview(buffer.getvalue()))
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """A Parquet file with its checksums verified. Raises FileNotFoundError, and OSError or ArrowInvalid if corrupt."""
+        """A Parquet file, checksums verified. Raises FileNotFoundError, and OSError or ArrowInvalid if corrupt."""
         with self.open(name) as file:
             return pq.read_table(file, columns=columns, page_checksum_verification=True)
 

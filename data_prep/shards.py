@@ -29,8 +29,8 @@ SPLITS = ("train", "validation", "test")
 ROWS_PER_SHARD = 10_000
 MANIFEST = "manifest.json"
 
-# Parquet stores a byte as a 32-bit integer. Split into streams, three of the four are zero and compress away: as small as
-# a dictionary, and written in two thirds of the time. Statistics of pixels are of no use to anyone.
+# Parquet stores a byte as a 32-bit integer. Split into streams, three of the four are zero and compress away: as small
+# as a dictionary, and written in two thirds of the time. Statistics of pixels are of no use to anyone.
 _WRITING: dict[str, Any] = {
     "compression": "zstd",
     "row_group_size": 2_500,
@@ -60,6 +60,7 @@ class Manifest:
     fingerprint: str
 
     def to_json(self) -> dict[str, Any]:
+        """The manifest as its JSON file has it."""
         return asdict(self)
 
 
@@ -102,7 +103,9 @@ def read_manifest(folder: Folder) -> Manifest:
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{folder}/{MANIFEST} cannot be read as a manifest; delete the folder and {remake}.")
     if version != FORMAT_VERSION:
-        raise InputError(f"{folder} has shards of format version {version}, and this is {FORMAT_VERSION}; {remake} anew.")
+        raise InputError(
+            f"{folder} has shards of format version {version}, and this is {FORMAT_VERSION}; {remake} anew."
+        )
     try:
         return Manifest(**{field.name: content[field.name] for field in fields(Manifest)})
     except KeyError as error:
@@ -110,7 +113,7 @@ def read_manifest(folder: Folder) -> Manifest:
 
 
 def read_tables(folder: Folder, split: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """The shards of one split, in order. Raises InputError for a shard that is missing, corrupt or of the wrong length."""
+    """The shards of one split, in order. Raises InputError for one that is missing, corrupt or of the wrong length."""
     for name, expected in read_manifest(folder).files.items():
         if name.startswith(f"{split}-"):
             yield _read_shard(folder, name, expected, columns)

@@ -22,8 +22,12 @@ LABELS = {"real": 0, "fake": 1}
 LABEL_NAMES = ("REAL", "FAKE")
 SAMPLE = Path(__file__).parent / "sample" / "sample.zip"
 
-_SPLITS = {"train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation",
-           "test": "test", "testing": "test"}  # fmt: skip
+_SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val"),
+    "test": ("test", "testing"),
+}
+_SPLITS = {name: split for split, names in _SPLIT_NAMES.items() for name in names}
 _CIFAKE_NAME = re.compile(r"\d+(?: \((10|[2-9])\))?\.jpg")
 _CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -48,7 +52,10 @@ class Item:
 class Source(Protocol):
     """A listing of raw images, and their bytes. Can be pickled, so that worker processes read on their own."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The folder or archive, as an absolute path."""
+        ...
 
     def files(self) -> Iterable[tuple[str, int]]:
         """Every file's name and size in bytes."""
@@ -66,12 +73,14 @@ class FolderSource:
     name: str
 
     def files(self) -> Iterable[tuple[str, int]]:
+        """Every file's name and size in bytes."""
         for parent, _, files in os.walk(self.name, followlinks=True):
             for file in files:
                 path = Path(parent, file)
                 yield path.relative_to(self.name).as_posix(), path.stat().st_size if path.exists() else 0
 
     def read(self, name: str) -> bytes:
+        """The bytes of the file `name`. Raises OSError."""
         return Path(self.name, name).read_bytes()
 
 
@@ -82,11 +91,13 @@ class ZipSource:
     name: str
 
     def files(self) -> Iterable[tuple[str, int]]:
+        """Every file's name and size in bytes. Raises InputError for an archive that is no good."""
         members = [member for member in _open_zip(self.name).infolist() if not member.is_dir()]
         _check_members(self.name, members)
         return [(member.filename, member.file_size) for member in members]
 
     def read(self, name: str) -> bytes:
+        """The bytes of the member `name`. Raises zipfile.BadZipFile."""
         return _open_zip(self.name).read(name)
 
 
@@ -103,7 +114,9 @@ def _check_members(archive: str, members: list[zipfile.ZipInfo]) -> None:
     for member in members:
         parts = PurePosixPath(member.filename.replace("\\", "/"))
         if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
-            raise InputError(f"{archive} holds a path that leaves it ({member.filename!r}); use an archive you can trust.")
+            raise InputError(
+                f"{archive} holds a path that leaves it ({member.filename!r}); use an archive you can trust."
+            )
     unpacked = sum(member.file_size for member in members)
     largest = max((member.file_size for member in members), default=0)
     if unpacked > _MOST_EXPANSION * max(os.path.getsize(archive), 2**20) or largest > _LARGEST_FILE_BYTES:
@@ -163,14 +176,18 @@ def _is_litter(name: str) -> bool:
 def _check_items(source: str, items: list[Item], elsewhere: list[str]) -> None:
     if not items:
         found = f" (it holds {len(elsewhere)} other files, as {elsewhere[0]!r})" if elsewhere else " (it is empty)"
-        raise InputError(f"{source} has no images in folders named REAL and FAKE{found}; use the layout train/REAL/….jpg.")
+        raise InputError(
+            f"{source} has no images in folders named REAL and FAKE{found}; use the layout train/REAL/….jpg."
+        )
     if len({item.path for item in items}) < len(items):
         raise InputError(f"{source} holds more than one tree of REAL and FAKE folders; pass one of them.")
     for split in sorted({item.split for item in items} | {"train"}):
         labels = {item.label for item in items if item.split == split}
         if len(labels) < 2:
             missing = "any images" if not labels else f"{LABEL_NAMES[1 - labels.pop()]} images"
-            raise InputError(f"{source} lacks {missing} in its {split} split; add them, as {split}/REAL and {split}/FAKE.")
+            raise InputError(
+                f"{source} lacks {missing} in its {split} split; add them, as {split}/REAL and {split}/FAKE."
+            )
 
 
 def _with_cifake_classes(items: list[Item]) -> list[Item]:

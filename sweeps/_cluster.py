@@ -8,13 +8,14 @@ from typing import Any
 
 import ray
 
-# Read by every process of a cluster started here. TensorFlow's start-up chatter would bury the sweep's own lines; Tune's
+# Read by every process of a cluster started here. TensorFlow's start-up chatter and Tune's own tables would bury ours; its
 # loggers would write a second record beside ours, and its Ctrl-C handler would keep training for minutes.
 _ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
 }
 
 # Workers import TensorFlow, 4–10 s, while the driver is still preparing.

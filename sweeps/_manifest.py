@@ -89,7 +89,9 @@ def make_way(folder: Folder, options: Options, fingerprint: str) -> None:
     _refuse_other_settings(folder, manifest["settings"], options.settings())
     if manifest["data"]["fingerprint"] != fingerprint:
         made = manifest["data"]["shards"]
-        raise InputError(f"{folder} was made with other data ({made}); give that as --data, another --results, or --fresh.")
+        raise InputError(
+            f"{folder} was made with other data ({made}); give that as --data, another --results, or --fresh."
+        )
 
 
 def _refuse_other_settings(folder: Folder, then: dict[str, Any], now: dict[str, Any]) -> None:

@@ -35,7 +35,9 @@ class Options:
         """The recipe of the network `name` with these knobs, and those given on the command line above them."""
         network(MODELS, name)
         given = {"epochs": 1 if self.smoke else self.epochs, "batch_size": self.batch_size}
-        return Recipe.of({"network": name, **knobs} | {knob: value for knob, value in given.items() if value is not None})
+        return Recipe.of(
+            {"network": name, **knobs} | {knob: value for knob, value in given.items() if value is not None}
+        )
 
     def shard_folder(self) -> Folder:
         """The shards to train on, as an absolute place; the embedded sample's are made where they are missing."""
@@ -49,7 +51,7 @@ class Options:
         return {"epochs": self.epochs, "batch_size": self.batch_size, "limit": self.limit, "smoke": self.smoke}
 
 
-class _Share(click.ParamType):
+class _Share(click.ParamType[float | None]):
     """A share of a GPU, or `auto`."""
 
     name = "auto|F"
@@ -70,11 +72,17 @@ _OPTIONS = [
     click.option("--data", help="A folder of shards; by default the embedded sample, prepared in shards/sample."),
     click.option("--results", default="results", show_default=True, help="Where records are kept: a folder or s3://…"),
     click.option("--epochs", type=click.IntRange(1), help="Epochs a trial."),
-    click.option("--limit", type=click.IntRange(20), help="Training images; validation gets at most a quarter as many."),
-    click.option("--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="Replicates of each trial."),
+    click.option(
+        "--limit", type=click.IntRange(20), help="Training images; validation gets at most a quarter as many."
+    ),
+    click.option(
+        "--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="Replicates of each trial."
+    ),
     click.option("--batch-size", type=click.IntRange(1), help="Images a step."),
     click.option("--gpus-per-trial", type=_Share(), default="auto", show_default=True, help="The share of a GPU."),
-    click.option("--cpus-per-trial", type=click.FloatRange(0.1), default=1.0, show_default=True, help="Threads a trial."),
+    click.option(
+        "--cpus-per-trial", type=click.FloatRange(0.1), default=1.0, show_default=True, help="Threads a trial."
+    ),
     click.option("--plan", is_flag=True, help="Print the trials, their parameters and a time estimate; start nothing."),
     click.option("--smoke", is_flag=True, help="One epoch on a few hundred images, to see that everything runs."),
     click.option("--fresh", is_flag=True, help="Start over: the old record is moved aside, not deleted."),

@@ -62,7 +62,11 @@ EPOCH_SCHEMA = pa.schema(
     [
         ("trial", pa.string()),
         ("epoch", pa.int64()),
-        *[(f"{split}_{name}", pa.float64()) for split in ("train", "validation") for name in ("loss", "accuracy", "auc")],
+        *[
+            (f"{split}_{name}", pa.float64())
+            for split in ("train", "validation")
+            for name in ("loss", "accuracy", "auc")
+        ],
         ("learning_rate", pa.float64()),
         ("wall_seconds", pa.float64()),
     ]
@@ -133,7 +137,9 @@ def read_manifest(folder: Folder) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{folder}/{MANIFEST} cannot be read; restore it, or start over with --fresh.")
     if version != FORMAT_VERSION:
-        raise InputError(f"{folder} is a record of format version {version}, and this is {FORMAT_VERSION}; use --fresh.")
+        raise InputError(
+            f"{folder} is a record of format version {version}, and this is {FORMAT_VERSION}; use --fresh."
+        )
     return manifest
 
 

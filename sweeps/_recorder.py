@@ -22,7 +22,9 @@ class Recorder(Callback):  # type: ignore[misc]
         """A trial begins, or begins again after its worker was lost."""
         self._record.update(_identity(trial), {"status": "running", "reason": None, "traceback": None})
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
         """A report of `trainables._trial.run_trial`."""
         name = _identity(trial)
         known = self._record.epochs_known(name, result["rows"])
@@ -34,7 +36,9 @@ class Recorder(Callback):  # type: ignore[misc]
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial whose worker was lost more often than Ray tries."""
         name = _identity(trial)
-        self._record.update(name, {"status": "failed", "reason": f"its worker died again and again: {_last_line(trial)}"})
+        self._record.update(
+            name, {"status": "failed", "reason": f"its worker died again and again: {_last_line(trial)}"}
+        )
         self._display.ended(self._record.trials[name])
 
 

@@ -23,7 +23,9 @@ def request(recipes: Sequence[Recipe], options: Options) -> dict[str, float]:
     for name, amount in asked.items():
         largest = max(node["Resources"].get(name, 0) for node in ray.nodes() if node["Alive"])
         if amount > largest:
-            raise InputError(f"A trial asks for {amount:g} {name}s and no node has more than {largest:g}; ask for less.")
+            raise InputError(
+                f"A trial asks for {amount:g} {name}s and no node has more than {largest:g}; ask for less."
+            )
     return {name.lower(): amount for name, amount in asked.items()}
 
 

@@ -20,6 +20,8 @@ from sweeps._record import IMAGES, MANIFEST, Record
 from trainables import MODELS, Recipe
 from trainables._data import Data, image_rows, load_data, selection_fingerprint
 
+__all__ = ["Options", "Sweep", "main", "run"]
+
 _MOST_WORKER_LOSSES = 3
 
 

@@ -214,7 +214,8 @@ class User:
         assert "Traceback" not in err
         assert not self.whole.exists()
         sentence = err.splitlines()[-1]
-        assert sentence.endswith(".") and ". " not in sentence
+        assert sentence.endswith(".")
+        assert ". " not in sentence
         assert "--source PATH" in sentence
         return sentence
 
@@ -281,7 +282,8 @@ def test_a_dropped_connection_is_continued_in_the_same_run(user: User, kaggle: S
 
 def test_a_killed_download_is_continued_by_the_next_run(user: User, kaggle: StandIn) -> None:
     kill_midway(user, kaggle)
-    assert not user.whole.exists() and user.part.stat().st_size == 2 * MIB
+    assert not user.whole.exists()
+    assert user.part.stat().st_size == 2 * MIB
     user.fetch()
     # The first request of the second run learns the headers, and its body is not read.
     assert kaggle.ranges == [None, None, f"bytes={2 * MIB}-"]
@@ -341,7 +343,8 @@ def test_without_an_md5_the_size_and_the_crcs_are_checked(user: User, kaggle: St
 def test_a_refusal_names_its_status_and_the_remedy(user: User, kaggle: StandIn, status: int, remedy: str) -> None:
     kaggle.status = status
     sentence = user.refused()
-    assert f"HTTP {status}" in sentence and remedy in sentence
+    assert f"HTTP {status}" in sentence
+    assert remedy in sentence
     assert kaggle.ranges == []
 
 
@@ -358,7 +361,8 @@ def test_a_refusal_names_its_status_and_the_remedy(user: User, kaggle: StandIn, 
 )
 def test_bad_credentials_name_where_to_make_good_ones(user: User, kaggle: StandIn, credentials: dict[str, str]) -> None:
     sentence = user.refused(credentials)
-    assert "https://www.kaggle.com/settings/api" in sentence and "KAGGLE_API_TOKEN" in sentence
+    assert "https://www.kaggle.com/settings/api" in sentence
+    assert "KAGGLE_API_TOKEN" in sentence
     assert "xxx" not in sentence, "a token is a secret"
     assert kaggle.ranges == []
 

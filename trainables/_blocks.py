@@ -10,7 +10,9 @@ def image_input(image_size: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     return pixels, layers.Rescaling(1 / 255)(pixels)
 
 
-def conv(x: keras.KerasTensor, filters: int, size: int = 3, strides: int = 1, padding: str = "valid") -> keras.KerasTensor:
+def conv(
+    x: keras.KerasTensor, filters: int, size: int = 3, strides: int = 1, padding: str = "valid"
+) -> keras.KerasTensor:
     """A convolution with ReLU."""
     return layers.Conv2D(filters, size, strides, padding, activation="relu")(x)
 

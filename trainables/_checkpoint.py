@@ -7,6 +7,7 @@ import io
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,7 +24,9 @@ def save(run: Run, folder: Folder) -> None:
     if run.is_best:
         folder.write_bytes(BEST, _keras_file(run.model))
     story = {"recipe": run.recipe.knobs(), "initial_weights": run.initial_weights, "history": run.history}
-    arrays = {f"variable-{index}": np.asarray(variable) for index, variable in enumerate(run.variables())}
+    arrays: dict[str, Any] = {
+        f"variable-{index}": np.asarray(variable) for index, variable in enumerate(run.variables())
+    }
     buffer = io.BytesIO()
     np.savez(buffer, story=np.frombuffer(json.dumps(story).encode(), np.uint8), **arrays)
     folder.write_bytes(LAST, buffer.getbuffer())

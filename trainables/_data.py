@@ -57,7 +57,9 @@ def load_data(folder: Folder, limit: int | None = None, smoke: bool = False) -> 
     wanted = _wanted(limit, smoke)
     if limit and not smoke and limit > 2 * min(manifest.counts["train"].values()):
         most = 2 * min(manifest.counts["train"].values())
-        raise InputError(f"--limit {limit} asks for more than the {most:,} balanced training images in {folder}; lower it.")
+        raise InputError(
+            f"--limit {limit} asks for more than the {most:,} balanced training images in {folder}; lower it."
+        )
     splits = {split: _read_split(folder, split, wanted.get(split)) for split in shards.SPLITS}
     return Data(**splits, fingerprint=selection_fingerprint(manifest.fingerprint, limit, smoke))
 
@@ -78,7 +80,7 @@ def _wanted(limit: int | None, smoke: bool) -> dict[str, int]:
 
 
 def _read_split(folder: Folder, split: str, most: int | None) -> Split:
-    """The first `most` rows of a split, as many REAL as FAKE. The shards are shuffled, so the first are as good as any."""
+    """The first `most` rows of a split, as many REAL as FAKE. The shards are shuffled, so the first will do."""
     parts: list[pa.Table] = []
     for table in shards.read_tables(folder, split, ["image", "label", "in_train"]):
         parts.append(table)

@@ -29,7 +29,9 @@ class Network:
     def build(self, image_size: int = 32) -> "keras.Model":
         """The model with fresh weights, drawn from Keras's global random seed."""
         file, function = self.function.split(".")
-        model: keras.Model = getattr(importlib.import_module(f"trainables.{file}"), function)(image_size, **self.options)
+        model: keras.Model = getattr(importlib.import_module(f"trainables.{file}"), function)(
+            image_size, **self.options
+        )
         return model
 
 

@@ -20,7 +20,7 @@ class Between:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one network is trained. The defaults are the study's: Adam at 1e-3, batches of 32, 10 epochs, nothing else."""
+    """How one network is trained. The defaults are the study's: Adam at 1e-3, batches of 32, 10 epochs, no more."""
 
     #: A name in MODELS.
     network: str
@@ -49,7 +49,7 @@ class Recipe:
 
     @classmethod
     def of(cls, knobs: dict[str, Any]) -> "Recipe":
-        """A recipe from knobs by name. Raises InputError for an unknown knob, naming the nearest, or an ill-typed one."""
+        """A recipe from knobs by name. Raises InputError for an unknown knob, naming the nearest, or a wrong value."""
         names = [knob.name for knob in dataclasses.fields(cls)]
         for name in knobs:
             if name not in names:

@@ -59,14 +59,17 @@ Callback = Callable[[Run], None]
 
 
 def start(recipe: Recipe, data: Data, models: Mapping[str, Network] = MODELS) -> Run:
-    """A compiled model with fresh weights, drawn from the recipe's seed alone. Raises InputError for an unknown network."""
+    """A compiled model with fresh weights, drawn from the recipe's seed alone. Raises InputError: unknown network."""
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(recipe.seed)
     model = network(dict(models), recipe.network).build(data.image_size)
     model.compile(
         optimizer=_optimizer(recipe, math.ceil(len(data.train) / recipe.batch_size)),
         loss=keras.losses.BinaryCrossentropy(from_logits=True),
-        metrics=[keras.metrics.BinaryAccuracy("accuracy", threshold=0.0), keras.metrics.AUC(name="auc", from_logits=True)],
+        metrics=[
+            keras.metrics.BinaryAccuracy("accuracy", threshold=0.0),
+            keras.metrics.AUC(name="auc", from_logits=True),
+        ],
         steps_per_execution=STEPS_PER_EXECUTION,
         jit_compile=False,  # two to three times slower on a CPU
     )
@@ -75,7 +78,7 @@ def start(recipe: Recipe, data: Data, models: Mapping[str, Network] = MODELS) ->
 
 
 def train(run: Run, data: Data, callbacks: Sequence[Callback] = ()) -> Run:
-    """Train until `run.stop_reason` says why not, from wherever `run` stands. Each callback is called after each epoch."""
+    """Train until `run.stop_reason` says why not, from wherever `run` stands. Callbacks are called after each epoch."""
     while not run.stop_reason:
         row = _train_epoch(run, data)
         run.history.append(row)

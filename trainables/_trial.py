@@ -24,8 +24,8 @@ SCORES = pa.schema([("split", pa.string()), ("row", pa.int32()), ("label", pa.in
 def run_trial(config: dict[str, Any], *, data: Data, models: dict[str, Network], record: Folder) -> None:
     """Train, checkpoint, score and report one trial, from wherever its last checkpoint stands.
 
-    `config["order"]` has the trial's identity, `trial`, and its recipe's `knobs`. Reports have `rows`, epochs not yet reported,
-    and `result`, columns of the trial's row. An error of the trial's own is reported, not raised: Ray would try it
+    `config["order"]` has the trial's identity, `trial`, and its recipe's `knobs`. Reports have `rows`, epochs
+    not yet reported, and `result`, columns of the trial's row. An error of the trial's own is reported, not raised: Ray would try it
     again, identically, while the loss of a worker is Ray's to repeat.
     """
     started = time.perf_counter()
@@ -33,7 +33,11 @@ def run_trial(config: dict[str, Any], *, data: Data, models: dict[str, Network],
     try:
         _train_and_score(config["order"], data, models, record, result)
     except Exception as error:
-        result |= {"status": "failed", "reason": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
+        result |= {
+            "status": "failed",
+            "reason": f"{type(error).__name__}: {error}",
+            "traceback": traceback.format_exc(),
+        }
     tune.report({"rows": [], "result": result | {"wall_seconds": time.perf_counter() - started}})
 
 
@@ -67,8 +71,8 @@ def verdict(
 ) -> tuple[str, str]:
     """The status of a trial that has ended, and the reason in words: diverged, collapsed, or finished.
 
-    Collapsed is a network that answers the same for every validation image, or no better than chance: an accuracy within
-    two standard errors of one half.
+    Collapsed is a network that answers the same for every validation image, or no better than chance: an accuracy
+    within two standard errors of one half.
     """
     if not np.isfinite(history[-1]["train_loss"]) or not np.isfinite(history[-1]["validation_loss"]):
         return "diverged", f"the loss was no longer finite after epoch {len(history)}"
@@ -83,7 +87,7 @@ def verdict(
 
 
 def _metrics(data: Data, scores: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The metrics of the best epoch: on validation, on all of test, and on the test images that do not stand in train."""
+    """The metrics of the best epoch: on validation, on all of test, and on the test images not in train."""
     from trainables._train import metrics
 
     clean = ~data.test.in_train
@@ -99,7 +103,9 @@ def _metrics(data: Data, scores: dict[str, np.ndarray]) -> dict[str, Any]:
 
 def _score_table(data: Data, scores: dict[str, np.ndarray]) -> pa.Table:
     parts = [
-        pa.table({"split": [name] * len(split), "row": split.rows, "label": split.labels, "score": scores[name]}, SCORES)
+        pa.table(
+            {"split": [name] * len(split), "row": split.rows, "label": split.labels, "score": scores[name]}, SCORES
+        )
         for name, split in (("validation", data.validation), ("test", data.test))
     ]
     return pa.concat_tables(parts)

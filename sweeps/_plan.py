@@ -1,0 +1,86 @@
+"""What a sweep would do and how long it would take, without starting it."""
+
+import math
+import os
+import time
+from typing import TYPE_CHECKING
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from data_prep import shards
+from data_prep._storage import Folder
+from sweeps._options import Options
+from trainables import Recipe
+from trainables._data import Data, Split
+from trainables._pipeline import STEPS_PER_EXECUTION, set_threads
+from trainables._train import score, start, train
+
+if TYPE_CHECKING:
+    from sweeps._sweep import Sweep
+
+
+def show(sweep: "Sweep", shard_folder: Folder, options: Options) -> int:
+    """Print the trials with their parameters and an estimate of their time, measured by a few steps of each network."""
+    set_threads(max(1, int(options.cpus_per_trial)))
+    manifest = shards.read_manifest(shard_folder)
+    images = _image_counts(manifest, options)
+    at_once = max(1, int((os.cpu_count() or 1) / options.cpus_per_trial))
+    table = Table("network", "parameters", "epochs", "seeds", "time a trial", title=f"{sweep.name}: {sweep.question}")
+    total = 0.0
+    measured: dict[str, tuple[int, float]] = {}
+    for recipe in sweep.recipes:
+        measured.setdefault(recipe.network, _measure(recipe, manifest.image_size, images))
+        total += measured[recipe.network][1]
+    for network, (parameters, seconds) in measured.items():
+        recipes = [recipe for recipe in sweep.recipes if recipe.network == network]
+        table.add_row(network, f"{parameters:,}", str(recipes[0].epochs), str(len(recipes)), _duration(seconds))
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(
+        f"{len(sweep.recipes)} trials on {images['train']:,} training images: about {_duration(total / at_once)} on "
+        f"this machine's CPUs, {at_once} at a time. Nothing was started.",
+        soft_wrap=True,
+    )
+    return 0
+
+
+def _image_counts(manifest: shards.Manifest, options: Options) -> dict[str, int]:
+    counts = {split: sum(labels.values()) for split, labels in manifest.counts.items()}
+    if options.limit:
+        counts |= {"train": options.limit, "validation": min(counts["validation"], options.limit // 4)}
+    return {"train": 400, "validation": 100, "test": 400} if options.smoke else counts
+
+
+def _measure(recipe: Recipe, image_size: int, images: dict[str, int]) -> tuple[int, float]:
+    """Parameters of a network, and the seconds that a trial would take, from one timed round of steps on noise."""
+    sample = _noise(recipe.batch_size * STEPS_PER_EXECUTION, image_size)
+    data = Data(sample, _noise(500, image_size), sample, "")
+    run = start(Recipe.of(recipe.knobs() | {"epochs": 2, "early_stopping_epochs": 0}), data)
+    train(run, data)
+    started = time.perf_counter()
+    score(run.model, data.validation)
+    scoring = (time.perf_counter() - started) / len(data.validation)
+    training = (run.history[-1]["wall_seconds"] - scoring * len(data.validation)) / len(sample)
+    epoch = training * images["train"] + scoring * images["validation"]
+    return run.model.count_params(), run.history[0]["wall_seconds"] + recipe.epochs * epoch + scoring * images["test"]
+
+
+def _noise(images: int, image_size: int) -> Split:
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (images, image_size, image_size, 3), np.uint8)
+    labels = np.arange(images, dtype=np.int8) % 2
+    return Split(pixels, labels, np.arange(images, dtype=np.int32), np.zeros(images, bool))
+
+
+def _duration(seconds: float) -> str:
+    return (
+        f"{math.ceil(seconds)} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )
