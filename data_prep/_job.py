@@ -116,7 +116,7 @@ def _scratch(folder: Folder, options: dict[str, Any]) -> Path:
 def _decode_all(
     pool: Executor, source: Source, items: list[Item], image_size: int, scratch: Path, progress: Progress
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Decode every item into parts. Returns the facts of the readable images, in order, and path → reason of the rest."""
+    """Decode every item into parts. Returns the facts of the readable images, in order; path → reason of the rest."""
     parts = [items[start : start + _ITEMS_PER_PART] for start in range(0, len(items), _ITEMS_PER_PART)]
     frames = []
     work = partial(_decode_part, source, image_size, scratch)

@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 
-# Read by every process of a cluster started here. TensorFlow's start-up chatter and Tune's own tables would bury ours; its
+# Read by every process of a cluster started here. TensorFlow's chatter and Tune's own tables would bury ours; Tune's
 # loggers would write a second record beside ours, and its Ctrl-C handler would keep training for minutes.
 _ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",

@@ -1,11 +1,12 @@
 """What a sweep would do and how long it would take, without starting it."""
 
+import logging
 import math
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from rich.console import Console
@@ -16,8 +17,6 @@ from data_prep._storage import Folder
 from sweeps._options import Options
 from trainables import Recipe
 from trainables._data import Data, Split
-from trainables._pipeline import STEPS_PER_EXECUTION, set_threads
-from trainables._train import score, start, train
 
 if TYPE_CHECKING:
     from sweeps._sweep import Sweep
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 def show(sweep: "Sweep", shard_folder: Folder, options: Options) -> int:
     """Print the trials with their parameters and an estimate of their time, measured by a few steps of each network."""
-    set_threads(max(1, int(options.cpus_per_trial)))
     manifest = shards.read_manifest(shard_folder)
     images = _image_counts(manifest, options)
     at_once = max(1, int((os.cpu_count() or 1) / options.cpus_per_trial))
@@ -33,7 +31,9 @@ def show(sweep: "Sweep", shard_folder: Folder, options: Options) -> int:
     total = 0.0
     measured: dict[str, tuple[int, float]] = {}
     for recipe in sweep.recipes:
-        measured.setdefault(recipe.network, _measure(recipe, manifest.image_size, images))
+        if recipe.network not in measured:
+            with _silent_tensorflow():
+                measured[recipe.network] = _measure(recipe, manifest.image_size, images, options)
         total += measured[recipe.network][1]
     for network, (parameters, seconds) in measured.items():
         recipes = [recipe for recipe in sweep.recipes if recipe.network == network]
@@ -55,8 +55,12 @@ def _image_counts(manifest: shards.Manifest, options: Options) -> dict[str, int]
     return {"train": 400, "validation": 100, "test": 400} if options.smoke else counts
 
 
-def _measure(recipe: Recipe, image_size: int, images: dict[str, int]) -> tuple[int, float]:
+def _measure(recipe: Recipe, image_size: int, images: dict[str, int], options: Options) -> tuple[int, float]:
     """Parameters of a network, and the seconds that a trial would take, from one timed round of steps on noise."""
+    from trainables._pipeline import STEPS_PER_EXECUTION, set_threads
+    from trainables._train import score, start, train
+
+    set_threads(max(1, int(options.cpus_per_trial)))
     sample = _noise(recipe.batch_size * STEPS_PER_EXECUTION, image_size)
     data = Data(sample, _noise(500, image_size), sample, "")
     run = start(Recipe.of(recipe.knobs() | {"epochs": 2, "early_stopping_epochs": 0}), data)
@@ -67,6 +71,20 @@ def _measure(recipe: Recipe, image_size: int, images: dict[str, int]) -> tuple[i
     training = (run.history[-1]["wall_seconds"] - scoring * len(data.validation)) / len(sample)
     epoch = training * images["train"] + scoring * images["validation"]
     return run.model.count_params(), run.history[0]["wall_seconds"] + recipe.epochs * epoch + scoring * images["test"]
+
+
+@contextmanager
+def _silent_tensorflow() -> Iterator[None]:
+    """TensorFlow writes to standard error from C++ before it reads its own log level."""
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _noise(images: int, image_size: int) -> Split:

@@ -6,20 +6,25 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from sweeps._record import Record
+
 _SECONDS_BETWEEN_LOG_LINES = 30.0
 
 
 class Display:
-    """What a sweep shows while it runs. `epochs` counts the epochs of all its trials, `done` those before it began."""
+    """What a sweep shows while it runs, starting from where its record stands."""
 
-    def __init__(self, trials: int, finished: int, epochs: int, done: int) -> None:
+    def __init__(self, record: Record) -> None:
         self._console = Console(highlight=False)
-        self._trials, self._finished, self._epochs, self._done, self._before = trials, finished, epochs, done, done
+        self._trials = len(record.trials)
+        self._finished = sum(record.is_over(trial) for trial in record.trials)
+        self._epochs = sum(int(row["epochs"]) for row in record.trials.values())
+        self._done = self._before = len(record.epochs)
         self._started = self._said = time.monotonic()
         self._best: tuple[float, str] | None = None
         columns = [BarColumn(), TaskProgressColumn(), TextColumn("{task.description}")]
         self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
-        self._task = self._bar.add_task("starting", total=epochs, completed=done)
+        self._task = self._bar.add_task("starting", total=self._epochs, completed=self._done)
 
     def __enter__(self) -> "Display":
         self._bar.start()

@@ -58,7 +58,6 @@ def run(sweep: Sweep, options: Options) -> int:
         record.add(recipe.identity(fingerprint), recipe)
     left = [trial for trial in record.trials if not record.is_over(trial)]
     if left:
-        record.write()  # before anything starts: a folder that cannot be written is seen now
         _run_on_ray(sweep, options, record, data, shard_folder, left)
     return _finish(record)
 
@@ -66,37 +65,38 @@ def run(sweep: Sweep, options: Options) -> int:
 def _run_on_ray(
     sweep: Sweep, options: Options, record: Record, data: Data, shard_folder: Folder, left: list[str]
 ) -> None:
-    from sweeps import _cluster
+    from sweeps import _cluster, _resources
 
     started = time.monotonic()
     print(_cluster.connect(), flush=True)
     try:
+        resources = _resources.request([record.recipe(trial) for trial in left], options)
         manifest = describe(sweep, options, shard_folder, data, _cluster.hardware())
-        record.folder.write_json(MANIFEST, manifest)
+        record.write()
         record.folder.write_table(IMAGES, pa.table(image_rows(shard_folder, data)))
-        epochs = sum(int(row["epochs"]) for row in record.trials.values())
-        with Display(len(record.trials), len(record.trials) - len(left), epochs, len(record.epochs)) as display:
-            _tune(record, data, left, options, display)
+        record.folder.write_json(MANIFEST, manifest)
+        try:
+            _tune(record, data, left, resources)
+        finally:
+            record.put_back_running()
+            record.write()
         record.folder.write_json(MANIFEST, manifest | {"wall_seconds": time.monotonic() - started})
     finally:
-        record.put_back_running()
-        record.write()
         _cluster.disconnect()
 
 
-def _tune(record: Record, data: Data, left: list[str], options: Options, display: Display) -> None:
+def _tune(record: Record, data: Data, left: list[str], resources: dict[str, float]) -> None:
     """Run the trials that are left on the connected cluster, as many at once as it has room for."""
     from ray import tune
 
     from sweeps._recorder import Recorder
-    from sweeps._resources import request
     from trainables._trial import run_trial
 
     orders = [{"trial": trial, "knobs": record.recipe(trial).knobs()} for trial in left]
     bound = tune.with_parameters(run_trial, data=data, models=MODELS, record=record.folder.absolute())
-    with tempfile.TemporaryDirectory() as scratch:  # Tune's own state; the record is the truth
+    with Display(record) as display, tempfile.TemporaryDirectory() as scratch:  # for Tune's own state, never read again
         tune.Tuner(
-            tune.with_resources(bound, request([record.recipe(trial) for trial in left], options)),
+            tune.with_resources(bound, resources),
             param_space={"order": tune.grid_search(orders)},
             tune_config=tune.TuneConfig(reuse_actors=True),
             run_config=tune.RunConfig(

@@ -24,9 +24,9 @@ SCORES = pa.schema([("split", pa.string()), ("row", pa.int32()), ("label", pa.in
 def run_trial(config: dict[str, Any], *, data: Data, models: dict[str, Network], record: Folder) -> None:
     """Train, checkpoint, score and report one trial, from wherever its last checkpoint stands.
 
-    `config["order"]` has the trial's identity, `trial`, and its recipe's `knobs`. Reports have `rows`, epochs
-    not yet reported, and `result`, columns of the trial's row. An error of the trial's own is reported, not raised: Ray would try it
-    again, identically, while the loss of a worker is Ray's to repeat.
+    `config["order"]` has the trial's identity, `trial`, and its recipe's `knobs`. Reports have `rows`, epochs not yet
+    reported, and `result`, columns of the trial's row. An error of the trial's own is reported, not raised: Ray would
+    try it again, identically, while the loss of a worker is Ray's to repeat.
     """
     started = time.perf_counter()
     result: dict[str, Any] = {"hardware": _hardware(), **_resources()}
