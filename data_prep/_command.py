@@ -1,6 +1,7 @@
 """What every command here shares: bad input ends in one sentence and exit code 2, never in a traceback."""
 
 import errno
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -26,6 +27,7 @@ class InputError(click.ClickException):
 
 def run_command(command: click.Command, arguments: Sequence[str] | None = None) -> None:
     """Run `command` and leave the process with its exit code: 0 done, 1 in part, 2 wrong input, 130 interrupted."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's way to say Ctrl-C
     try:
         sys.exit(command.main(arguments, standalone_mode=False) or 0)
     except click.ClickException as error:

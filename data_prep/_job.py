@@ -6,6 +6,7 @@ A part that is there is whole, so a killed job goes on where it stopped. Nothing
 """
 
 import hashlib
+import io
 import json
 import math
 import multiprocessing
@@ -156,13 +157,18 @@ def _decode_part(source: Source, image_size: int, scratch: Path, index: int, ite
         except Exception as error:  # a source reads files or archives, and each fails in its own way
             row["reason"] = f"cannot be read: {error}"
         rows.append(row)
-    np.save(
-        path.with_suffix(".npy"), np.stack(pixels) if pixels else np.empty((0, image_size, image_size, 3), np.uint8)
-    )
+    _save_pixels(path.with_suffix(".npy"), pixels, image_size)
     frame = pd.DataFrame(rows).reindex(columns=_FACTS)
     pq.write_table(pa.Table.from_pandas(frame), beside := path.with_suffix(".writing"))
     os.replace(beside, path)
     return frame
+
+
+def _save_pixels(path: Path, pixels: list[Pixels], image_size: int) -> None:
+    """Write an .npy file. In memory first: numpy tells of a full disk in a way that nobody can recognise."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.stack(pixels) if pixels else np.empty((0, image_size, image_size, 3), np.uint8))
+    path.write_bytes(buffer.getbuffer())
 
 
 _FACTS = ["split", "label", "path", "object_class", "reason", "part", "place",

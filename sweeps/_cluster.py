@@ -2,11 +2,15 @@
 
 import os
 import platform
+import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private.utils import read_ray_address
+
+from data_prep._command import InputError
 
 # Read by every process of a cluster started here. TensorFlow's chatter and Tune's own tables would bury ours; Tune's
 # loggers would write a second record beside ours, and its Ctrl-C handler would keep training for minutes.
@@ -18,6 +22,8 @@ _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
 }
 
+_SECONDS_TO_ANSWER = 5
+
 # Workers import TensorFlow, 4–10 s, while the driver is still preparing.
 _PRELOADED = ["trainables._train"]
 
@@ -27,14 +33,25 @@ def connect() -> str:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
+    address = os.environ.get("RAY_ADDRESS") or read_ray_address()
+    if address and _answers(address):
+        ray.init(address=address, **quiet)
+        return f"Joined the Ray cluster at {address}: {_resources()}."
+    if os.environ.pop("RAY_ADDRESS", None):
+        raise InputError(f"No Ray cluster answers at RAY_ADDRESS={address}; start it, or unset RAY_ADDRESS.")
+    system = {"preload_python_modules": _PRELOADED}
+    ray.init(address="local", include_dashboard=False, _system_config=system, **quiet)
+    return f"Started Ray on this machine: {_resources()}."
+
+
+def _answers(address: str) -> bool:
+    """Whether anything listens there. Ray itself takes minutes to give up on the address that a dead cluster left."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
     try:
-        context = ray.init(address="auto", **quiet)
-        return f"Joined the Ray cluster at {context.address_info['gcs_address']}: {_resources()}."
-    except ConnectionError:  # none is running; an address that a dead one left behind ends here too
-        os.environ.pop("RAY_ADDRESS", None)
-        system = {"preload_python_modules": _PRELOADED}
-        ray.init(address="local", include_dashboard=False, _system_config=system, **quiet)
-        return f"Started Ray on this machine: {_resources()}."
+        with socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_ANSWER):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def disconnect() -> None:

@@ -80,6 +80,8 @@ def _run_on_ray(
         finally:
             record.put_back_running()
             record.write()
+            over = sum(record.is_over(trial) for trial in record.trials)
+            print(f"{over} of {len(record.trials)} trials are over.")
         record.folder.write_json(MANIFEST, manifest | {"wall_seconds": time.monotonic() - started})
     finally:
         _cluster.disconnect()

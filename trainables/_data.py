@@ -40,6 +40,7 @@ class Data:
     validation: Split
     test: Split
     fingerprint: str
+    is_smoke: bool = False
 
     @property
     def image_size(self) -> int:
@@ -61,7 +62,7 @@ def load_data(folder: Folder, limit: int | None = None, smoke: bool = False) -> 
             f"--limit {limit} asks for more than the {most:,} balanced training images in {folder}; lower it."
         )
     splits = {split: _read_split(folder, split, wanted.get(split)) for split in shards.SPLITS}
-    return Data(**splits, fingerprint=selection_fingerprint(manifest.fingerprint, limit, smoke))
+    return Data(**splits, fingerprint=selection_fingerprint(manifest.fingerprint, limit, smoke), is_smoke=smoke)
 
 
 def selection_fingerprint(fingerprint: str, limit: int | None, smoke: bool) -> str:

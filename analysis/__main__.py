@@ -1,0 +1,75 @@
+"""python -m analysis ROOT/age: a sweep's record in, its tables, figures and report.html out, into the same folder."""
+
+import click
+import pandas as pd
+from rich.console import Console
+from rich.table import Column, Table
+
+from analysis._style import png, svg
+from analysis.figures import figures
+from analysis.frames import SPLITS, Study, read
+from analysis.report import report
+from analysis.tables import files, number, percent
+from data_prep._command import run_command
+from data_prep._storage import Folder
+
+_MOST_SHOWN = 12
+_REPORT = "report.html"
+_OURS = [
+    *[f"tables/{name}.{kind}" for name in ("results", "networks") for kind in ("csv", "parquet", "md")],
+    *[f"figures/{name}.{kind}" for name in ("curves", "grid", "confusion") for kind in ("png", "svg")],
+]
+_NUMBERS = [Column(name, justify="right") for name in ("seed", "validation %", "test %", "clean test %", "s")]
+
+
+@click.command()
+@click.argument("record")
+def main(record: str) -> None:
+    """Write tables, figures and report.html into the folder RECORD, which a sweep filled, such as results/age."""
+    folder = Folder(record)
+    study = read(folder)
+    written = _write(study, folder)
+    _show(Console(), study)
+    click.echo("\n".join([f"{folder}/{name}" for name in written]))
+
+
+def _write(study: Study, folder: Folder) -> list[str]:
+    """Write every file and delete those of an earlier analysis that this one has not. Returns what to look at."""
+    drawings = figures(study)
+    vectors = {name: svg(drawing.figure) for name, drawing in drawings.items()}
+    contents = {f"tables/{name}": content for name, content in files(study).items()}
+    contents |= {f"figures/{name}.png": png(drawing.figure) for name, drawing in drawings.items()}
+    contents |= {f"figures/{name}.svg": vector for name, vector in vectors.items()}
+    for name in _OURS:
+        if name not in contents:
+            folder.delete(name)
+    for name, content in contents.items():
+        folder.write_bytes(name, content)
+    folder.write_bytes(_REPORT, report(study, drawings, vectors).encode())
+    return [_REPORT, "tables/", *(["figures/"] if drawings else [])]
+
+
+def _show(console: Console, study: Study) -> None:
+    """Print the top of the ranking, the flagged trials by reason, and what must be said beside the numbers."""
+    console.print(_ranking(study.ranked.head(_MOST_SHOWN)) if len(study.ranked) else "No trial is ranked yet.")
+    lines = [f"… and {len(study.ranked) - _MOST_SHOWN:,} more."] if len(study.ranked) > _MOST_SHOWN else []
+    for (status, reason), trials in study.flagged.groupby(["status", "reason"], sort=False):
+        names = [f"{row['configuration']} (seed {row['seed']})" for _, row in trials.iterrows()]
+        more = f" and {len(names) - _MOST_SHOWN:,} more" if len(names) > _MOST_SHOWN else ""
+        lines.append(f"{status}: {', '.join(names[:_MOST_SHOWN])}{more}: {reason}")
+    for line in [*lines, *study.provenance.caveats]:
+        console.print(line, markup=False, highlight=False)
+
+
+def _ranking(ranked: pd.DataFrame) -> Table:
+    table = Table("rank", Column("network", overflow="fold"), *_NUMBERS)
+    for _, row in ranked.iterrows():
+        accuracies = [percent(row[f"{split}_accuracy"]) for split in SPLITS]
+        table.add_row(
+            str(row["rank"]), row["configuration"], str(row["seed"]), *accuracies, number(row["wall_seconds"], 0)
+        )
+    return table
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,159 @@
+"""Record → data frames. The trials that are results are ranked; those that are not stand below, with the reason."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.metrics import confusion, wilson
+from analysis.provenance import Provenance, provenance
+from data_prep._command import InputError
+from data_prep._storage import Folder
+from sweeps._record import TRIAL_SCHEMA, read_epochs, read_manifest, read_scores, read_trials
+from trainables import Recipe
+
+#: Trials in these states are results. The others are in the order in which they are listed.
+RANKED = ("finished", "stopped")
+FLAGGED = ("collapsed", "diverged", "failed", "running", "pending")
+SPLITS = ("validation", "test", "test_clean")
+METRICS = [f"{split}_{name}" for name in ("accuracy", "auc", "loss") for split in SPLITS]
+
+_COUNTS = ["parameters", "epochs_done", "best_epoch", "seed", *(f"{split}_images" for split in ("train", *SPLITS))]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A record, read. `results` and `epochs` are what `results` and `read_epochs` give; `scores` is trial → scores."""
+
+    provenance: Provenance
+    results: pd.DataFrame
+    epochs: pd.DataFrame
+    scores: dict[str, pd.DataFrame]
+
+    @property
+    def ranked(self) -> pd.DataFrame:
+        """The results that are ranked, best first."""
+        return self.results[self.results["rank"].notna()]
+
+    @property
+    def flagged(self) -> pd.DataFrame:
+        """The trials that are no results: collapsed, diverged, failed, running, pending."""
+        return self.results[self.results["rank"].isna()]
+
+    def images(self, split: str) -> str:
+        """How many images of a split the trials used, as text; `unknown` if nothing in the record says."""
+        counts = set(self.results[f"{split}_images"].dropna()) or {self.provenance.used.get(split)} - {None}
+        return " or ".join(f"{count:,}" for count in sorted(counts)) or "unknown"
+
+
+def read(folder: Folder) -> Study:
+    """The record in `folder`. Scores are read of the best and the worst ranked trial. Raises InputError."""
+    origin = provenance(read_manifest(folder))
+    trials, epochs = read_trials(folder), read_epochs(folder)
+    if not {"trial", "network", "status"} <= set(trials.columns) or not {"trial", "epoch"} <= set(epochs.columns):
+        raise InputError(f"{folder} has tables of another format; make the record again with --fresh.")
+    study = Study(origin, results(trials, origin.metric, origin.direction), epochs, {})
+    ends = dict.fromkeys(study.ranked["trial"].iloc[[0, -1]]) if len(study.ranked) else {}
+    scored = [trial for trial in ends if folder.exists(f"scores/{trial}.parquet")]
+    return dataclasses.replace(study, scores={trial: read_scores(folder, trial) for trial in scored})
+
+
+def results(trials: pd.DataFrame, metric: str = "validation_accuracy", direction: str = "max") -> pd.DataFrame:
+    """One row a trial: the ranked ones by `metric`, best first, then the flagged ones by state.
+
+    To the record's columns come `rank` (from 1; equals share one; none if flagged), `configuration` (the network, and
+    the knobs in which trials of it differ), and the 95 % intervals of the accuracies, `validation_low` and so on.
+    """
+    frame = trials.reindex(columns=TRIAL_SCHEMA.names)
+    counts = frame[_COUNTS].astype("Int64")
+    frame = frame.drop(columns=_COUNTS).astype(dict.fromkeys(METRICS, float)).join(counts)
+    is_result = frame["status"].isin(RANKED) & np.isfinite(frame[metric])
+    frame["rank"] = frame[metric].where(is_result).rank(ascending=direction == "min", method="min").astype("Int64")
+    frame["reason"] = [_reason(row) for _, row in frame.iterrows()]
+    frame["configuration"] = _configurations(frame)
+    for split in SPLITS:
+        frame[[f"{split}_low", f"{split}_high"]] = _intervals(frame[f"{split}_accuracy"], frame[f"{split}_images"])
+    states = frame["status"].map({state: place for place, state in enumerate(FLAGGED)})
+    order = np.lexsort((states.to_numpy(float), frame["rank"].to_numpy(float, na_value=np.inf)))
+    return frame.iloc[order].reset_index(drop=True)
+
+
+def _reason(row: "pd.Series[object]") -> str:
+    """Why a trial stands where it stands, in words, on one line."""
+    if isinstance(row["reason"], str) and row["reason"]:
+        return " ".join(row["reason"].split())
+    if pd.notna(row["rank"]):
+        return ""
+    known = {"pending": "not started or not resumed yet", "running": "under way"}
+    known |= dict.fromkeys(RANKED, "the metric that ranks was not recorded")
+    return known.get(str(row["status"]), "no reason was recorded")
+
+
+def _intervals(shares: "pd.Series[float]", images: "pd.Series[int]") -> np.ndarray:
+    sizes = images.to_numpy(float, na_value=np.nan)
+    return np.array([wilson(*pair) for pair in zip(shares.to_numpy(float), sizes, strict=True)]).reshape(-1, 2)
+
+
+def varied_knobs(frame: pd.DataFrame) -> list[str]:
+    """The knobs of the recipe, besides network and seed, in which the trials differ."""
+    knobs = [knob.name for knob in dataclasses.fields(Recipe) if knob.name not in ("network", "seed")]
+    return [knob for knob in knobs if frame[knob].nunique() > 1]
+
+
+def _configurations(frame: pd.DataFrame) -> list[str]:
+    """Per trial, the network and the knobs in which trials of one network differ: what the seeds have in common."""
+    per_network = frame.groupby("network")[varied_knobs(frame)].nunique().max()
+    knobs = [str(knob) for knob, most in per_network.items() if most > 1]
+    told = [[row["network"], *(f"{knob} {_short(row[knob])}" for knob in knobs)] for _, row in frame.iterrows()]
+    return [", ".join(parts) for parts in told]
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def has_seeds(frame: pd.DataFrame) -> bool:
+    """Whether the trials have more than one seed."""
+    return bool(frame["seed"].nunique() > 1)
+
+
+def networks(frame: pd.DataFrame, metric: str = "validation_accuracy", direction: str = "max") -> pd.DataFrame:
+    """One row a configuration, best mean of `metric` first: over its seeds, each metric's mean and standard deviation.
+
+    `n` counts the ranked trials, which alone enter, `flagged` the others. A deviation (of n - 1) needs two trials.
+    """
+    ranked = frame[frame["rank"].notna()].groupby("configuration")
+    spread = {f"{name}_{how}": ranked[name].agg(how) for name in METRICS for how in ("mean", "std")}
+    trials = frame.groupby("configuration")
+    table = pd.DataFrame({"network": trials["network"].first(), "parameters": trials["parameters"].max()})
+    table["n"] = ranked.size().reindex(table.index, fill_value=0)
+    table["flagged"] = trials.size() - table["n"]
+    table = table.join(pd.DataFrame(spread))
+    return table.sort_values(f"{metric}_mean", ascending=direction == "min", kind="stable").reset_index()
+
+
+def confusions(study: Study) -> dict[str, np.ndarray]:
+    """Trial → confusion matrix on the test split, of the best and the worst ranked trial that have test scores."""
+    tests = {trial: scores[scores["split"] == "test"] for trial, scores in study.scores.items()}
+    return {trial: confusion(test["label"], test["score"]) for trial, test in tests.items() if len(test)}
+
+
+def grid(frame: pd.DataFrame) -> pd.DataFrame:
+    """The networks named `age-TRUNK-HEAD`, one row each: trunk, head, mean, std, n, flagged and states of its seeds.
+
+    `mean` and `std` are of the validation accuracy of the n ranked trials. Empty if there are fewer than two such
+    networks, if none has a ranked trial, or if a network's trials differ in more than the seed: a mean over them means
+    nothing.
+    """
+    named = frame.join(frame["network"].str.extract(r"^age-(?P<trunk>c\d+)-(?P<head>f\d+)$")).dropna(subset="trunk")
+    is_ranked = named["rank"].notna()
+    if named["network"].nunique() < 2 or not is_ranked.any() or (named["configuration"] != named["network"]).any():
+        return named.iloc[:0]
+    cells = named.assign(
+        accuracy=named["validation_accuracy"].where(is_ranked), state=named["status"].mask(is_ranked)
+    ).groupby(["trunk", "head"])
+    table = cells["accuracy"].agg(["mean", "std", "count", "size"])
+    table["states"] = cells["state"].agg(lambda states: ", ".join(states.dropna().unique()))
+    table["flagged"] = table["size"] - table["count"]
+    return table.rename(columns={"count": "n"}).reset_index()

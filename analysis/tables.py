@@ -1,0 +1,143 @@
+"""Data frames → what people and programs read: CSV and Parquet with every digit, Markdown and cells with percents."""
+
+import math
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from analysis.frames import METRICS, SPLITS, Study, has_seeds, networks, varied_knobs
+
+_INTERVALS = [f"{split}_{end}" for split in SPLITS for end in ("low", "high")]
+_IMAGES = [f"{split}_images" for split in ("train", *SPLITS)]
+_TITLES = dict(zip(SPLITS, ("validation", "test", "clean test"), strict=True))
+
+
+def files(study: Study) -> dict[str, bytes]:
+    """File name → content of every table of a study; `networks` only if there are several seeds."""
+    tables = {"results": results_table(study.results)}
+    if has_seeds(study.results):
+        tables["networks"] = networks(study.results, study.provenance.metric, study.provenance.direction)
+    contents = {f"{name}.csv": frame.to_csv(index=False).encode() for name, frame in tables.items()}
+    contents |= {f"{name}.parquet": _parquet(frame) for name, frame in tables.items()}
+    markdown = {"results.md": results_markdown(study), "networks.md": networks_markdown(study)}
+    return contents | {name: text.encode() for name, text in markdown.items() if name.removesuffix(".md") in tables}
+
+
+def results_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns of the results that are published, one row a trial; numbers are not rounded, accuracies are 0–1."""
+    names = ["rank", "network", *varied_knobs(frame), "seed", *METRICS, "parameters", "epochs_done", "best_epoch"]
+    return frame[[*names, "wall_seconds", "status", "reason", *_INTERVALS, *_IMAGES, "trial"]]
+
+
+def ranked_cells(study: Study) -> pd.DataFrame:
+    """The ranking as text, one row a trial, a column a heading."""
+    frame = study.ranked
+    cells = pd.DataFrame({"rank": frame["rank"].astype(str), **_name_cells(study, frame)})
+    for split, title in _TITLES.items():
+        cells[f"{title} %"] = _accuracies(frame, split)
+    for split, title in _TITLES.items():
+        cells[f"{title} AUC"] = [number(value, 4) for value in frame[f"{split}_auc"]]
+    if study.provenance.metric == "validation_loss":
+        cells["validation loss"] = [number(value, 4) for value in frame["validation_loss"]]
+    cells["parameters"] = [_count(value) for value in frame["parameters"]]
+    cells["epochs"] = [_count(value) for value in frame["epochs_done"]]
+    cells["best epoch"] = [_count(value) for value in frame["best_epoch"]]
+    cells["seconds"] = [number(value, 1) for value in frame["wall_seconds"]]
+    return cells
+
+
+def flagged_cells(study: Study) -> pd.DataFrame:
+    """The trials that are not ranked as text, with the reason."""
+    frame = study.flagged
+    cells = {"status": frame["status"].astype(str), **_name_cells(study, frame), "reason": frame["reason"]}
+    return pd.DataFrame(cells | {"epochs": [_count(value) for value in frame["epochs_done"]]})
+
+
+def network_cells(study: Study) -> pd.DataFrame:
+    """The networks over their seeds as text: mean ± standard deviation, and the number of trials."""
+    frame = networks(study.results, study.provenance.metric, study.provenance.direction)
+    cells = pd.DataFrame({"network": frame["configuration"], "n": frame["n"].astype(str)})
+    cells["flagged"] = frame["flagged"].astype(str)
+    for split, title in _TITLES.items():
+        means, deviations = frame[f"{split}_accuracy_mean"], frame[f"{split}_accuracy_std"]
+        cells[f"{title} %"] = [mean_and_deviation(*pair) for pair in zip(means, deviations, strict=True)]
+    return cells.assign(parameters=[_count(value) for value in frame["parameters"]])
+
+
+def results_markdown(study: Study) -> str:
+    """`results.md`: the ranking, the flagged trials apart, and what must be said beside them."""
+    parts = [f"# Results of the sweep `{study.provenance.sweep}`", *study.provenance.caveats]
+    parts += [_markdown(ranked_cells(study)), note(study)] if len(study.ranked) else ["No trial is ranked yet."]
+    if len(study.flagged):
+        parts += ["## Not ranked", _markdown(flagged_cells(study))]
+    return "\n\n".join(parts) + "\n"
+
+
+def note(study: Study) -> str:
+    """How to read the ranking, with n."""
+    sizes = ", ".join(f"{title} n = {study.images(split)}" for split, title in _TITLES.items())
+    return (
+        f"Accuracies in %, with 95 % intervals (Wilson) over the images: {sizes}. The clean test is the test without "
+        "the images that also stand in train. AUC: FAKE is the positive class. Ranked on validation alone."
+    )
+
+
+def networks_markdown(study: Study) -> str:
+    """`networks.md`: mean and standard deviation over the seeds."""
+    title = f"# Networks of the sweep `{study.provenance.sweep}` over their seeds"
+    note = "Accuracies in %, mean ± standard deviation over n ranked trials; flagged trials do not enter."
+    return "\n\n".join([title, *study.provenance.caveats, _markdown(network_cells(study)), note]) + "\n"
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """A share, 0–1, in percent without the sign; a dash if it is missing."""
+    return number(100 * share, digits)
+
+
+def number(value: float, digits: int) -> str:
+    """A number with that many decimals; a dash if it is missing or not finite."""
+    return f"{value:,.{digits}f}" if pd.notna(value) and math.isfinite(value) else "–"
+
+
+def mean_and_deviation(mean: float, deviation: float) -> str:
+    """`91.20 ± 0.14` of two shares, in percent; the mean alone if there is no deviation."""
+    return percent(mean) if pd.isna(deviation) else f"{percent(mean)} ± {percent(deviation)}"
+
+
+def span(low: float, high: float, digits: int = 1) -> str:
+    """`90.1–92.3` of two shares, in percent; nothing if they are missing."""
+    return f"{percent(low, digits)}–{percent(high, digits)}" if math.isfinite(low) else ""
+
+
+def unbroken(text: str) -> str:
+    """A text whose lines do not break between a number and its percent sign, or within `n = 2,000`."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%").replace("n = ", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+
+
+def _name_cells(study: Study, frame: pd.DataFrame) -> dict[str, Any]:
+    """What tells a trial from the others: its configuration, and its seed."""
+    return {"network": frame["configuration"], "seed": frame["seed"].astype(str)}
+
+
+def _accuracies(frame: pd.DataFrame, split: str) -> list[str]:
+    """`91.20 (90.1–92.3)` per trial."""
+    rows = zip(*(frame[f"{split}_{name}"] for name in ("accuracy", "low", "high")), strict=True)
+    return [percent(share) + (f" ({span(low, high)})" if math.isfinite(low) else "") for share, low, high in rows]
+
+
+def _count(value: Any) -> str:
+    return "–" if pd.isna(value) else f"{int(value):,}"
+
+
+def _markdown(cells: pd.DataFrame) -> str:
+    """A pipe table. A pipe within a cell would end it, and is escaped."""
+    escaped = cells.map(lambda cell: str(cell).replace("|", "\\|"))
+    return str(escaped.to_markdown(index=False, disable_numparse=True))
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    buffer = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), buffer)
+    return bytes(buffer.getvalue())
