@@ -92,11 +92,11 @@ def _name(row: "pd.Series[str]", study: Study) -> str:
 
 def _accuracy(row: "pd.Series[float]", split: str) -> str:
     """`91.30 % (95 % interval 90.1–92.4 %, n = 2,000)`."""
-    count = row[f"{split}_images"]
-    interval = span(row[f"{split}_low"], row[f"{split}_high"])
-    return f"{percent(row[f'{split}_accuracy'])} %" + (
-        f" (95 % interval {interval} %, n = {count:,})" if interval else ""
-    )
+    share, low, high = (row[f"{split}_{name}"] for name in ("accuracy", "low", "high"))
+    if pd.isna(share):
+        return "not recorded"
+    sure = f" (95 % interval {span(low, high)} %, n = {row[f'{split}_images']:,})" if pd.notna(low) else ""
+    return f"{percent(share)} %{sure}"
 
 
 def _counted(count: int, noun: str) -> str:

@@ -16,7 +16,6 @@ _AUDIT_COUNTS = {
     "groups_with_both_labels": "{:,} images stand under both labels",
     "file_size_auc": "the file size alone tells the labels apart with AUC {:.2f}",
 }
-_MOST_UNREADABLE_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -110,13 +109,14 @@ def _commit(manifest: dict[str, Any]) -> str:
 
 
 def _audit(audit: dict[str, Any]) -> list[str]:
-    """What the audit of the shards found, warnings first."""
+    """What the audit of the shards found, a finding a line, warnings first."""
     found = [f"Warning: {warning}" for warning in audit.get("warnings", ())]
     found += [form.format(audit[name]) for name, form in _AUDIT_COUNTS.items() if audit.get(name) is not None]
     pairs = _section(audit, "duplicate_pairs")
     if pairs:
         found.append("pairs of duplicates: " + ", ".join(f"{count:,} inside {split}" for split, count in pairs.items()))
     unreadable = _section(audit, "unreadable")
-    found.append(f"{len(unreadable):,} files could not be read" + (":" if unreadable else "")) if audit else None
-    found += [f"{path}: {reason}" for path, reason in list(unreadable.items())[:_MOST_UNREADABLE_SHOWN]]
+    if unreadable:
+        path, reason = next(iter(unreadable.items()))
+        found.append(f"unreadable files: {len(unreadable):,}, such as {path} ({reason})")
     return [*found, *audit.get("notes", ())]

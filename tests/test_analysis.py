@@ -1,0 +1,556 @@
+"""The analysis of synthetic records whose every number is known. Figures are checked by their data, never by pixels."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+from sklearn.metrics import accuracy_score, confusion_matrix
+
+from analysis import __main__ as command
+from analysis import figures, frames, metrics, tables
+from analysis._panels import OTHERS, curves, panels
+from analysis._style import png, svg
+from analysis.frames import Study
+from analysis.provenance import SAMPLE_CAVEAT, SMOKE_CAVEAT
+from data_prep._command import InputError
+from data_prep._storage import Folder
+from sweeps._record import Record
+from trainables import MODELS, Recipe
+
+AGE = [f"age-c{trunk}-f{head}" for trunk in (2, 3, 4) for head in (1, 2, 3, 4)]
+VALIDATION, TEST, CLEAN = 200, 400, 380  # images
+COLLAPSED, STOPPED = "age-c3-f4", "age-c2-f3"
+# Correct answers of each network. On test the order is the other way round; the collapsed network is best there.
+RIGHT = {name: (120 + 6 * place, 390 - 5 * place) for place, name in enumerate(AGE)}
+BEST, WORST = AGE[-1], AGE[0]
+LABELS = np.array([0, 1], np.int8)
+NO_SCORES = ("pending", "running", "failed", "diverged")
+
+
+def manifest(**changes: Any) -> dict[str, Any]:
+    """A manifest as a sweep writes it."""
+    data = {
+        "source": "cifake.zip",
+        "fingerprint": "0123456789abcdef",
+        "shards": "shards/cifake",
+        "image_size": 32,
+        "counts": {"train": {"REAL": 500, "FAKE": 500}},
+        "used": {"train": 800, "validation": VALIDATION, "test": TEST, "test_clean": CLEAN},
+        "audit": {"images": 1400, "warnings": ["Codecs differ."], "unreadable": {"a.jpg": "no JPEG"}, "notes": []},
+    }
+    return {
+        "format_version": 1,
+        "sweep": "age",
+        "question": "Which of <twelve> is best?",
+        "command": "python sweeps/age.py",
+        "settings": {"epochs": 3, "smoke": False},
+        "data": data,
+        "metric": "validation_accuracy",
+        "direction": "max",
+        "commit": "abcdef",
+        "dirty": True,
+        "versions": {"ray": "2.60.0"},
+        "hardware": {"cpus": 2},
+        "seeds": [0],
+        "started": "2026-11-23T10:00:00+00:00",
+        "wall_seconds": 12.0,
+    } | changes
+
+
+def scores(right: int, images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, half REAL and half FAKE, and logits of which the first `right` are on the right side of 0."""
+    labels = np.resize(LABELS, images)
+    signs = np.where(np.arange(images) < right, 1, -1) * (2 * labels - 1)
+    return labels, (signs * np.linspace(1, 2, images)).astype(np.float32)
+
+
+def score_table(split: str, right: int, images: int) -> pa.Table:
+    labels, logits = scores(right, images)
+    return pa.table({"split": [split] * images, "row": np.arange(images), "label": labels, "score": logits})
+
+
+def epoch_rows(name: str, seed: int, epochs: int) -> list[dict[str, Any]]:
+    """Curves that no other network and seed has."""
+    place = AGE.index(name) + seed / 10 if name in AGE else 0.5
+    names = [f"{split}_{metric}" for split in ("train", "validation") for metric in ("loss", "accuracy", "auc")]
+    return [
+        {"epoch": epoch, **{key: 0.4 + (place + epoch + 0.1 * at) / 40 for at, key in enumerate(names)}}
+        for epoch in range(1, epochs + 1)
+    ]
+
+
+def enter(record: Record, recipe: Recipe, status: str, **columns: Any) -> str:
+    """Enter a trial as a sweep leaves it in that state. Returns its identity."""
+    trial = recipe.identity("data")
+    record.add(trial, recipe)
+    if status == "pending":
+        return trial
+    row: dict[str, Any] = {"status": status, "parameters": 1000, "wall_seconds": 2.5, "train_images": 800}
+    rows = epoch_rows(recipe.network, recipe.seed, {"failed": 0, "running": 1}.get(status, 3))
+    if status not in NO_SCORES:
+        right = dict(zip(("validation", "test"), RIGHT.get(recipe.network, (150, 300)), strict=True))
+        for split, images in (("validation", VALIDATION), ("test", TEST)):
+            row |= {f"{split}_accuracy": right[split] / images, f"{split}_auc": 0.9, f"{split}_loss": 0.3}
+            row |= {f"{split}_images": images}
+        row |= {"test_clean_accuracy": (right["test"] - 10) / CLEAN, "test_clean_images": CLEAN, "best_epoch": 2}
+        parts = [score_table("validation", right["validation"], VALIDATION), score_table("test", right["test"], TEST)]
+        record.folder.write_table(f"scores/{trial}.parquet", pa.concat_tables(parts))
+    record.update(trial, row | columns, rows)
+    return trial
+
+
+Trials = list[tuple[Recipe, str, dict[str, Any]]]
+
+
+def write(place: Path, trials: Trials, **changes: Any) -> Folder:
+    """A record of `trials` (recipe, status, columns) in a new folder; `changes` are of the manifest."""
+    record = Record(Folder(str(place / "age")))
+    record.folder.write_json("manifest.json", manifest(**changes))
+    for recipe, status, columns in trials:
+        enter(record, recipe, status, **columns)
+    record.write()
+    return record.folder
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Folder]:
+    return partial(write, tmp_path)
+
+
+def twelve(seed: int = 0) -> Trials:
+    """The twelve age networks: one collapsed, one stopped by a scheduler, ten finished."""
+    states = {COLLAPSED: "collapsed", STOPPED: "stopped"}
+    reasons = {COLLAPSED: {"reason": "it says REAL for\nevery | validation image", "test_accuracy": 1.0}}
+    return [(Recipe(name, seed=seed), states.get(name, "finished"), reasons.get(name, {})) for name in AGE]
+
+
+def analyse(folder: Folder) -> str:
+    """Run the command, which must succeed, and return the report."""
+    command.main.main([str(folder)], standalone_mode=False)
+    return folder.read_bytes("report.html").decode()
+
+
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Folder, str]:
+    """The record of the twelve, analysed, and its report. Not to be changed."""
+    folder = write(tmp_path_factory.mktemp("analysed"), twelve())
+    return folder, analyse(folder)
+
+
+@pytest.fixture(scope="module")
+def study(analysed: tuple[Folder, str]) -> Study:
+    return frames.read(analysed[0])
+
+
+def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "analysis", *arguments],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+# ── metrics ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_confusion_of_a_case_worked_by_hand() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 1, 1])
+    logits = np.array([-1.0, 0.0, 3.0, 2.0, -0.5, 0.1, np.nan])  # 0 and NaN are called REAL
+    counts = metrics.confusion(labels, logits)
+    assert counts.tolist() == [[2, 1], [2, 2]]
+    assert metrics.accuracy(counts) == 4 / 7
+    assert metrics.recall(counts) == 2 / 4
+    assert metrics.precision(counts) == 2 / 3
+    assert metrics.confusion(labels, logits, threshold=2.5).tolist() == [[2, 1], [4, 0]]
+
+
+def test_confusion_agrees_with_scikit_learn() -> None:
+    random = np.random.default_rng(0)
+    labels, logits = random.integers(0, 2, 1000), random.normal(size=1000)
+    counts = metrics.confusion(labels, logits)
+    assert (counts == confusion_matrix(labels, logits > 0)).all()
+    assert metrics.accuracy(counts) == accuracy_score(labels, logits > 0)
+
+
+def test_confusion_without_images_or_without_one_label() -> None:
+    assert metrics.confusion(np.array([], int), np.array([])).tolist() == [[0, 0], [0, 0]]
+    only_real = metrics.confusion(np.array([0, 0]), np.array([1.0, -1.0]))
+    assert only_real.tolist() == [[1, 1], [0, 0]]
+    assert np.isnan(metrics.recall(only_real))
+    assert np.isnan(metrics.accuracy(np.zeros((2, 2), int)))
+
+
+def test_wilson_interval_of_a_published_case() -> None:
+    low, high = metrics.wilson(0.95, 20_000)  # ± 0.30 points, as in FACTS
+    assert (high - low) / 2 == pytest.approx(0.0030, abs=5e-5)
+    assert metrics.wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)  # Newcombe 1998, table I
+    assert np.isnan(metrics.wilson(float("nan"), 10)).all()
+    assert np.isnan(metrics.wilson(0.5, float("nan"))).all()
+
+
+# ── tables ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_ranking_is_by_validation_though_test_disagrees(study: Study) -> None:
+    expected = [name for name in reversed(AGE) if name != COLLAPSED]
+    assert study.ranked["network"].tolist() == expected
+    assert study.ranked["rank"].tolist() == list(range(1, 12))
+    assert study.ranked["test_accuracy"].is_monotonic_increasing, "the test of the fixture: test says the opposite"
+
+
+def test_collapsed_is_not_ranked_and_keeps_its_reason(study: Study) -> None:
+    assert study.flagged["network"].tolist() == [COLLAPSED]
+    assert study.flagged["reason"].tolist() == ["it says REAL for every | validation image"]
+    assert study.results["network"].iloc[-1] == COLLAPSED
+
+
+def test_every_format_has_the_numbers_of_the_record(analysed: tuple[Folder, str]) -> None:
+    folder, _ = analysed
+    csv = pd.read_csv(folder.local_path("tables/results.csv")).fillna({"reason": ""})
+    parquet = pd.read_parquet(folder.local_path("tables/results.parquet"))
+    pd.testing.assert_frame_equal(csv, parquet, check_dtype=False)
+    for row in parquet.to_dict("records"):
+        validation, test = RIGHT[row["network"]]
+        assert row["validation_accuracy"] == validation / VALIDATION
+        if row["network"] != COLLAPSED:
+            assert row["test_accuracy"] == test / TEST
+            assert row["test_clean_accuracy"] == (test - 10) / CLEAN
+        assert (row["validation_low"], row["validation_high"]) == metrics.wilson(validation / VALIDATION, VALIDATION)
+        assert (row["parameters"], row["epochs_done"], row["best_epoch"], row["seed"]) == (1000, 3, 2, 0)
+        assert row["wall_seconds"] == 2.5
+    markdown = folder.read_bytes("tables/results.md").decode()
+    assert markdown.index("age-c4-f4") < markdown.index("## Not ranked") < markdown.index(COLLAPSED)
+    assert "every \\| validation" in markdown
+    low, high = metrics.wilson(186 / VALIDATION, VALIDATION)
+    assert f"93.00 ({100 * low:.1f}–{100 * high:.1f})" in markdown
+
+
+def test_trials_of_equal_accuracy_share_a_rank(make: Callable[..., Folder]) -> None:
+    trials = [(Recipe(name), "finished", {"validation_accuracy": 0.9}) for name in AGE[:2]]
+    results = frames.read(make([*trials, (Recipe(AGE[2]), "finished", {"validation_accuracy": 0.8})])).results
+    assert results["rank"].tolist() == [1, 1, 3]
+
+
+def test_networks_over_their_seeds(make: Callable[..., Folder]) -> None:
+    changed = {"validation_accuracy": 0.5}
+    trials = [*twelve(), *((recipe, "finished", changed) for recipe, _, _ in twelve(seed=1))]
+    folder = make(trials, seeds=[0, 1])
+    analyse(folder)
+    table = pd.read_parquet(folder.local_path("tables/networks.parquet")).set_index("network")
+    assert len(table) == 12
+    assert table.loc[BEST, "validation_accuracy_mean"] == pytest.approx((0.93 + 0.5) / 2)
+    assert table.loc[BEST, "validation_accuracy_std"] == pytest.approx(np.std([0.93, 0.5], ddof=1))
+    assert table.loc[[BEST, COLLAPSED], "n"].tolist() == [2, 1]
+    assert table.loc[[BEST, COLLAPSED], "flagged"].tolist() == [0, 1]
+    assert table.loc[COLLAPSED, "validation_accuracy_mean"] == 0.5
+    assert folder.exists("tables/networks.md")
+    assert folder.exists("tables/networks.csv")
+
+
+def test_a_manifest_that_ranks_by_loss_is_obeyed(make: Callable[..., Folder]) -> None:
+    trials = [
+        (Recipe(name), "finished", {"validation_loss": loss}) for name, loss in zip(AGE, (0.3, 0.1, 0.2), strict=False)
+    ]
+    study = frames.read(make(trials, metric="validation_loss", direction="min"))
+    assert study.ranked["network"].tolist() == [AGE[1], AGE[2], AGE[0]]
+    assert "validation loss" in tables.ranked_cells(study)
+    with pytest.raises(InputError, match="test_accuracy"):
+        frames.read(make(trials, metric="test_accuracy"))
+
+
+def test_knobs_that_vary_are_in_the_table_and_tell_trials_apart(make: Callable[..., Folder]) -> None:
+    rates = (1e-3, 3e-4, 1e-4)
+    study = frames.read(make([(Recipe(BEST, learning_rate=rate), "finished", {}) for rate in rates]))
+    assert tables.results_table(study.results)["learning_rate"].tolist() == list(rates)
+    assert study.results["configuration"].tolist() == [f"{BEST}, learning_rate {rate:.3g}" for rate in rates]
+
+
+# ── figures ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def lines(figure: Figure) -> dict[str, np.ndarray]:
+    """`TRIAL:COLUMN` → (x, y) of every curve in a figure."""
+    drawn = [line for axes in figure.axes for line in axes.lines if line.get_gid()]
+    return {str(line.get_gid()): np.asarray(line.get_xydata()) for line in drawn}
+
+
+def test_the_curves_are_the_epochs_of_the_record(study: Study) -> None:
+    drawn = lines(figures.curves(study).figure)
+    columns = [f"{split}_{metric}" for split in ("validation", "train") for metric in ("accuracy", "loss")]
+    assert len(drawn) == 12 * len(columns)
+    for trial, epochs in study.epochs.groupby("trial"):
+        for column in columns:
+            assert (drawn[f"{trial}:{column}"] == epochs[["epoch", column]].to_numpy()).all()
+    validation = [tuple(xy[:, 1]) for gid, xy in drawn.items() if gid.endswith(":validation_accuracy")]
+    assert len(set(validation)) == 12, "twelve networks, twelve different curves"
+
+
+def test_the_curves_share_their_axes(study: Study) -> None:
+    axes = figures.curves(study).figure.axes
+    assert len(axes) == 6
+    assert [one.get_title(loc="left") for one in axes[:3]] == ["age-c2", "age-c3", "age-c4"]
+    assert len({one.get_ylim() for one in axes[:3]}) == len({one.get_ylim() for one in axes[3:]}) == 1
+
+
+def test_panels_are_for_related_networks() -> None:
+    assert panels(AGE)["age-c3-f2"] == ("age-c3", "f2")
+    assert panels(["solo"]) == {"solo": ("", "solo")}
+    assert set(panels(["vgg16", "vgg19", "resnet50-transfer"]).values()) == {
+        ("", name) for name in ("vgg16", "vgg19", "resnet50-transfer")
+    }
+    assert panels(["vgg16", "vgg16-transfer", "custom-1"])["vgg16"] == ("vgg16", "vgg16")
+    assert {
+        panel for panel, _ in panels([f"cifake-{size}-d{depth}" for size in range(12) for depth in (1, 2)]).values()
+    } == {""}
+
+
+def test_fifty_trials_of_one_network_show_the_best_in_colour(make: Callable[..., Folder]) -> None:
+    trials = [
+        (Recipe(BEST, learning_rate=rate), "finished", {"validation_accuracy": 0.6 + rate})
+        for rate in np.linspace(0.001, 0.3, 50).tolist()
+    ]
+    study = frames.read(make(trials))
+    drawn = curves(study).drop_duplicates("trial")
+    assert (drawn["series"] == OTHERS).sum() == 45
+    assert drawn.loc[drawn["place"] == 0, "rank"].tolist() == [1]
+    assert len([gid for gid in lines(figures.curves(study).figure) if gid.endswith(":validation_accuracy")]) == 50
+
+
+def test_the_matrices_are_of_the_best_and_the_worst_ranked_trial(study: Study) -> None:
+    matrices = frames.confusions(study)
+    names = study.results.set_index("trial").loc[list(matrices), "network"]
+    assert names.tolist() == [BEST, WORST]
+    for name, counts in zip(names, matrices.values(), strict=True):
+        labels, logits = scores(RIGHT[name][1], TEST)
+        assert counts.tolist() == confusion_matrix(labels, logits > 0).tolist()
+        assert metrics.accuracy(counts) == RIGHT[name][1] / TEST
+    figure = figures.confusion(study).figure
+    assert f"{BEST} (rank 1 of 11)\ntest, n = 400" in figure.axes[0].get_title(loc="left")
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["REAL", "FAKE"]
+    cells = [text.get_text().split("\n")[0] for text in figure.axes[0].texts]
+    assert cells == [str(count) for count in matrices[study.ranked["trial"].iloc[0]].ravel()]
+
+
+def test_the_grid_has_the_mean_of_each_cell_and_none_of_a_collapsed_one(study: Study) -> None:
+    table = frames.grid(study.results).set_index(["trunk", "head"])
+    assert len(table) == 12
+    assert table.loc[("c2", "f1"), "mean"] == RIGHT["age-c2-f1"][0] / VALIDATION
+    assert np.isnan(table.loc[("c3", "f4"), "mean"])
+    assert table.loc[("c3", "f4"), "states"] == "collapsed"
+    axes = figures.grid(study).figure.axes[0]
+    assert np.ma.getmaskarray(np.ma.asarray(axes.images[0].get_array())).tolist() == [
+        [False] * 4,
+        [False] * 3 + [True],
+        [False] * 4,
+    ]
+    assert "collapsed" in [text.get_text() for text in axes.texts]
+
+
+def test_a_sweep_without_age_networks_has_no_grid(make: Callable[..., Folder]) -> None:
+    study = frames.read(make([(Recipe(name), "finished", {}) for name in ("vgg16", "custom-1")]))
+    assert set(figures.figures(study)) == {"curves", "confusion"}
+
+
+def test_the_files_are_images_and_the_same_every_time(analysed: tuple[Folder, str]) -> None:
+    folder, _ = analysed
+    for name in ("curves", "grid", "confusion"):
+        image = Image.open(folder.local_path(f"figures/{name}.png"))
+        assert image.info["dpi"] == pytest.approx((200, 200), abs=0.1)
+        assert len(np.unique(np.asarray(image))) > 50, "something is drawn"
+        assert folder.read_bytes(f"figures/{name}.svg").startswith(b"<?xml")
+    again = figures.figures(frames.read(folder))
+    for name, drawing in again.items():
+        assert svg(drawing.figure) == folder.read_bytes(f"figures/{name}.svg")
+        assert png(drawing.figure) == folder.read_bytes(f"figures/{name}.png")
+
+
+# ── report ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Page(HTMLParser):
+    """What a page loads, its images' alternative texts, and whether every element is closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.alts: list[str] = []
+        self.open: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.loads += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data")]
+        self.alts += [dict(attrs).get("alt") or ""] if tag == "img" else []
+        if tag not in ("meta", "img", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_report_needs_nothing_but_itself_and_names_every_trial(analysed: tuple[Folder, str]) -> None:
+    _, html = analysed
+    page = Page(html)
+    assert page.open == []
+    assert len(page.loads) == 3
+    assert all(address.startswith("data:image/svg+xml;base64,") for address in page.loads)
+    assert not re.search(r"url\(|@import|<script|<link", html)
+    assert all(page.alts)
+    text = re.sub(r"data:[^\"]*", "", html)
+    assert all(text.count(name) > 0 for name in AGE)
+    assert "prefers-color-scheme: dark" in html
+
+
+def test_the_report_tells_what_won_and_how_sure_it_is(analysed: tuple[Folder, str]) -> None:
+    html = analysed[1].replace("\N{NO-BREAK SPACE}", " ")
+    low, high = metrics.wilson(335 / TEST, TEST)
+    assert f"test accuracy 83.75 % (95 % interval {100 * low:.1f}–{100 * high:.1f} %, n = 400)" in html
+    assert "12 networks in 12 trials with 1 seed: 11 ranked, 1 collapsed." in html
+    inside = [name for name, (right, _) in RIGHT.items() if right / VALIDATION > metrics.wilson(0.93, VALIDATION)[0]]
+    near = [name for name in reversed(AGE) if name in inside and name not in (BEST, COLLAPSED)]
+    assert f"{len(near)} of the other 10 ranked trials lie within the winner&#39;s ({'; '.join(near)})" in html
+    for fact in ("0123456789abcdef", "Codecs differ.", "a.jpg (no JPEG)", "abcdef, with changes", "ray 2.60.0"):
+        assert fact in html
+    assert "Which of &lt;twelve&gt; is best?" in html
+    assert SAMPLE_CAVEAT not in html
+    assert SMOKE_CAVEAT not in html
+
+
+def test_the_sample_and_a_smoke_run_are_named_for_what_they_are(make: Callable[..., Folder]) -> None:
+    data = manifest()["data"] | {"source": "sample"}
+    folder = make(twelve(), data=data, settings={"smoke": True})
+    html, markdown = analyse(folder), folder.read_bytes("tables/results.md").decode()
+    drawings = figures.figures(frames.read(folder))
+    for caveat in (SAMPLE_CAVEAT, SMOKE_CAVEAT):
+        assert caveat in html
+        assert caveat in markdown
+        for drawing in drawings.values():
+            assert caveat in drawing.figure.get_supxlabel().replace("\n", " ")
+
+
+# ── records that are not whole ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_one_trial(make: Callable[..., Folder]) -> None:
+    folder = make([(Recipe(BEST), "finished", {})])
+    assert "1 network in 1 trial with 1 seed: 1 ranked." in analyse(folder)
+    assert len(frames.confusions(frames.read(folder))) == 1
+    assert not folder.exists("figures/grid.png")
+    assert not folder.exists("tables/networks.csv")
+
+
+def test_a_half_finished_record(make: Callable[..., Folder]) -> None:
+    states = ["finished"] * 4 + ["running"] * 2 + ["pending"] * 6
+    folder = make([(Recipe(name), state, {}) for name, state in zip(AGE, states, strict=True)], wall_seconds=None)
+    html = analyse(folder)
+    assert "4 ranked, 2 running, 6 pending." in html
+    assert "The sweep is not finished" in html
+    assert all(name in html for name in AGE)
+
+
+def test_an_all_failed_record_deletes_what_an_earlier_analysis_left(make: Callable[..., Folder]) -> None:
+    folder = make(twelve())
+    analyse(folder)
+    folder.write_bytes("figures/mine.txt", b"the user's")
+    record = Record(folder)
+    for trial in record.trials:
+        record.update(trial, {"status": "failed", "reason": "MemoryError: <b>"})
+    record.write()
+    html = analyse(folder)
+    assert "0 ranked, 12 failed." in html
+    assert "MemoryError: &lt;b&gt;" in html
+    assert folder.folder("figures").names() == ["curves.png", "curves.svg", "mine.txt"]
+    assert folder.folder("tables").names() == ["results.csv", "results.md", "results.parquet"]
+
+
+def test_nothing_but_failures_from_the_start_and_nothing_at_all(make: Callable[..., Folder], tmp_path: Path) -> None:
+    html = analyse(make([(Recipe(name), "failed", {"reason": "no"}) for name in AGE]))
+    assert "0 ranked, 12 failed." in html
+    assert "<img" not in html
+    empty = Record(Folder(str(tmp_path / "empty")))
+    empty.folder.write_json("manifest.json", {"format_version": 1})
+    empty.write()
+    assert "The record holds no trial yet." in analyse(empty.folder)
+
+
+def test_metrics_that_are_not_numbers(make: Callable[..., Folder]) -> None:
+    nothing = dict.fromkeys(["test_accuracy", "test_auc", "test_clean_accuracy"], float("nan"))
+    trials = [
+        (Recipe(AGE[0]), "finished", nothing),
+        (Recipe(AGE[1]), "finished", {"validation_accuracy": float("nan")}),
+        (Recipe(AGE[2]), "stopped", {"validation_accuracy": None, "test_accuracy": None}),
+        (Recipe(AGE[3]), "diverged", {"reason": "the loss was no longer finite"}),
+    ]
+    folder = make(trials)
+    record = Record(folder)
+    record.update(
+        Recipe(AGE[3]).identity("data"), {}, [{"epoch": 3, "train_loss": float("nan"), "validation_loss": float("inf")}]
+    )
+    record.write()
+    html = analyse(folder).replace("\N{NO-BREAK SPACE}", " ")
+    study = frames.read(folder)
+    assert study.ranked["network"].tolist() == [AGE[0]]
+    assert study.flagged["network"].tolist() == [AGE[3], AGE[1], AGE[2]]
+    assert not re.search(r">nan|nan %|– %", html)
+    assert "its test accuracy not recorded" in html
+
+
+def test_scores_that_are_missing_leave_the_matrix_out(make: Callable[..., Folder]) -> None:
+    folder = make(twelve())
+    folder.delete(f"scores/{Recipe(BEST).identity('data')}.parquet")
+    analyse(folder)
+    study = frames.read(folder)
+    assert study.results.set_index("trial").loc[list(frames.confusions(study)), "network"].tolist() == [WORST]
+
+
+def test_a_record_on_another_file_system(make: Callable[..., Folder]) -> None:
+    local = make(twelve())
+    remote = Folder(f"file://{local.local_path()}")  # a URI is handled as s3:// is
+    analyse(remote)
+    assert local.exists("tables/results.csv")
+    assert local.exists("figures/curves.png")
+
+
+# ── the command ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_command_prints_the_ranking_and_where_the_files_are(make: Callable[..., Folder]) -> None:
+    folder = make(twelve())
+    done = run(str(folder))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.index(BEST) < done.stdout.index(WORST) < done.stdout.index(f"collapsed: {COLLAPSED}")
+    assert f"{folder}/report.html" in done.stdout
+
+
+@pytest.mark.parametrize("damaged", ["manifest.json", "trials.parquet", "epochs.parquet", None])
+def test_a_missing_or_corrupt_record_is_one_sentence(make: Callable[..., Folder], damaged: str | None) -> None:
+    folder = make(twelve())
+    if damaged:
+        folder.write_bytes(damaged, folder.read_bytes(damaged)[:-20])
+    done = run(str(folder) if damaged else f"{folder}/nothing")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert not folder.exists("report.html")
+
+
+def test_analysis_imports_neither_ray_nor_tensorflow() -> None:
+    code = "import analysis.__main__, sys; print({'ray', 'keras', 'tensorflow'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_the_networks_of_the_fixture_are_those_of_the_project() -> None:
+    assert [name for name in MODELS if name.startswith("age-")] == AGE

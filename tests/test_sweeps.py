@@ -1,0 +1,326 @@
+"""Sweeps: a real Ray, real kills. Each sweep is run as a user runs it and judged by its record."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from conftest import ROOT, Command, refused, run_python
+from test_trainables import PARAMETERS
+
+from data_prep._storage import Folder
+from sweeps._record import EPOCH_SCHEMA, TRIAL_SCHEMA, Record
+from trainables import Recipe, _checkpoint
+from trainables._data import load_data
+from trainables._train import metrics, score
+
+AGE = ROOT / "sweeps" / "age.py"
+TINY = ("--limit", "400", "--epochs", "3")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder with the sample's shards in it and one undisturbed sweep, in results/age."""
+    folder = tmp_path_factory.mktemp("sweeps")
+    done = run_python(AGE, *TINY, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "output.txt").write_text(done.stdout)
+    return folder
+
+
+def trials(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder / "age" / "trials.parquet")
+
+
+def epochs(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder / "age" / "epochs.parquet")
+
+
+def assert_same_results(one: Path, other: Path) -> None:
+    """Exactly the same curves and metrics, wherever and whenever they were computed."""
+    assert not epochs(one).duplicated(["trial", "epoch"]).any()
+    for read in (trials, epochs):
+        pd.testing.assert_frame_equal(
+            read(one).drop(columns="wall_seconds").sort_values(["trial"], kind="stable", ignore_index=True),
+            read(other).drop(columns="wall_seconds").sort_values(["trial"], kind="stable", ignore_index=True),
+            check_exact=True,
+        )
+
+
+# ── an undisturbed sweep ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_twelve_trials_finish_with_their_own_weights_and_histories(place: Path) -> None:
+    rows = trials(place / "results")
+    assert len(rows) == 12
+    assert set(rows["status"]) <= {"finished", "collapsed"}
+    assert dict(zip(rows["network"], rows["parameters"], strict=True)) == PARAMETERS
+    assert rows["initial_weights"].nunique() == 12
+    assert (rows["epochs_done"] == 3).all()
+    assert (rows["train_images"] == 400).all()
+    assert (rows["validation_images"] == 100).all()
+    assert (rows["test_images"] == 602).all()
+    curves = epochs(place / "results").groupby("trial")["train_loss"].apply(tuple)
+    assert curves.nunique() == 12
+    assert epochs(place / "results").groupby("trial")["epoch"].apply(list).tolist() == [[1, 2, 3]] * 12
+
+
+def test_the_sweep_tells_where_everything_is(place: Path) -> None:
+    output = (place / "output.txt").read_text()
+    assert "Started Ray on this machine" in output
+    assert output.count("validation accuracy") >= 12 - (trials(place / "results")["status"] == "collapsed").sum()
+    assert "report.html" in output
+    assert (place / "results" / "age" / "report.html").stat().st_size > 10_000
+
+
+def test_a_stored_checkpoint_scores_exactly_as_recorded(place: Path) -> None:
+    data = load_data(Folder(str(place / "shards" / "sample")), limit=400)
+    record = Folder(str(place / "results" / "age"))
+    for row in trials(place / "results").iloc[[1, 9]].to_dict("records"):
+        stored = pd.read_parquet(place / "results" / "age" / "scores" / f"{row['trial']}.parquet")
+        test = stored[stored["split"] == "test"]
+        scores = score(_checkpoint.load_best(record.folder(f"checkpoints/{row['trial']}")), data.test)
+        assert np.allclose(scores, test["score"], rtol=0, atol=1e-5)
+        assert np.array_equal(scores > 0, test["score"] > 0)
+        assert metrics(test["label"].to_numpy(), test["score"].to_numpy()) == {
+            name: row[f"test_{name}"] for name in ("loss", "accuracy", "auc")
+        }
+
+
+def test_the_manifest_carries_the_conditions(place: Path) -> None:
+    manifest = json.loads((place / "results" / "age" / "manifest.json").read_text())
+    assert manifest["metric"] == "validation_accuracy"
+    assert manifest["direction"] == "max"
+    assert "--limit 400" in manifest["command"]
+    assert manifest["data"]["used"] == {"train": 400, "validation": 100, "test": 602, "test_clean": 602}
+    assert manifest["hardware"]["cpus"] == os.cpu_count()
+    assert {"ray", "keras", "tensorflow"} <= set(manifest["versions"])
+    assert manifest["wall_seconds"] > 0
+
+
+def test_pandas_alone_reads_the_record(place: Path) -> None:
+    record = place / "results" / "age"
+    assert list(trials(place / "results").columns) == TRIAL_SCHEMA.names
+    assert list(epochs(place / "results").columns) == EPOCH_SCHEMA.names
+    images = pd.read_parquet(record / "images.parquet")
+    scores = pd.read_parquet(next((record / "scores").iterdir()))
+    joined = scores.merge(images, on=["split", "row"])
+    assert len(joined) == len(scores) == 702
+    assert (joined["label_x"] == joined["label_y"]).all()
+    code = "import sys, pandas; pandas.read_parquet(sys.argv[1]); assert 'ray' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code, str(record / "trials.parquet")], check=True)
+
+
+def test_the_same_command_again_trains_nothing(place: Path) -> None:
+    before = (place / "results" / "age" / "trials.parquet").stat().st_mtime_ns
+    done = run_python(AGE, *TINY, cwd=place)
+    assert done.returncode == 0
+    assert "Started Ray" not in done.stdout
+    assert (place / "results" / "age" / "trials.parquet").stat().st_mtime_ns == before
+
+
+# ── disturbed sweeps ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def start_sweep(place: Path, results: str, *arguments: str) -> "subprocess.Popen[str]":
+    words = [sys.executable, str(AGE), *TINY, "--results", results, *arguments]
+    return subprocess.Popen(words, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+def checkpoints(results: Path) -> int:
+    return len(list(results.glob("age/checkpoints/*/last.npz")))
+
+
+@pytest.mark.parametrize("trials_begun", [1, 6])
+def test_a_killed_driver_goes_on_and_repeats_nothing(place: Path, trials_begun: int) -> None:
+    results = place / f"killed-{trials_begun}"
+    sweep = start_sweep(place, results.name)
+    wait_until(lambda: checkpoints(results) >= trials_begun)
+    sweep.send_signal(signal.SIGKILL)
+    sweep.communicate()
+    time.sleep(3)  # Ray's own processes notice that their driver is gone
+    before = {path: path.stat().st_mtime_ns for path in results.glob("age/checkpoints/*/last.npz")}
+    done = run_python(AGE, *TINY, "--results", results.name, cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert_same_results(place / "results", results)
+    complete = [path for path in before if len(_history(path)) == 3 and path.stat().st_mtime_ns == before[path]]
+    assert len(complete) >= trials_begun - 2, "a trial whose epochs were all checkpointed was trained again"
+
+
+def _history(path: Path) -> list[dict[str, float]]:
+    with np.load(path) as saved:
+        return list(json.loads(saved["story"].tobytes())["history"])
+
+
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(place: Path) -> None:
+    sweep = start_sweep(place, "interrupted")
+    wait_until(lambda: checkpoints(place / "interrupted") >= 2)
+    sweep.send_signal(signal.SIGINT)
+    output, errors = sweep.communicate(timeout=60)
+    assert sweep.returncode == 130
+    assert "Traceback" not in output + errors
+    assert "the same command goes on" in errors
+    assert not (trials(place / "interrupted")["status"] == "running").any()
+    done = run_python(AGE, *TINY, "--results", "interrupted", cwd=place)
+    assert done.returncode == 0
+    assert_same_results(place / "results", place / "interrupted")
+
+
+def test_a_killed_worker_costs_at_most_an_epoch(place: Path) -> None:
+    sweep = start_sweep(place, "worker-killed")
+    wait_until(lambda: checkpoints(place / "worker-killed") >= 3)
+    assert _kill_a_worker(sweep.pid), "no worker was found to kill"
+    sweep.communicate(timeout=300)
+    assert sweep.returncode == 0
+    assert_same_results(place / "results", place / "worker-killed")
+
+
+def _kill_a_worker(driver: int) -> bool:
+    """Kill one process that runs a trial, of the Ray that this driver started."""
+    import psutil
+
+    for process in psutil.Process(driver).children(recursive=True):
+        if "ray::" in " ".join(process.cmdline()) and "Trainable" in " ".join(process.cmdline()):
+            process.kill()
+            return True
+    return False
+
+
+def test_more_seeds_are_added_to_what_is_there(place: Path) -> None:
+    shutil.copytree(place / "results", place / "more")
+    done = run_python(AGE, *TINY, "--results", "more", "--seeds", "2", cwd=place)
+    assert done.returncode == 0, done.stderr
+    rows = trials(place / "more")
+    assert rows.groupby("seed").size().tolist() == [12, 12]
+    old = trials(place / "results")
+    pd.testing.assert_frame_equal(rows[rows["seed"] == 0].reset_index(drop=True), old)
+
+
+def test_fresh_moves_the_old_record_aside(place: Path) -> None:
+    shutil.copytree(place / "results", place / "fresh")
+    done = run_python(AGE, "--smoke", "--fresh", "--results", "fresh", cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert (trials(place / "fresh")["epochs"] == 1).all()
+    aside = [path for path in (place / "fresh").iterdir() if path.name.startswith("age-")]
+    pd.testing.assert_frame_equal(pd.read_parquet(aside[0] / "trials.parquet"), trials(place / "results"))
+    # A smoke run is no result: it makes way for a real run by itself.
+    done = run_python(AGE, "--plan", "--results", "fresh", cwd=place)
+    assert done.returncode == 0
+
+
+# ── wrong input ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--epoch", "3"), "Did you mean '--epochs'?"),
+        (("--epochs", "many"), "'--epochs'"),
+        (("--gpus-per-trial", "some"), "neither `auto` nor a number"),
+        (("--data", "nowhere"), "holds no shards"),
+        (("--epochs", "5", "--limit", "400"), "was made with --epochs 3, and now it is 5"),
+        (("--limit", "100000", "--epochs", "3"), "more than the 3,010 balanced training images"),
+        (("--results", "output.txt"), "a part of that path is a file"),
+        (("--results", "nosuch://bucket"), "names no file system"),
+    ],
+)
+def test_wrong_input_is_one_sentence(arguments: tuple[str, ...], told: str, place: Path) -> None:
+    before = sorted(str(path) for path in place.rglob("*"))
+    if arguments[0] == "--limit":
+        arguments = (*arguments, "--results", "new")
+    assert told in refused(run_python(AGE, *arguments, cwd=place))
+    assert sorted(str(path) for path in place.rglob("*")) == before
+
+
+def test_more_gpus_than_there_are_is_one_sentence(place: Path) -> None:
+    done = run_python(AGE, *TINY, "--gpus-per-trial", "9", "--results", "gpus", cwd=place)
+    assert "asks for 9 GPUs" in refused(done)
+    assert not (place / "gpus").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small disk")
+def test_a_full_disk_ends_the_sweep_in_one_sentence(place: Path) -> None:
+    disk = place / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "none", str(disk)], check=False).returncode:
+        pytest.skip("this machine does not let root mount a tmpfs")
+    try:
+        assert "disk is full" in refused(run_python(AGE, *TINY, "--results", "disk", cwd=place))
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_record_of_another_version_or_in_pieces_is_refused(place: Path, command: Command) -> None:
+    shutil.copytree(place / "results", place / "broken")
+    manifest = place / "broken" / "age" / "manifest.json"
+    content = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(content | {"format_version": 99}))
+    assert "format version 99" in refused(run_python(AGE, *TINY, "--results", "broken", cwd=place))
+    manifest.write_text("{")
+    assert "cannot be read" in refused(run_python(AGE, *TINY, "--results", "broken", cwd=place))
+    manifest.write_text(json.dumps(content))
+    (place / "broken" / "age" / "trials.parquet").write_bytes(b"PAR1")
+    assert "is corrupt" in refused(run_python(AGE, *TINY, "--results", "broken", cwd=place))
+
+
+def test_a_plan_starts_nothing(place: Path) -> None:
+    before = sorted(str(path) for path in place.rglob("*"))
+    done = run_python(AGE, "--plan", *TINY, "--seeds", "2", cwd=place)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert "24 trials on 400 training images" in done.stdout
+    assert all(f"{parameters:,}" in done.stdout for parameters in PARAMETERS.values())
+    assert sorted(str(path) for path in place.rglob("*")) == before
+
+
+# ── the record ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_record_read_back_is_the_one_written(tmp_path: Path) -> None:
+    record = Record(Folder(str(tmp_path)))
+    record.add("a", Recipe("age-c2-f1"))
+    record.add("b", Recipe("age-c2-f2", learning_rate=0.5))
+    record.update("a", {"status": "running"}, [{"epoch": 1, "train_loss": 0.5}, {"epoch": 2, "train_loss": 0.4}])
+    record.update("a", {"status": "finished", "best_epoch": 2, "validation_auc": float("nan")})
+    record.write()
+    again = Record(Folder(str(tmp_path)))
+    again.write()
+    pa.parquet.read_table(tmp_path / "trials.parquet")
+    assert again.trials.keys() == {"a", "b"}
+    assert again.recipe("b") == Recipe("age-c2-f2", learning_rate=0.5)
+    assert again.trials["a"]["epochs_done"] == 2
+    assert again.is_over("a")
+    assert not again.is_over("b")
+    assert [epoch for _, epoch in again.epochs] == [1, 2]
+
+
+# ── the real data ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_real_cifake_trains_as_far_as_so_little_training_goes(cifake: Path, tmp_path: Path) -> None:
+    prepared = run_python("-m", "data_prep", "--source", cifake, "--out", "shards/cifake", cwd=tmp_path)
+    assert prepared.returncode == 0, prepared.stderr
+    done = run_python(AGE, "--data", "shards/cifake", "--limit", 8000, "--epochs", 2, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = trials(tmp_path / "results")
+    assert (rows["status"] == "finished").all()
+    assert dict(zip(rows["network"], rows["parameters"], strict=True)) == PARAMETERS
+    assert rows["initial_weights"].nunique() == 12
+    assert rows["validation_accuracy"].between(0.75, 0.88).all(), rows[["network", "validation_accuracy"]]
+    assert (rows["test_clean_images"] == 10_000 - 197).all()

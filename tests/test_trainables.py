@@ -1,0 +1,315 @@
+"""trainables: every row of MODELS keeps the same contracts, and a run resumed gives the curve it would have given."""
+
+import dataclasses
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from conftest import make_tree
+from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
+
+from data_prep._command import InputError
+from data_prep._job import prepare
+from data_prep._storage import Folder
+from trainables import MODELS, Recipe, _checkpoint
+from trainables._data import Data, Split, load_data
+from trainables._network import network
+from trainables._pipeline import scoring_batches, training_batches
+from trainables._train import (
+    Run,
+    best_epoch,
+    learning_rate,
+    metrics,
+    score,
+    score_best,
+    start,
+    stop_reason,
+    train,
+)
+from trainables._trial import verdict
+
+PARAMETERS = {
+    "age-c2-f1": 79_233,
+    "age-c2-f2": 341_889,
+    "age-c2-f3": 604_545,
+    "age-c2-f4": 1_260_417,
+    "age-c3-f1": 93_761,
+    "age-c3-f2": 356_417,
+    "age-c3-f3": 619_073,
+    "age-c3-f4": 1_274_945,
+    "age-c4-f1": 130_689,
+    "age-c4-f2": 393_345,
+    "age-c4-f3": 656_001,
+    "age-c4-f4": 1_311_873,
+}
+
+
+def split_of(images: int, seed: int) -> Split:
+    """REAL is darker than FAKE by a little: learnable, and not at once."""
+    generator = np.random.default_rng(seed)
+    labels = (np.arange(images) % 2).astype(np.int8)
+    pixels = generator.integers(0, 226, (images, 32, 32, 3)) + 30 * labels[:, None, None, None]
+    return Split(pixels.astype(np.uint8), labels, np.arange(images, dtype=np.int32), np.arange(images) % 10 == 0)
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    return Data(split_of(200, 0), split_of(50, 1), split_of(60, 2), "fingerprint")
+
+
+# ── the table of networks ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_network_takes_pixels_and_gives_one_logit(name: str) -> None:
+    model = MODELS[name].build(32)
+    assert model.input_shape == (None, 32, 32, 3)
+    assert model.output_shape == (None, 1)
+    assert model.layers[-1].activation is keras.activations.linear
+    assert MODELS[name].source
+
+
+@pytest.mark.parametrize(("name", "parameters"), PARAMETERS.items())
+def test_the_age_networks_have_the_published_parameters(name: str, parameters: int) -> None:
+    assert MODELS[name].build(32).count_params() == parameters
+
+
+@pytest.mark.parametrize("trunk", ["c2", "c3", "c4"])
+def test_every_age_trunk_ends_in_512_features(trunk: str) -> None:
+    model = MODELS[f"age-{trunk}-f1"].build(32)
+    assert model.layers[-2].output.shape == (None, 512)
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert len(convolutions) == int(trunk[1])
+
+
+def test_the_model_itself_rescales_pixels() -> None:
+    model = MODELS["age-c2-f1"].build(32)
+    rescaling = model.layers[1]
+    assert np.allclose(rescaling(np.full((1, 32, 32, 3), 255.0)), 1.0)
+
+
+def test_networks_share_no_weights_and_seeds_decide_them(data: Data) -> None:
+    hashes = [start(Recipe(name), data).initial_weights for name in PARAMETERS]
+    assert len(set(hashes)) == 12
+    assert start(Recipe("age-c2-f1"), data).initial_weights == hashes[0]
+    assert start(Recipe("age-c2-f1", seed=1), data).initial_weights != hashes[0]
+
+
+def test_an_unknown_network_names_the_nearest() -> None:
+    with pytest.raises(InputError, match="nearest is 'age-c4-f2'"):
+        network(MODELS, "age_c4_f2")
+
+
+# ── the recipe ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("knobs", "told"),
+    [
+        ({"learning_rat": 0.1}, "no knob 'learning_rat'; the nearest is 'learning_rate'"),
+        ({"epochs": 2.5}, "epochs is 2.5; it must be of type int"),
+        ({"epochs": True}, "epochs is True; it must be of type int"),
+        ({"epochs": 0}, "epochs is 0; it must lie between 1 and"),
+        ({"learning_rate": "fast"}, "learning_rate is 'fast'; it must be of type float"),
+        ({"learning_rate": float("nan")}, "it must lie between"),
+        ({"optimizer": "lion"}, "optimizer is 'lion'; it must be one of adam, adamw, sgd"),
+    ],
+)
+def test_a_wrong_knob_is_refused(knobs: dict[str, object], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        Recipe.of({"network": "age-c2-f1", **knobs})
+
+
+def test_identity_is_of_the_recipe_and_the_data() -> None:
+    recipe = Recipe("age-c2-f1")
+    assert recipe.identity("a") == Recipe.of(recipe.knobs()).identity("a")
+    assert recipe.identity("a") == dataclasses.replace(recipe, learning_rate=1e-3).identity("a")
+    others = [dataclasses.replace(recipe, seed=1), dataclasses.replace(recipe, network="age-c2-f2")]
+    assert len({recipe.identity("a"), recipe.identity("b"), *(other.identity("a") for other in others)}) == 4
+
+
+def test_a_whole_number_is_a_rate_too() -> None:
+    assert Recipe("age-c2-f1", learning_rate=1).identity("a") == Recipe("age-c2-f1", learning_rate=1.0).identity("a")
+
+
+# ── data ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def shard_folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    place = tmp_path_factory.mktemp("data")
+    prepare(str(make_tree(place / "tree", images=200)), str(place / "shards"))
+    return Folder(str(place / "shards"))
+
+
+def test_limit_is_balanced_the_same_every_time_and_leaves_test_whole(shard_folder: Folder) -> None:
+    first, second, whole = (load_data(shard_folder, limit) for limit in (100, 100, None))
+    assert (len(first.train), len(first.validation), len(first.test)) == (100, 24, 400)
+    assert first.train.labels.sum() == 50
+    assert first.validation.labels.sum() == 12
+    assert np.array_equal(first.train.images, second.train.images)
+    assert first.fingerprint == second.fingerprint != whole.fingerprint
+    assert np.array_equal(first.train.images, whole.train.images[first.train.rows])
+
+
+def test_more_images_than_there_are_is_refused(shard_folder: Folder) -> None:
+    with pytest.raises(InputError, match="more than the 360 balanced training images"):
+        load_data(shard_folder, 1_000)
+
+
+def test_an_epoch_shows_every_image_once_in_the_order_of_seed_and_epoch(data: Data) -> None:
+    numbered = dataclasses.replace(data.train, images=np.arange(200, dtype=np.uint8).reshape(200, 1, 1, 1))
+    orders = {}
+    for seed, epoch in ((0, 1), (0, 2), (1, 1)):
+        batches = [np.asarray(images)[:, 0, 0, 0] for images, _ in training_batches(numbered, 32, seed, epoch)]
+        assert [len(batch) for batch in batches] == [32] * 6 + [8]
+        orders[seed, epoch] = np.concatenate(batches).tolist()
+        assert sorted(orders[seed, epoch]) == list(range(200))
+    assert len({tuple(order) for order in orders.values()}) == 3
+    again = [np.asarray(images)[:, 0, 0, 0] for images, _ in training_batches(numbered, 32, 0, 1)]
+    assert np.concatenate(again).tolist() == orders[0, 1]
+
+
+def test_batches_keep_labels_with_their_images(data: Data) -> None:
+    for images, labels in training_batches(data.train, 32, 0, 1):
+        for image, label in zip(np.asarray(images), np.asarray(labels), strict=True):
+            place = np.flatnonzero((data.train.images == image).all((1, 2, 3)))[0]
+            assert data.train.labels[place] == label[0]
+    assert sum(len(labels) for _, labels in scoring_batches(data.test)) == len(data.test)
+
+
+# ── training ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def curve(history: list[dict[str, float]]) -> list[dict[str, float]]:
+    return [{name: value for name, value in row.items() if name != "wall_seconds"} for row in history]
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {},
+        {"optimizer": "sgd", "momentum": 0.9, "schedule": "cosine"},
+        {"optimizer": "adamw", "weight_decay": 0.01, "schedule": "plateau", "plateau_epochs": 1},
+    ],
+    ids=["study", "cosine", "plateau"],
+)
+def test_a_resumed_run_gives_the_curve_of_an_undisturbed_one(
+    knobs: dict[str, object], data: Data, tmp_path: Path
+) -> None:
+    recipe = Recipe.of({"network": "age-c2-f1", "epochs": 5, **knobs})
+    undisturbed = train(start(recipe, data), data)
+    expected = score_best(undisturbed, data)
+    folder = Folder(str(tmp_path))
+
+    class KilledError(Exception):
+        pass
+
+    def kill_after_three(run: Run) -> None:
+        if len(run.history) == 3:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(start(recipe, data), data, [lambda run: _checkpoint.save(run, folder), kill_after_three])
+    resumed = start(recipe, data)
+    _checkpoint.restore(resumed, folder)
+    assert len(resumed.history) == 3
+    train(resumed, data, [lambda run: _checkpoint.save(run, folder)])
+    assert curve(resumed.history) == curve(undisturbed.history)
+    assert np.array_equal(score_best(resumed, data)["test"], expected["test"])
+    assert np.array_equal(score(_checkpoint.load_best(folder), data.test), expected["test"])
+
+
+def test_training_learns(data: Data) -> None:
+    run = train(start(Recipe("age-c2-f1", epochs=4, learning_rate=1e-3), data), data)
+    assert run.history[-1]["train_loss"] < run.history[0]["train_loss"]
+    assert max(row["validation_accuracy"] for row in run.history) > 0.9
+
+
+def test_scores_are_of_the_best_epoch(data: Data) -> None:
+    run = train(start(Recipe("age-c2-f1", epochs=3), data), data)
+    best = run.history[run.best_epoch - 1]
+    found = metrics(data.validation.labels, score_best(run, data)["validation"])
+    assert best["validation_accuracy"] == max(row["validation_accuracy"] for row in run.history)
+    assert found == {name: best[f"validation_{name}"] for name in found}
+
+
+def losses(*values: float) -> list[dict[str, float]]:
+    return [
+        {"train_loss": value, "validation_loss": value, "validation_accuracy": 1 - value, "epoch": index + 1}
+        for index, value in enumerate(values)
+    ]
+
+
+def test_early_stopping_waits_for_its_epochs() -> None:
+    recipe = Recipe("age-c2-f1", epochs=10, early_stopping_epochs=2)
+    assert stop_reason(recipe, losses(0.5, 0.4, 0.45)) is None
+    assert stop_reason(recipe, losses(0.5, 0.4, 0.45, 0.41)) == "no lower validation loss in 2 epochs"
+    assert stop_reason(Recipe("age-c2-f1", epochs=10), losses(0.5, 0.4, 0.45, 0.41)) is None
+    assert stop_reason(Recipe("age-c2-f1", epochs=2), losses(0.5, 0.4)) == "all epochs are trained"
+
+
+def test_a_plateau_halves_the_rate() -> None:
+    recipe = Recipe("age-c2-f1", schedule="plateau", plateau_epochs=2, learning_rate=0.8)
+    assert learning_rate(recipe, losses(0.5, 0.4, 0.45)) == 0.8
+    assert learning_rate(recipe, losses(0.5, 0.4, 0.45, 0.4)) == 0.4
+    assert learning_rate(recipe, losses(0.5, 0.4, 0.45, 0.4, 0.4, 0.4)) == 0.2
+
+
+def test_the_best_epoch_is_the_first_of_equals() -> None:
+    assert best_epoch(losses(0.5, 0.2, 0.3, 0.2)) == 2
+    assert best_epoch([]) == 0
+
+
+def test_metrics_equal_scikit_learns() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 2, 500)
+    scores = generator.normal(labels, 1).round(1).astype(np.float32)  # rounded: ties
+    probabilities = 1 / (1 + np.exp(-scores.astype(np.float64)))
+    found = metrics(labels, scores)
+    assert found["loss"] == pytest.approx(log_loss(labels, probabilities))
+    assert found["accuracy"] == pytest.approx(accuracy_score(labels, scores > 0))
+    assert found["auc"] == pytest.approx(roc_auc_score(labels, scores))
+
+
+def test_metrics_by_hand() -> None:
+    found = metrics(np.array([0, 0, 1, 1]), np.array([-1.0, 1.0, 1.0, 2.0]))
+    assert found["accuracy"] == 0.75
+    assert found["auc"] == (1 + 1 + 0.5 + 1) / 4
+    assert np.isnan(metrics(np.array([1, 1]), np.array([1.0, 2.0]))["auc"])
+
+
+# ── verdicts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def judged(data: Data, scores: np.ndarray, loss: float = 0.5) -> tuple[str, str]:
+    return verdict(losses(0.6, loss), data, {"validation": scores}, "all epochs are trained")
+
+
+def test_constant_predictions_are_a_collapse(data: Data) -> None:
+    assert judged(data, np.full(50, 3.0)) == ("collapsed", "it says FAKE for every validation image")
+    assert judged(data, np.full(50, -3.0)) == ("collapsed", "it says REAL for every validation image")
+
+
+def test_chance_is_a_collapse_and_clearly_more_is_not(data: Data) -> None:
+    labels = data.validation.labels  # 50 of them: two standard errors are 0.141
+    right = np.where(labels == 1, 1.0, -1.0)
+    for wrong, status in ((18, "collapsed"), (17, "finished")):
+        scores = right * np.where(np.arange(50) < wrong, -1, 1)
+        assert judged(data, scores)[0] == status
+
+
+def test_an_infinite_loss_is_a_divergence(data: Data) -> None:
+    assert judged(data, np.ones(50), loss=float("inf"))[0] == "diverged"
+
+
+def test_training_stops_at_a_loss_that_is_no_number(data: Data) -> None:
+    def poison(run: Run) -> None:
+        run.model.set_weights([np.full_like(weight, np.nan) for weight in run.model.get_weights()])
+
+    run = train(start(Recipe("age-c2-f1", epochs=5), data), data, [poison])
+    assert len(run.history) == 2
+    assert run.best_epoch == 1
+    scores = score_best(run, data)
+    assert verdict(run.history, data, scores, run.stop_reason)[0] == "diverged"
