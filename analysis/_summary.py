@@ -39,11 +39,13 @@ def _data(study: Study) -> str:
 
 def _winner(study: Study) -> str:
     best = study.ranked.iloc[0]
+    equals = [_name(row, study) for _, row in study.ranked.iloc[1:].iterrows() if row["rank"] == 1]
+    shared = f", level with {'; '.join(equals)}" if equals else ""
     metric = study.provenance.metric.replace("_", " ").replace("auc", "AUC")
     return (
-        f"By {metric}, {_name(best, study)} is first. Its validation accuracy is {_accuracy(best, 'validation')}, "
-        f"its test accuracy {_accuracy(best, 'test')}, its clean test accuracy {_accuracy(best, 'test_clean')}. Test "
-        "had no part in the choice, and so is the number to quote."
+        f"By {metric}, {_name(best, study)} is first{shared}. Its validation accuracy is "
+        f"{_accuracy(best, 'validation')}, its test accuracy {_accuracy(best, 'test')}, its clean test accuracy "
+        f"{_accuracy(best, 'test_clean')}. Test had no part in the choice, and so is the number to quote."
     )
 
 

@@ -240,8 +240,9 @@ def test_every_format_has_the_numbers_of_the_record(analysed: tuple[Folder, str]
 
 def test_trials_of_equal_accuracy_share_a_rank(make: Callable[..., Folder]) -> None:
     trials = [(Recipe(name), "finished", {"validation_accuracy": 0.9}) for name in AGE[:2]]
-    results = frames.read(make([*trials, (Recipe(AGE[2]), "finished", {"validation_accuracy": 0.8})])).results
-    assert results["rank"].tolist() == [1, 1, 3]
+    folder = make([*trials, (Recipe(AGE[2]), "finished", {"validation_accuracy": 0.8})])
+    assert frames.read(folder).results["rank"].tolist() == [1, 1, 3]
+    assert f"{AGE[0]} is first, level with {AGE[1]}." in analyse(folder)
 
 
 def test_networks_over_their_seeds(make: Callable[..., Folder]) -> None:
@@ -428,8 +429,9 @@ def test_the_report_tells_what_won_and_how_sure_it_is(analysed: tuple[Folder, st
     assert SMOKE_CAVEAT not in html
 
 
-def test_the_sample_and_a_smoke_run_are_named_for_what_they_are(make: Callable[..., Folder]) -> None:
-    data = manifest()["data"] | {"source": "sample"}
+@pytest.mark.parametrize("source", ["sample", "/elsewhere/data_prep/sample/sample.zip"])
+def test_the_sample_and_a_smoke_run_are_named_for_what_they_are(make: Callable[..., Folder], source: str) -> None:
+    data = manifest()["data"] | {"source": source}
     folder = make(twelve(), data=data, settings={"smoke": True})
     html, markdown = analyse(folder), folder.read_bytes("tables/results.md").decode()
     drawings = figures.figures(frames.read(folder))
