@@ -14,8 +14,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import asdict
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,7 @@ _ITEMS_IN_PROCESS = 10_000
 _TEST_SHARE = 0.1  # of a source without a test split
 
 Progress = Callable[[int, int], None]
+_Written = tuple[str, dict[str, int], np.ndarray]  # a shard's name, its rows and bytes, and the moments of its pixels
 
 
 def prepare(
@@ -56,30 +56,46 @@ def prepare(
     """
     opened = open_source(source)
     folder = Folder(out)
-    options = {"image_size": image_size, "validation": validation, "seed": seed, "limit": limit}
-    items, elsewhere = list_images(opened)
-    listing = _listing_hash(items)
-    finished = _finished(folder, {**options, "listing": listing})
-    if finished:
-        return finished
-    items = limited(shuffled(items, seed), limit)
-    scratch = _scratch(folder, {**options, "listing": listing})
-    with _pool(workers, len(items)) as pool:
+    files = list(opened.files())
+    with _pool(workers, opened, len(files)) as pool:
+        items, elsewhere = list_images(opened.name, files)
+        options: dict[str, Any] = {"image_size": image_size, "validation": validation, "seed": seed, "limit": limit}
+        options["listing"] = _listing_hash(items)
+        finished = _finished(folder, options)
+        if finished:
+            return finished
+        items = limited(shuffled(items, seed), limit)
+        scratch = _scratch(folder, options)
         facts, unreadable = _decode_all(pool, opened, items, image_size, scratch, progress)
-        facts, cuts = _split(facts, validation)
-        summary = audit.audit(facts, unreadable, elsewhere) | {"notes": cuts}
-        manifest = _write(pool, scratch, folder, facts, summary, opened.name, {**options, "listing": listing})
+        facts, notes = _split(facts, validation)
+        written = _write_all(pool, scratch, Folder(str(scratch / "shards")) if folder.is_local else folder, facts)
+        manifest = shards.Manifest(
+            format_version=shards.FORMAT_VERSION,
+            source=source if source in ("sample", "kaggle") else opened.name,
+            image_size=image_size,
+            counts=_counts(facts),
+            options=options,
+            audit=audit.audit(facts, unreadable, elsewhere) | {"notes": notes},
+            fingerprint=_fingerprint(facts, image_size),
+            **_written(written),
+        )
     _publish(scratch, folder, manifest)
     return manifest
 
 
-def _pool(workers: int | None, items: int) -> Executor:
-    """Processes, one a core; for so few images that starting processes would take longer, this one."""
+def _pool(workers: int | None, source: Source, files: int) -> Executor:
+    """Processes, one a core; for so few images that starting processes would take longer, this one.
+
+    Their imports, and the directory of an archive, take a second: they begin while this process is still listing.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = min(workers or cores, math.ceil(items / _ITEMS_PER_PART))
-    if count == 1 or items <= _ITEMS_IN_PROCESS:
+    count = min(workers or cores, math.ceil(files / _ITEMS_PER_PART))
+    if count <= 1 or files <= _ITEMS_IN_PROCESS:
         return ThreadPoolExecutor(1)
-    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=source.files)
+    for _ in range(count):
+        pool.submit(os.getpid)
+    return pool
 
 
 def _listing_hash(items: list[Item]) -> str:
@@ -147,11 +163,11 @@ def _decode_part(source: Source, image_size: int, scratch: Path, index: int, ite
     pixels: list[Pixels] = []
     rows: list[dict[str, Any]] = []
     for item in items:
-        row = asdict(item) | {"reason": None, "part": index, "place": len(pixels)}
+        row = item._asdict() | {"reason": None, "part": index, "place": len(pixels)}
         try:
             image, facts = decode(source.read(item.name), image_size)
             pixels.append(image)
-            row |= asdict(facts) | {"group": facts.pixels}
+            row |= facts._asdict()
         except UnreadableError as error:
             row["reason"] = str(error)
         except Exception as error:  # a source reads files or archives, and each fails in its own way
@@ -213,40 +229,29 @@ def _cut(rows: pd.DataFrame, share: float) -> pd.Index:
 # ── write ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _write(
-    pool: Executor,
-    scratch: Path,
-    folder: Folder,
-    facts: pd.DataFrame,
-    summary: dict[str, Any],
-    source: str,
-    options: dict[str, Any],
-) -> shards.Manifest:
-    """Write all shards, on all cores, and return the manifest that describes them."""
-    facts = facts.assign(in_train=audit.test_images_in(facts.assign(split=facts["shard_split"]), "train"))
-    facts["in_train"] |= audit.test_images_in(facts.assign(split=facts["shard_split"]), "validation")
-    jobs = list(_shard_rows(facts))
-    target = Folder(str(scratch / "shards")) if folder.is_local else folder
-    written = list(pool.map(partial(_write_shard, scratch, target), *zip(*jobs, strict=True)))
-    moments = sum(sums for name, _, sums in written if name.startswith("train-"))
-    count, first, second = (np.asarray(moments)[i] for i in range(3))
-    mean, mean_square = first / count, second / count
-    ordered = facts.loc[[index for _, rows in jobs for index in rows.index]]
-    return shards.Manifest(
-        format_version=shards.FORMAT_VERSION,
-        source=source,
-        image_size=options["image_size"],
-        counts=_counts(facts),
-        pixel_mean=tuple(np.round(mean / 255, 6).tolist()),
-        pixel_std=tuple(np.round(np.sqrt(mean_square - mean**2) / 255, 6).tolist()),
-        options=options,
-        audit=summary,
-        files={name: size for name, size, _ in written},
-        fingerprint=shards.fingerprint(
-            options["image_size"],
-            zip(*(ordered[column].tolist() for column in ("shard_split", "path", "label", "sha256")), strict=True),
-        ),
-    )
+def _write_all(pool: Executor, scratch: Path, target: Folder, facts: pd.DataFrame) -> list["Future[_Written]"]:
+    """Begin to write all shards, on all cores."""
+    in_train = facts["group"].isin(facts.loc[facts["shard_split"] != "test", "group"])
+    facts = facts.assign(in_train=in_train & (facts["shard_split"] == "test"))
+    return [pool.submit(_write_shard, scratch, target, name, rows) for name, rows in _shard_rows(facts)]
+
+
+def _written(shards_written: list["Future[_Written]"]) -> dict[str, Any]:
+    """What a manifest says of the files: their rows and bytes, and the moments of the training pixels."""
+    results = [future.result() for future in shards_written]
+    count, first, second = np.sum([moments for name, _, moments in results if name.startswith("train-")], axis=0)
+    mean = first / count
+    return {
+        "files": {name: size for name, size, _ in results},
+        "pixel_mean": tuple(np.round(mean / 255, 6).tolist()),
+        "pixel_std": tuple(np.round(np.sqrt(second / count - mean**2) / 255, 6).tolist()),
+    }
+
+
+def _fingerprint(facts: pd.DataFrame, image_size: int) -> str:
+    ordered = pd.concat([facts[facts["shard_split"] == split] for split in shards.SPLITS])
+    columns = (ordered[column].tolist() for column in ("shard_split", "path", "label", "sha256"))
+    return shards.fingerprint(image_size, zip(*columns, strict=True))
 
 
 def _counts(facts: pd.DataFrame) -> dict[str, dict[str, int]]:
@@ -265,9 +270,7 @@ def _shard_rows(facts: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
             yield shards.file_name(split, index), rows.iloc[start : start + shards.ROWS_PER_SHARD]
 
 
-def _write_shard(
-    scratch: Path, folder: Folder, name: str, rows: pd.DataFrame
-) -> tuple[str, dict[str, int], np.ndarray]:
+def _write_shard(scratch: Path, folder: Folder, name: str, rows: pd.DataFrame) -> _Written:
     """Write one shard. Returns its name, its rows and bytes, and the moments of its pixels."""
     images = np.concatenate(
         [
@@ -282,9 +285,9 @@ def _write_shard(
 
 def _moments(images: np.ndarray) -> np.ndarray:
     """(3, 3) float64: for each of the three channels (last axis) the number of pixels, their sum and sum of squares."""
-    values = np.arange(256.0)
-    counts = np.stack([np.bincount(images[..., channel].ravel(), minlength=256) for channel in range(3)])
-    return np.stack([counts.sum(1), counts @ values, counts @ values**2])
+    per_pixel = [images.sum(0, np.uint32), np.square(images, dtype=np.uint16).sum(0, np.uint32)]
+    sums = [values.sum((0, 1), np.float64) for values in per_pixel]
+    return np.stack([np.full(3, images[..., 0].size, np.float64), *sums])
 
 
 def _publish(scratch: Path, folder: Folder, manifest: shards.Manifest) -> None:

@@ -9,10 +9,10 @@ import os
 import re
 import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import platformdirs
 
@@ -37,8 +37,7 @@ _MOST_EXPANSION = 100
 _LARGEST_FILE_BYTES = 512 * 2**20
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """One raw file. `path` starts at the split (`train/REAL/0001.jpg`), `name` is the file's name within the source."""
 
     split: str
@@ -140,19 +139,19 @@ def open_source(source: str) -> Source:
     return FolderSource(str(path.resolve())) if path.is_dir() else ZipSource(str(path.resolve()))
 
 
-def list_images(source: Source) -> tuple[list[Item], list[str]]:
-    """The images of a source, sorted by path, and the names of files that are in no REAL or FAKE folder.
+def list_images(source: str, files: Iterable[tuple[str, int]]) -> tuple[list[Item], list[str]]:
+    """The images among a source's files, sorted by path, and the names of files that are in no REAL or FAKE folder.
 
     Raises InputError for a source without images, with one label only, or without a training split.
     """
     items, elsewhere = [], []
-    for name, size in source.files():
+    for name, size in files:
         item = _item(name, size)
         if item:
             items.append(item)
         elif not _is_litter(name):
             elsewhere.append(name)
-    _check_items(source.name, items, elsewhere)
+    _check_items(source, items, elsewhere)
     return _with_cifake_classes(sorted(items, key=lambda item: item.path)), sorted(elsewhere)
 
 
@@ -200,7 +199,7 @@ def _with_cifake_classes(items: list[Item]) -> list[Item]:
     if not all(matches) or numbers != set(range(1, 11)):
         return items
     classes = (_CIFAR_CLASSES[int(match[1] or 1) - 1] for match in matches if match)
-    return [replace(item, object_class=name) for item, name in zip(items, classes, strict=True)]
+    return [item._replace(object_class=name) for item, name in zip(items, classes, strict=True)]
 
 
 def shuffled(items: list[Item], seed: int) -> list[Item]:

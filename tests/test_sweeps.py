@@ -196,7 +196,7 @@ def _kill_a_worker(driver: int) -> bool:
     import psutil
 
     for process in psutil.Process(driver).children(recursive=True):
-        if "ray::" in " ".join(process.cmdline()) and "Trainable" in " ".join(process.cmdline()):
+        if " ".join(process.cmdline()).startswith("ray::ImplicitFunc.train"):
             process.kill()
             return True
     return False
