@@ -5,6 +5,7 @@
 A part that is there is whole, so a killed job goes on where it stopped. Nothing depends on the number of workers.
 """
 
+import gc
 import hashlib
 import io
 import json
@@ -36,6 +37,8 @@ _ITEMS_PER_PART = 2_500
 _ITEMS_IN_PROCESS = 10_000
 _TEST_SHARE = 0.1  # of a source without a test split
 
+_COLUMNS = ("label", "object_class", "path", "sha256", "group", "in_train")  # of a shard, beside the image
+
 Progress = Callable[[int, int], None]
 _Written = tuple[str, dict[str, int], np.ndarray]  # a shard's name, its rows and bytes, and the moments of its pixels
 
@@ -56,8 +59,24 @@ def prepare(
     `validation` is the share of the training split to cut out, 0–1; `limit` the most images a split; `workers` the
     processes, default one a core; `progress` is told images done and in all. Raises InputError, OSError.
     """
+    gc.disable()  # a million small objects and no cycles: the collector would only search them again and again
+    try:
+        return _prepare(source, Folder(out), image_size, validation, seed, limit, workers, progress)
+    finally:
+        gc.enable()
+
+
+def _prepare(
+    source: str,
+    folder: Folder,
+    image_size: int,
+    validation: float,
+    seed: int,
+    limit: int | None,
+    workers: int | None,
+    progress: Progress,
+) -> shards.Manifest:
     opened = open_source(source)
-    folder = Folder(out)
     files = list(opened.files())
     with _pool(workers, opened, len(files)) as pool:
         items, elsewhere = list_images(opened.name, files)
@@ -111,6 +130,7 @@ def _begin_work(source: Source) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    gc.disable()  # as in `prepare`
     source.open()
 
 
@@ -251,15 +271,14 @@ def _cut(rows: pd.DataFrame, share: float) -> pd.Index:
 
     The rows come shuffled, so the first groups are as good as any. A group of duplicates is taken whole or not at all.
     """
-    strata = rows["label"].astype(str) + "/" + rows["object_class"].fillna("").astype(str)
-    groups = rows.assign(stratum=strata).groupby("group", sort=False)["stratum"].agg(["first", "size"])
-    room = {stratum: max(1, round(count * share)) if share else 0 for stratum, count in strata.value_counts().items()}
-    taken = set()
-    for group, stratum, size in groups.itertuples():
-        if size <= room[stratum]:
-            room[stratum] -= size
-            taken.add(group)
-    return rows.index[rows["group"].isin(taken)]
+    numbers = rows.groupby(["label", "object_class"], dropna=False).ngroup()
+    groups = rows.assign(stratum=numbers).groupby(pd.factorize(rows["group"])[0], sort=False)["stratum"]
+    room = {stratum: max(1, round(count * share)) if share else 0 for stratum, count in numbers.value_counts().items()}
+    taken = []
+    for stratum, size in zip(groups.first(), groups.size(), strict=True):
+        taken.append(size <= room[stratum])
+        room[stratum] -= size if taken[-1] else 0
+    return rows.index[np.array(taken)[groups.ngroup()]]
 
 
 # ── write ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -267,8 +286,9 @@ def _cut(rows: pd.DataFrame, share: float) -> pd.Index:
 
 def _write_all(pool: Executor, scratch: Path, target: Folder, facts: pd.DataFrame) -> list["Future[_Written]"]:
     """Begin to write all shards, on all cores."""
-    in_train = facts["group"].isin(facts.loc[facts["shard_split"] != "test", "group"])
-    facts = facts.assign(in_train=in_train & (facts["shard_split"] == "test"))
+    is_test = facts["shard_split"] == "test"
+    facts = facts.assign(in_train=is_test & facts["group"].isin(facts.loc[~is_test, "group"]))
+    facts = facts[["shard_split", "part", "place", *_COLUMNS]]
     return [pool.submit(_write_shard, scratch, target, name, rows) for name, rows in _shard_rows(facts)]
 
 
@@ -286,8 +306,8 @@ def _written(shards_written: list["Future[_Written]"]) -> dict[str, Any]:
 
 def _fingerprint(facts: pd.DataFrame, image_size: int) -> str:
     ordered = pd.concat([facts[facts["shard_split"] == split] for split in shards.SPLITS])
-    columns = (ordered[column].tolist() for column in ("shard_split", "path", "label", "sha256"))
-    return shards.fingerprint(image_size, zip(*columns, strict=True))
+    columns = {column: ordered[column].tolist() for column in ("shard_split", "path", "label", "sha256")}
+    return shards.fingerprint(image_size, columns)
 
 
 def _counts(facts: pd.DataFrame) -> dict[str, dict[str, int]]:
@@ -314,8 +334,7 @@ def _write_shard(scratch: Path, folder: Folder, name: str, rows: pd.DataFrame) -
             for part, places in rows.groupby("part", sort=False)["place"]
         ]
     )
-    columns = ("label", "object_class", "path", "sha256", "group", "in_train")
-    shards.write_shard(folder, name, images, {column: rows[column] for column in columns})
+    shards.write_shard(folder, name, images, {column: rows[column] for column in _COLUMNS})
     return name, {"rows": len(rows), "bytes": folder.size(name)}, _moments(images)
 
 

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import platformdirs
@@ -29,6 +29,7 @@ _SPLIT_NAMES = {
 }
 _SPLITS = {name: split for split, names in _SPLIT_NAMES.items() for name in names}
 _CIFAKE_NAME = re.compile(r"\d+(?: \((10|[2-9])\))?\.jpg")
+_LITTER = re.compile(r"(^|/)(\.|__MACOSX/|Thumbs\.db$|desktop\.ini$)")
 _CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 # A zip of images hardly shrinks. One that unpacks to more than this many times its size, or holds one file larger than
@@ -122,8 +123,8 @@ def _open_zip(path: str) -> zipfile.ZipFile:
 
 def _check_members(archive: str, members: list[zipfile.ZipInfo]) -> None:
     for member in members:
-        parts = PurePosixPath(member.filename.replace("\\", "/"))
-        if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
+        name = member.filename.replace("\\", "/")
+        if name.startswith("/") or ".." in name.split("/") or ":" in name.partition("/")[0]:
             raise InputError(
                 f"{archive} holds a path that leaves it ({member.filename!r}); use an archive you can trust."
             )
@@ -168,7 +169,7 @@ def list_images(source: str, files: Iterable[tuple[str, int]]) -> tuple[list[Ite
 
 def _item(name: str, size: int) -> Item | None:
     parts = name.split("/")
-    lowered = [part.lower() for part in parts[:-1]]
+    lowered = name.lower().split("/")[:-1]
     at = next((index for index, part in enumerate(lowered) if part in LABELS), None)
     if at is None or _is_litter(name):
         return None
@@ -180,7 +181,7 @@ def _item(name: str, size: int) -> Item | None:
 
 def _is_litter(name: str) -> bool:
     """What operating systems leave in folders and archives."""
-    return any(part.startswith(".") or part in ("__MACOSX", "Thumbs.db", "desktop.ini") for part in name.split("/"))
+    return bool(_LITTER.search(name))
 
 
 def _check_items(source: str, items: list[Item], elsewhere: list[str]) -> None:
@@ -205,7 +206,7 @@ def _with_cifake_classes(items: list[Item]) -> list[Item]:
 
     Only a source whose every name follows that pattern, with all ten classes, is taken for CIFAKE.
     """
-    matches = [_CIFAKE_NAME.fullmatch(PurePosixPath(item.path).name) for item in items]
+    matches = [_CIFAKE_NAME.fullmatch(item.path.rpartition("/")[2]) for item in items]
     numbers = {int(match[1] or 1) for match in matches if match}
     if not all(matches) or numbers != set(range(1, 11)):
         return items
