@@ -1,11 +1,9 @@
 """A record's manifest in one shape, whatever of it is missing: the only place that knows its keys."""
 
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
 from data_prep._command import InputError
-from data_prep.sources import SAMPLE
 
 SAMPLE_CAVEAT = "The embedded sample is a stand-in for trying the system, not a benchmark."
 SMOKE_CAVEAT = "This was a smoke run: one epoch on a few hundred images shows that the system works, and nothing else."
@@ -46,11 +44,11 @@ def provenance(manifest: dict[str, Any]) -> Provenance:
     if metric not in _METRICS or direction not in ("max", "min"):
         raise InputError(f"The manifest ranks by {metric!r} ({direction!r}); it must be one of {', '.join(_METRICS)}.")
     source = str(data.get("source") or "an unnamed source")
-    caveats = [SAMPLE_CAVEAT] * _is_sample(source) + [SMOKE_CAVEAT] * bool(settings.get("smoke"))
+    caveats = [SAMPLE_CAVEAT] * (source == "sample") + [SMOKE_CAVEAT] * bool(settings.get("smoke"))
     return Provenance(
         sweep=str(manifest.get("sweep") or "sweep"),
         question=str(manifest.get("question") or ""),
-        source="the embedded sample" if _is_sample(source) else source,
+        source="the embedded sample" if source == "sample" else source,
         metric=metric,
         direction=direction,
         used={split: int(count) for split, count in _section(data, "used").items()},
@@ -58,11 +56,6 @@ def provenance(manifest: dict[str, Any]) -> Provenance:
         audit=_audit(_section(data, "audit")),
         caveats=caveats,
     )
-
-
-def _is_sample(source: str) -> bool:
-    """Whether that is the embedded sample: `sample`, or its archive in this or another installation of the project."""
-    return source == "sample" or PurePath(source).parts[-3:] == SAMPLE.parts[-3:]
 
 
 def _section(parent: dict[str, Any], name: str) -> dict[str, Any]:

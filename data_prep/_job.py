@@ -286,8 +286,9 @@ def _cut(rows: pd.DataFrame, share: float) -> pd.Index:
 
 def _write_all(pool: Executor, scratch: Path, target: Folder, facts: pd.DataFrame) -> list["Future[_Written]"]:
     """Begin to write all shards, on all cores."""
-    is_test = facts["shard_split"] == "test"
-    facts = facts.assign(in_train=is_test & facts["group"].isin(facts.loc[~is_test, "group"]))
+    is_test = (facts["shard_split"] == "test").to_numpy()
+    groups = pd.factorize(facts["group"])[0]  # numbers: looking strings up takes twenty times as long
+    facts = facts.assign(in_train=is_test & np.isin(groups, groups[~is_test]))
     facts = facts[["shard_split", "part", "place", *_COLUMNS]]
     return [pool.submit(_write_shard, scratch, target, name, rows) for name, rows in _shard_rows(facts)]
 

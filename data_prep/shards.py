@@ -26,7 +26,7 @@ from data_prep._storage import Folder
 
 FORMAT_VERSION = 1
 SPLITS = ("train", "validation", "test")
-ROWS_PER_SHARD = 10_000
+ROWS_PER_SHARD = 5_000
 MANIFEST = "manifest.json"
 
 # Parquet stores a byte as a 32-bit integer. Split into streams, three of the four are zero and compress away: as small

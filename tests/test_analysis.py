@@ -429,8 +429,7 @@ def test_the_report_tells_what_won_and_how_sure_it_is(analysed: tuple[Folder, st
     assert SMOKE_CAVEAT not in html
 
 
-@pytest.mark.parametrize("source", ["sample", "/elsewhere/data_prep/sample/sample.zip"])
-def test_the_sample_and_a_smoke_run_are_named_for_what_they_are(make: Callable[..., Folder], source: str) -> None:
+def test_the_sample_and_a_smoke_run_are_named_for_what_they_are(make: Callable[..., Folder]) -> None:
     data = manifest()["data"] | {"source": source}
     folder = make(twelve(), data=data, settings={"smoke": True})
     html, markdown = analyse(folder), folder.read_bytes("tables/results.md").decode()
