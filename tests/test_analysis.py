@@ -430,7 +430,7 @@ def test_the_report_tells_what_won_and_how_sure_it_is(analysed: tuple[Folder, st
 
 
 def test_the_sample_and_a_smoke_run_are_named_for_what_they_are(make: Callable[..., Folder]) -> None:
-    data = manifest()["data"] | {"source": source}
+    data = manifest()["data"] | {"source": "sample"}
     folder = make(twelve(), data=data, settings={"smoke": True})
     html, markdown = analyse(folder), folder.read_bytes("tables/results.md").decode()
     drawings = figures.figures(frames.read(folder))

@@ -1,0 +1,38 @@
+"""The README's own examples run as they are printed."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, run_python
+
+from trainables import MODELS, Network
+
+README = (ROOT / "README.md").read_text()
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_pandas_example_runs_as_printed(tmp_path: Path) -> None:
+    done = run_python(ROOT / "sweeps" / "age.py", "--smoke", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    printed = run_python("-c", EXAMPLES[0], cwd=tmp_path)
+    assert printed.returncode == 0, printed.stderr
+    assert "age-c4-f4" in printed.stdout
+
+
+def test_the_example_network_is_a_file_and_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tiny.py").write_text(EXAMPLES[1])
+    monkeypatch.setattr("trainables.__path__", [str(ROOT / "trainables"), str(tmp_path)])
+    models = dict(MODELS)
+    exec(EXAMPLES[2], {"MODELS": models, "Network": Network})
+    model = models["tiny"].build(32)
+    assert model.output_shape == (None, 1)
+    assert model.count_params() == 3 * 3 * 3 * 16 + 16 + 15 * 15 * 16 + 1
+
+
+@pytest.mark.parametrize("words", [["-m", "data_prep"], [str(ROOT / "sweeps" / "age.py")], ["-m", "analysis"]])
+def test_every_command_has_help(words: list[str]) -> None:
+    done = subprocess.run([sys.executable, *words, "--help"], capture_output=True, text=True, check=True)
+    assert "Usage:" in done.stdout
