@@ -1,6 +1,8 @@
 """What Tune's driver hears from its trials, written into the record and shown."""
 
-from typing import Any
+import errno
+import os
+from typing import Any, NoReturn
 
 from ray.tune import Callback
 
@@ -9,10 +11,15 @@ from sweeps._record import Record
 
 
 class Recorder(Callback):  # type: ignore[misc]
-    """Keeps the record and the display up to date while a Tuner runs."""
+    """Keeps the record and the display up to date while a Tuner runs.
+
+    Where the record can no longer be written the sweep must end. Tune would bury the error in one of its own, so it is
+    kept as `error`, and the interrupt that Tune lets through is raised.
+    """
 
     def __init__(self, record: Record, display: Display) -> None:
         self._record, self._display = record, display
+        self.error: OSError | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune saves its callbacks for a restore, and a record needs none."""
@@ -20,26 +27,36 @@ class Recorder(Callback):  # type: ignore[misc]
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial begins, or begins again after its worker was lost."""
-        self._record.update(_identity(trial), {"status": "running", "reason": None, "traceback": None})
+        self._update(trial, {"status": "running", "reason": None, "traceback": None})
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """A report of `trainables._trial.run_trial`."""
-        name = _identity(trial)
-        known = self._record.epochs_known(name, result["rows"])
-        self._record.update(name, result["result"], result["rows"])
-        self._display.epochs(self._record.trials[name]["network"], result["rows"], known)
+        if "disk_full" in result:
+            self._end(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), result["disk_full"]))
+        known = self._record.epochs_known(_identity(trial), result["rows"])
+        row = self._update(trial, result["result"], result["rows"])
+        self._display.epochs(row["network"], result["rows"], known)
         if "status" in result["result"]:
-            self._display.ended(self._record.trials[name])
+            self._display.ended(row)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial whose worker was lost more often than Ray tries."""
-        name = _identity(trial)
-        self._record.update(
-            name, {"status": "failed", "reason": f"its worker died again and again: {_last_line(trial)}"}
-        )
-        self._display.ended(self._record.trials[name])
+        reason = f"its worker died again and again: {_last_line(trial)}"
+        self._display.ended(self._update(trial, {"status": "failed", "reason": reason}))
+
+    def _update(self, trial: Any, columns: dict[str, Any], rows: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+        """Enter columns and epochs, and return the trial's row."""
+        try:
+            self._record.update(_identity(trial), columns, rows)
+        except OSError as error:
+            self._end(error)
+        return self._record.trials[_identity(trial)]
+
+    def _end(self, error: OSError) -> NoReturn:
+        self.error = error
+        raise KeyboardInterrupt
 
 
 def _identity(trial: Any) -> str:

@@ -97,18 +97,25 @@ def _tune(record: Record, data: Data, left: list[str], resources: dict[str, floa
     orders = [{"trial": trial, "knobs": record.recipe(trial).knobs()} for trial in left]
     bound = tune.with_parameters(run_trial, data=data, models=MODELS, record=record.folder.absolute())
     with Display(record) as display, tempfile.TemporaryDirectory() as scratch:  # for Tune's own state, never read again
-        tune.Tuner(
+        recorder = Recorder(record, display)
+        tuner = tune.Tuner(
             tune.with_resources(bound, resources),
             param_space={"order": tune.grid_search(orders)},
             tune_config=tune.TuneConfig(reuse_actors=True),
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=scratch,
-                callbacks=[Recorder(record, display)],
+                callbacks=[recorder],
                 failure_config=tune.FailureConfig(max_failures=_MOST_WORKER_LOSSES),
                 verbose=0,
             ),
-        ).fit()
+        )
+        try:
+            tuner.fit()
+        except KeyboardInterrupt:
+            if recorder.error:
+                raise recorder.error
+            raise
 
 
 def _finish(record: Record) -> int:

@@ -313,3 +313,15 @@ def test_training_stops_at_a_loss_that_is_no_number(data: Data) -> None:
     assert run.best_epoch == 1
     scores = score_best(run, data)
     assert verdict(run.history, data, scores, run.stop_reason)[0] == "diverged"
+
+
+# ── the real data ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_real_cifake_is_learnt_to_nine_in_ten(cifake: Path, tmp_path: Path) -> None:
+    prepare(str(cifake), str(tmp_path / "shards"))
+    data = load_data(Folder(str(tmp_path / "shards")), limit=40_000)
+    run = train(start(Recipe("age-c4-f2", epochs=5), data), data)
+    clean = ~data.test.in_train
+    assert clean.sum() == 10_000 - 197
+    assert metrics(data.test.labels[clean], score_best(run, data)["test"][clean])["accuracy"] > 0.90

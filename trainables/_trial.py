@@ -3,6 +3,7 @@
 What a trial reports is what its record stores, so that the driver only has to write it down.
 """
 
+import errno
 import os
 import platform
 import time
@@ -26,13 +27,17 @@ def run_trial(config: dict[str, Any], *, data: Data, models: dict[str, Network],
 
     `config["order"]` has the trial's identity, `trial`, and its recipe's `knobs`. Reports have `rows`, epochs not yet
     reported, and `result`, columns of the trial's row. An error of the trial's own is reported, not raised: Ray would
-    try it again, identically, while the loss of a worker is Ray's to repeat.
+    try it again, identically, while the loss of a worker is Ray's to repeat. A full disk is no trial's own: it is
+    reported as `disk_full`, the folder, and ends the sweep.
     """
     started = time.perf_counter()
     result: dict[str, Any] = {"hardware": _hardware(), **_resources()}
     try:
         _train_and_score(config["order"], data, models, record, result)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            tune.report({"rows": [], "result": {}, "disk_full": str(record)})
+            return
         result |= {
             "status": "failed",
             "reason": f"{type(error).__name__}: {error}",
