@@ -1,7 +1,6 @@
 """What a sweep would do and how long it would take, without starting it."""
 
 import logging
-import math
 import os
 import time
 from collections.abc import Iterator
@@ -15,8 +14,9 @@ from rich.table import Table
 from data_prep import shards
 from data_prep._storage import Folder
 from sweeps._options import Options
+from sweeps._progress import duration
 from trainables import Recipe
-from trainables._data import Data, Split
+from trainables._data import Data, Split, image_counts
 
 if TYPE_CHECKING:
     from sweeps._sweep import Sweep
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def show(sweep: "Sweep", shard_folder: Folder, options: Options) -> int:
     """Print the trials with their parameters and an estimate of their time, measured by a few steps of each network."""
     manifest = shards.read_manifest(shard_folder)
-    images = _image_counts(manifest, options)
+    images = image_counts(manifest, options.limit, options.smoke)
     at_once = max(1, int((os.cpu_count() or 1) / options.cpus_per_trial))
     table = Table("network", "parameters", "epochs", "seeds", "time a trial", title=f"{sweep.name}: {sweep.question}")
     total = 0.0
@@ -37,22 +37,15 @@ def show(sweep: "Sweep", shard_folder: Folder, options: Options) -> int:
         total += measured[recipe.network][1]
     for network, (parameters, seconds) in measured.items():
         recipes = [recipe for recipe in sweep.recipes if recipe.network == network]
-        table.add_row(network, f"{parameters:,}", str(recipes[0].epochs), str(len(recipes)), _duration(seconds))
+        table.add_row(network, f"{parameters:,}", str(recipes[0].epochs), str(len(recipes)), duration(seconds))
     console = Console(highlight=False)
     console.print(table)
     console.print(
-        f"{len(sweep.recipes)} trials on {images['train']:,} training images: about {_duration(total / at_once)} on "
+        f"{len(sweep.recipes)} trials on {images['train']:,} training images: about {duration(total / at_once)} on "
         f"this machine's CPUs, {at_once} at a time. Nothing was started.",
         soft_wrap=True,
     )
     return 0
-
-
-def _image_counts(manifest: shards.Manifest, options: Options) -> dict[str, int]:
-    counts = {split: sum(labels.values()) for split, labels in manifest.counts.items()}
-    if options.limit:
-        counts |= {"train": options.limit, "validation": min(counts["validation"], options.limit // 4)}
-    return {"train": 400, "validation": 100, "test": 400} if options.smoke else counts
 
 
 def _measure(recipe: Recipe, image_size: int, images: dict[str, int], options: Options) -> tuple[int, float]:
@@ -92,13 +85,3 @@ def _noise(images: int, image_size: int) -> Split:
     pixels = generator.integers(0, 256, (images, image_size, image_size, 3), np.uint8)
     labels = np.arange(images, dtype=np.int8) % 2
     return Split(pixels, labels, np.arange(images, dtype=np.int32), np.zeros(images, bool))
-
-
-def _duration(seconds: float) -> str:
-    return (
-        f"{math.ceil(seconds)} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )

@@ -65,11 +65,11 @@ class Display:
         new = self._done - self._before
         if new:
             left = (time.monotonic() - self._started) / new * (self._epochs - self._done)
-            told += f", {_duration(left)} left"
+            told += f", {duration(left)} left"
         return told
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A time in words: 40 s, 12 min, 3.5 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"

@@ -73,6 +73,15 @@ def selection_fingerprint(fingerprint: str, limit: int | None, smoke: bool) -> s
     return hashlib.sha256(json.dumps([fingerprint, wanted]).encode()).hexdigest()[:16]
 
 
+def image_counts(manifest: shards.Manifest, limit: int | None, smoke: bool) -> dict[str, int]:
+    """Split → the number of images that `load_data` takes."""
+    wanted = _wanted(limit, smoke)
+    return {
+        split: 2 * min(wanted[split] // 2, *labels.values()) if split in wanted else sum(labels.values())
+        for split, labels in manifest.counts.items()
+    }
+
+
 def _wanted(limit: int | None, smoke: bool) -> dict[str, int]:
     """The most images of each split; no entry for a split that stays whole."""
     if smoke:
