@@ -1,5 +1,7 @@
 """Blocks that the networks share: each is a function from tensor to tensor."""
 
+from typing import Literal
+
 import keras
 from keras import layers
 
@@ -27,3 +29,25 @@ def head(x: keras.KerasTensor, hidden: tuple[int, ...]) -> keras.KerasTensor:
     for units in hidden:
         x = layers.Dense(units, activation="relu")(x)
     return layers.Dense(1, name="logit")(x)
+
+
+def batch_norm_relu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """Batch norm and ReLU, named `NAME_bn` and `NAME_relu`."""
+    prefix = f"{name}_" if name else ""
+    x = layers.BatchNormalization(epsilon=1.001e-5, name=f"{prefix}bn")(x)
+    return layers.ReLU(name=f"{prefix}relu")(x)
+
+
+def stem(x: keras.KerasTensor, kind: Literal["cifar", "imagenet"], use_bias: bool) -> keras.KerasTensor:
+    """The first layers of ResNet and DenseNet, 64 filters, with batch norm.
+
+    `imagenet` is a 7 x 7 convolution and max-pooling, which quarter height and width; `cifar`, for small images, is a
+    3 x 3 convolution that keeps them.
+    """
+    if kind == "cifar":
+        x = layers.Conv2D(64, 3, padding="same", use_bias=use_bias, name="conv1_conv")(x)
+        return batch_norm_relu(x, "conv1")
+    x = layers.ZeroPadding2D(3, name="conv1_pad")(x)
+    x = layers.Conv2D(64, 7, strides=2, use_bias=use_bias, name="conv1_conv")(x)
+    x = layers.ZeroPadding2D(1, name="pool1_pad")(batch_norm_relu(x, "conv1"))
+    return layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)

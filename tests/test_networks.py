@@ -1,0 +1,64 @@
+"""The written-out families are the published networks: their parameters, and the function of keras.applications'."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from trainables import MODELS, Network
+from trainables.densenet import densenet121_body
+from trainables.resnet import resnet50_body
+from trainables.vgg import vgg_body
+
+BODIES: dict[str, Callable[..., Any]] = {
+    "VGG16": lambda x: vgg_body(x, 16),
+    "VGG19": lambda x: vgg_body(x, 19),
+    "ResNet50": lambda x: resnet50_body(x, "imagenet"),
+    "DenseNet121": lambda x: densenet121_body(x, "imagenet"),
+}
+
+
+@pytest.mark.parametrize(
+    ("network", "parameters"),
+    [
+        (MODELS["vgg16"], 33_601_345),
+        (MODELS["vgg19"], 38_911_041),
+        (Network("vgg.vgg", {"depth": 16, "top": "pooled"}), 14_715_201),
+        (Network("vgg.vgg", {"depth": 19, "top": "pooled"}), 20_024_897),
+        (Network("resnet.resnet50", {"stem_type": "imagenet"}), 23_589_761),
+        (MODELS["resnet50"], 23_589_761 - 7_680),
+        (Network("densenet.densenet121", {"stem_type": "imagenet"}), 7_038_529),
+        (MODELS["densenet121"], 7_038_529 - 7_680),
+        (MODELS["cifake-cnn"], 141_345),
+    ],
+    ids=lambda value: value.function + str(value.options) if isinstance(value, Network) else str(value),
+)
+def test_parameters_are_the_published_ones(network: Network, parameters: int) -> None:
+    assert network.build(32).count_params() == parameters
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_bodies_compute_what_keras_applications_compute(name: str) -> None:
+    theirs = getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(64, 64, 3))
+    pixels = keras.Input((64, 64, 3))
+    ours = keras.Model(pixels, BODIES[name](pixels))
+    generator = np.random.default_rng(0)
+    for layer in theirs.layers:
+        weights = [generator.normal(weight, 0.01).astype(np.float32) for weight in layer.get_weights()]
+        if isinstance(layer, layers.BatchNormalization):
+            weights[3] = np.abs(weights[3])  # a variance
+        layer.set_weights(weights)
+        if weights:
+            ours.get_layer(layer.name).set_weights(weights)
+    images = generator.random((2, 64, 64, 3), np.float32)
+    expected = theirs.predict(images, verbose=0)
+    assert expected.std() > 0
+    assert np.allclose(ours.predict(images, verbose=0), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_batch_norm_is_a_choice_of_vgg() -> None:
+    model = Network("vgg.vgg", {"depth": 16, "batch_norm": True}).build(32)
+    assert sum(isinstance(layer, layers.BatchNormalization) for layer in model.layers) == 13
