@@ -32,11 +32,12 @@ class Options:
     fresh: bool
 
     def recipe(self, name: str, **knobs: Any) -> Recipe:
-        """The recipe of the network `name` with these knobs, and those given on the command line above them."""
-        network(MODELS, name)
+        """The network's own recipe; above it these knobs, and above them those given on the command line."""
+        published = network(MODELS, name).recipe
         given = {"epochs": 1 if self.smoke else self.epochs, "batch_size": self.batch_size}
         return Recipe.of(
-            {"network": name, **knobs} | {knob: value for knob, value in given.items() if value is not None}
+            {"network": name, **published, **knobs}
+            | {knob: value for knob, value in given.items() if value is not None}
         )
 
     def shard_folder(self) -> Folder:

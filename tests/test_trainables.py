@@ -62,6 +62,11 @@ def data() -> Data:
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_every_network_has_a_recipe_that_holds(name: str) -> None:
+    assert Recipe.of({"network": name, **MODELS[name].recipe}).network == name
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_every_network_takes_pixels_and_gives_one_logit(name: str) -> None:
     model = MODELS[name].build(32)
     assert model.input_shape == (None, 32, 32, 3)
@@ -190,10 +195,11 @@ def curve(history: list[dict[str, float]]) -> list[dict[str, float]]:
     "knobs",
     [
         {},
+        {"network": "custom-3", "epochs": 4},
         {"optimizer": "sgd", "momentum": 0.9, "schedule": "cosine"},
         {"optimizer": "adamw", "weight_decay": 0.01, "schedule": "plateau", "plateau_epochs": 1},
     ],
-    ids=["study", "cosine", "plateau"],
+    ids=["study", "dropout and augmentation", "cosine", "plateau"],
 )
 def test_a_resumed_run_gives_the_curve_of_an_undisturbed_one(
     knobs: dict[str, object], data: Data, tmp_path: Path

@@ -14,12 +14,21 @@ MODELS: dict[str, Network] = {
     for head, hidden in (("f1", ()), ("f2", (512,)), ("f3", (512, 512)), ("f4", (1024, 512, 256)))
 }
 
+_CUSTOM = "Sheoran 2025"
 _SIMONYAN = "Simonyan & Zisserman 2015, as in Sheoran 2025"
 MODELS |= {
     "vgg16": Network("vgg.vgg", {"depth": 16}, _SIMONYAN, gpus=0.5),
     "vgg19": Network("vgg.vgg", {"depth": 19}, _SIMONYAN, gpus=0.5),
     "resnet50": Network("resnet.resnet50", {}, "He et al. 2016, with a stem for small images", gpus=0.5),
     "densenet121": Network("densenet.densenet121", {}, "Huang et al. 2017, with a stem for small images", gpus=0.5),
+    "custom-1": Network("custom.custom_1", {}, _CUSTOM),
+    "custom-2": Network("custom.custom_2", {}, _CUSTOM),
+    "custom-3": Network(
+        "custom.custom_3",
+        {},
+        _CUSTOM,
+        recipe={"epochs": 20, "schedule": "plateau", "plateau_epochs": 3, "early_stopping_epochs": 10},
+    ),
     "cifake-cnn": Network("cifake_cnn.cifake_cnn", {}, "Bird & Lotfi 2024"),
 }
 

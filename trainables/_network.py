@@ -18,6 +18,7 @@ class Network:
     `function` is `file.function` within this package: a name, because the process that drives a sweep reads this table
     and must not wait 4–10 s for TensorFlow. The function takes `image_size` (pixels) and `options`, and returns an
     uncompiled model from (batch, image_size, image_size, 3) pixels, 0–255, to (batch, 1) logits, positive for FAKE.
+    `recipe` are the knobs in which its published recipe differs from the default one.
     `source` is where the network was published; `gpus` what a trial of it asks of a GPU, 0–1, where there is one.
     """
 
@@ -25,6 +26,7 @@ class Network:
     options: dict[str, Any] = field(default_factory=dict)
     source: str = ""
     gpus: float = 0.25
+    recipe: dict[str, Any] = field(default_factory=dict)
 
     def build(self, image_size: int = 32) -> "keras.Model":
         """The model with fresh weights, drawn from Keras's global random seed."""
