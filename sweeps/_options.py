@@ -1,8 +1,8 @@
 """The command line that all sweeps share."""
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import click
@@ -30,6 +30,8 @@ class Options:
     plan: bool
     smoke: bool
     fresh: bool
+    #: What a sweep's own options were given, by name.
+    own: dict[str, Any] = field(default_factory=dict)
 
     def recipe(self, name: str, **knobs: Any) -> Recipe:
         """The network's own recipe; above it these knobs, and above them those given on the command line."""
@@ -90,13 +92,15 @@ _OPTIONS = [
 ]
 
 
-def command(name: str, summary: str, run: Callable[[Options], int]) -> click.Command:
-    """A command with the options of every sweep, which hands them to `run` and exits with what it returns."""
+def command(name: str, summary: str, run: Callable[[Options], int], own: Sequence[click.Option]) -> click.Command:
+    """A command with the options of every sweep and its own; `run` is given them and returns the exit code."""
 
     def call(**values: Any) -> int:
-        return run(Options(**values))
+        common = {option.name: values.pop(option.name) for option in fields(Options) if option.name in values}
+        return run(Options(**common, own=values))
 
     built = click.command(name, help=summary)(call)
+    built.params += own
     for option in reversed(_OPTIONS):
         built = option(built)
     return built

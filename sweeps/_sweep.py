@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import click
 import pyarrow as pa
 
 from data_prep import shards
@@ -36,10 +37,10 @@ class Sweep:
     direction: str = "max"
 
 
-def main(question: Callable[[Options], Sweep]) -> None:
-    """Run a sweep file as a command."""
+def main(question: Callable[[Options], Sweep], own: Sequence[click.Option] = ()) -> None:
+    """Run a sweep file as a command, with options of its `own` beside those of every sweep."""
     summary = (question.__doc__ or "").strip()
-    run_command(_options.command(question.__name__, summary, lambda options: run(question(options), options)))
+    run_command(_options.command(question.__name__, summary, lambda options: run(question(options), options), own))
 
 
 def run(sweep: Sweep, options: Options) -> int:
@@ -54,12 +55,13 @@ def run(sweep: Sweep, options: Options) -> int:
     make_way(folder, options, fingerprint)
     data = load_data(shard_folder, options.limit, options.smoke)
     record = Record(folder)
-    for recipe in sweep.recipes:
-        record.add(recipe.identity(fingerprint), recipe)
-    left = [trial for trial in record.trials if not record.is_over(trial)]
+    wanted = {recipe.identity(fingerprint): recipe for recipe in sweep.recipes}
+    for trial, recipe in wanted.items():
+        record.add(trial, recipe)
+    left = [trial for trial in wanted if not record.is_over(trial)]
     if left:
         _run_on_ray(sweep, options, record, data, shard_folder, left)
-    return _finish(record)
+    return _finish(record, list(wanted))
 
 
 def _run_on_ray(
@@ -118,10 +120,10 @@ def _tune(record: Record, data: Data, left: list[str], resources: dict[str, floa
             raise
 
 
-def _finish(record: Record) -> int:
-    """Analyse the record, list the trials that failed, and return the exit code."""
+def _finish(record: Record, wanted: list[str]) -> int:
+    """Analyse the record, list the wanted trials that failed, and return the exit code."""
     done = subprocess.run([sys.executable, "-m", "analysis", str(record.folder)], check=False)
-    failed = [row for row in record.trials.values() if row["status"] == "failed"]
+    failed = [record.trials[trial] for trial in wanted if record.trials[trial]["status"] == "failed"]
     for row in failed:
         print(f"failed: {row['network']} (seed {row['seed']}): {row['reason']}", file=sys.stderr)
     if failed:

@@ -1,0 +1,32 @@
+"""Which architecture tells real images from generated ones best, on equal terms?
+
+Every family beside the best age network of the study, on the same data, with the same validation and metrics, each with
+its own published recipe. VGG without batch norm is expected to collapse at Adam's 1e-3; it is then flagged, not ranked.
+
+    python sweeps/zoo.py --data shards/cifake --limit 8000 --epochs 2
+    python sweeps/zoo.py --models vgg16,custom-3
+"""
+
+import click
+
+from sweeps._sweep import Options, Sweep, main
+from trainables import MODELS
+
+_BEST_AGE = "age-c4-f3"  # four convolutions and [512, 512]: the study's best
+
+
+def zoo(options: Options) -> Sweep:
+    """Train every family of networks side by side, on equal terms."""
+    every = [name for name in MODELS if not name.startswith("age-") or name == _BEST_AGE]
+    chosen = options.own["models"].split(",") if options.own["models"] else every
+    return Sweep(
+        name="zoo",
+        question="Which architecture tells real images from generated ones best, on equal terms?",
+        recipes=[options.recipe(name, seed=seed) for seed in range(options.seeds) for name in chosen],
+    )
+
+
+if __name__ == "__main__":
+    main(
+        zoo, [click.Option(["--models"], help="Names from MODELS, separated by commas; by default one of each family.")]
+    )
