@@ -9,6 +9,7 @@ import pytest
 from keras import layers
 
 from trainables import MODELS, Network
+from trainables._cost import flops
 from trainables.densenet import densenet121_body
 from trainables.resnet import resnet50_body
 from trainables.vgg import vgg_body
@@ -62,3 +63,9 @@ def test_bodies_compute_what_keras_applications_compute(name: str) -> None:
 def test_batch_norm_is_a_choice_of_vgg() -> None:
     model = Network("vgg.vgg", {"depth": 16, "batch_norm": True}).build(32)
     assert sum(isinstance(layer, layers.BatchNormalization) for layer in model.layers) == 13
+
+
+def test_flops_by_hand() -> None:
+    # 5x5x3x64 at 16 x 16, 3x3x64x128 at 4 x 4, 512 to one logit; two operations each
+    expected = 2 * (5 * 5 * 3 * 64 * 16 * 16 + 3 * 3 * 64 * 128 * 4 * 4 + 512)
+    assert flops(MODELS["age-c2-f1"].build(32)) == expected

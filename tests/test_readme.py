@@ -9,6 +9,7 @@ import pytest
 from conftest import ROOT, run_python
 
 from trainables import MODELS, Network
+from trainables.__main__ import rows
 
 README = (ROOT / "README.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -32,7 +33,14 @@ def test_the_example_network_is_a_file_and_a_line(tmp_path: Path, monkeypatch: p
     assert model.count_params() == 3 * 3 * 3 * 16 + 16 + 15 * 15 * 16 + 1
 
 
-@pytest.mark.parametrize("words", [["-m", "data_prep"], [str(ROOT / "sweeps" / "age.py")], ["-m", "analysis"]])
+@pytest.mark.parametrize(
+    "words", [["-m", "data_prep"], ["-m", "trainables"], [str(ROOT / "sweeps" / "age.py")], ["-m", "analysis"]]
+)
 def test_every_command_has_help(words: list[str]) -> None:
     done = subprocess.run([sys.executable, *words, "--help"], capture_output=True, text=True, check=True)
     assert "Usage:" in done.stdout
+
+
+def test_the_table_of_networks_is_that_of_models() -> None:
+    found = re.findall(r"^\| (\S+) \| ([\d,]+) \| ([\d,.]+) \| (.+?) \| (.+?) \|$", README, re.MULTILINE)
+    assert found == rows()

@@ -1,0 +1,54 @@
+"""python -m trainables [NAME]: the table of networks, or one network's layers."""
+
+import os
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from data_prep._command import run_command
+from trainables import MODELS
+from trainables._network import network
+from trainables._recipe import Recipe
+
+
+@click.command()
+@click.argument("name", required=False)
+def main(name: str | None) -> None:
+    """Print the table of networks at 32 x 32 pixels, as Markdown, or the layers of the network NAME."""
+    if name:
+        network(MODELS, name).build(32).summary()
+        return
+    table = Table("network", "parameters", "MFLOPs", "recipe", "source", box=box.MARKDOWN)
+    for row in rows():
+        table.add_row(*row)
+    Console(width=200, highlight=False).print(table)
+
+
+def rows() -> list[tuple[str, str, str, str, str]]:
+    """Name, parameters, millions of floating-point operations an image, recipe and source of every network."""
+    from trainables._cost import flops
+
+    found = []
+    for name, entry in MODELS.items():
+        model = entry.build(32)
+        cost = f"{flops(model) / 1e6:,.1f}"
+        found.append((name, f"{model.count_params():,}", cost, recipe_in_words(name), entry.source))
+    return found
+
+
+def recipe_in_words(name: str) -> str:
+    """A network's default recipe, as `adam 1e-03, batch 32, 10 epochs`, and what is more."""
+    recipe = Recipe.of({"network": name, **MODELS[name].recipe})
+    words = [f"{recipe.optimizer} {recipe.learning_rate:.0e}", f"batch {recipe.batch_size}", f"{recipe.epochs} epochs"]
+    if recipe.schedule != "constant":
+        words.append(recipe.schedule)
+    if recipe.early_stopping_epochs:
+        words.append(f"early stopping after {recipe.early_stopping_epochs}")
+    return ", ".join(words)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    run_command(main)
