@@ -158,11 +158,6 @@ def read_scores(folder: Folder, trial: str) -> pd.DataFrame:
     return _frame(folder, f"scores/{trial}.parquet")
 
 
-def read_images(folder: Folder) -> pd.DataFrame:
-    """Who the scored images are: split, row, label, path, object_class, in_train. Raises InputError if unreadable."""
-    return _frame(folder, IMAGES)
-
-
 def _frame(folder: Folder, name: str) -> pd.DataFrame:
     frame: pd.DataFrame = _read(folder, name).to_pandas()
     return frame

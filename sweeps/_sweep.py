@@ -51,9 +51,9 @@ def run(sweep: Sweep, options: Options) -> int:
         from sweeps import _plan  # imports TensorFlow, to count parameters and time steps
 
         return _plan.show(sweep, shard_folder, options)
+    data = load_data(shard_folder, options.limit, options.smoke)  # first: bad data must not move an old record aside
     folder = Folder(options.results).folder(sweep.name)
     make_way(folder, options, fingerprint)
-    data = load_data(shard_folder, options.limit, options.smoke)
     record = Record(folder)
     wanted = {recipe.identity(fingerprint): recipe for recipe in sweep.recipes}
     for trial, recipe in wanted.items():

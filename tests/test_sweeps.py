@@ -236,6 +236,7 @@ def test_fresh_moves_the_old_record_aside(place: Path) -> None:
         (("--data", "nowhere"), "holds no shards"),
         (("--epochs", "5", "--limit", "400"), "was made with --epochs 3, and now it is 5"),
         (("--limit", "100000", "--epochs", "3"), "more than the 3,010 balanced training images"),
+        (("--fresh", "--limit", "100000"), "more than the 3,010 balanced training images"),
         (("--results", "output.txt"), "a part of that path is a file"),
         (("--results", "nosuch://bucket"), "names no file system"),
     ],
