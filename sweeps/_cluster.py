@@ -1,5 +1,6 @@
 """The Ray cluster a sweep runs on: the one this machine belongs to, or one started here for the sweep alone."""
 
+import logging
 import os
 import platform
 import socket
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray._private.utils import read_ray_address
 
 from data_prep._command import InputError
@@ -35,13 +37,25 @@ def connect() -> str:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     address = os.environ.get("RAY_ADDRESS") or read_ray_address()
     if address and _answers(address):
-        ray.init(address=address, **quiet)
+        _join(address, quiet)
         return f"Joined the Ray cluster at {address}: {_resources()}."
     if os.environ.pop("RAY_ADDRESS", None):
         raise InputError(f"No Ray cluster answers at RAY_ADDRESS={address}; start it, or unset RAY_ADDRESS.")
     system = {"preload_python_modules": _PRELOADED}
     ray.init(address="local", include_dashboard=False, _system_config=system, **quiet)
     return f"Started Ray on this machine: {_resources()}."
+
+
+def _join(address: str, options: dict[str, Any]) -> None:
+    """Join a cluster. Raises InputError if it does not let this process in."""
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    # Ray starts clusters with a token as soon as this user has one, and then forgets to show it to them.
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    try:
+        ray.init(address=address, **options)
+    except ConnectionError as error:
+        reason = "it asks for a token" if "InvalidAuthToken" in str(error) else "Ray cannot connect"
+        raise InputError(f"The Ray cluster at {address} does not let this process in ({reason}); see `ray status`.")
 
 
 def _answers(address: str) -> bool:

@@ -3,6 +3,7 @@
 import shlex
 import subprocess
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,7 @@ from data_prep._storage import Folder
 from sweeps._options import Options
 from sweeps._record import FORMAT_VERSION, MANIFEST, read_manifest
 from trainables._data import Data
+from trainables._weights import Weights
 
 if TYPE_CHECKING:
     from sweeps._sweep import Sweep
@@ -21,9 +23,16 @@ if TYPE_CHECKING:
 _PACKAGES = ("cifake-sweeps", "keras", "numpy", "pandas", "pillow", "pyarrow", "ray", "scikit-learn", "tensorflow")
 
 
-def describe(
-    sweep: "Sweep", options: Options, shard_folder: Folder, data: Data, hardware: dict[str, Any]
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Inputs:
+    """What the trials of a sweep are given: the shards, what is taken from them, and pretrained weights by body."""
+
+    shard_folder: Folder
+    data: Data
+    weights: dict[str, Weights]
+
+
+def describe(sweep: "Sweep", options: Options, inputs: Inputs, hardware: dict[str, Any]) -> dict[str, Any]:
     """The manifest of a record that is about to be filled."""
     return {
         "format_version": FORMAT_VERSION,
@@ -31,7 +40,8 @@ def describe(
         "question": sweep.question,
         "command": shlex.join(["python", *sys.argv]),
         "settings": options.settings(),
-        "data": _describe_data(shard_folder, data),
+        "data": _describe_data(inputs.shard_folder, inputs.data),
+        "weights": {body: weights.sha256 for body, weights in inputs.weights.items()},
         "metric": sweep.metric,
         "direction": sweep.direction,
         **_commit(),
@@ -73,7 +83,7 @@ def _commit() -> dict[str, Any]:
         return {"commit": None, "dirty": None}
 
 
-def make_way(folder: Folder, options: Options, fingerprint: str) -> None:
+def make_way(folder: Folder, options: Options, inputs: Inputs) -> None:
     """Move an old record aside where that was asked for, and refuse to mix results of other data or settings into it.
 
     A smoke run's record is no result: it makes way by itself for a real run.
@@ -87,7 +97,9 @@ def make_way(folder: Folder, options: Options, fingerprint: str) -> None:
         print(f"The old record is now at {aside}.")
         return
     _refuse_other_settings(folder, manifest["settings"], options.settings())
-    if manifest["data"]["fingerprint"] != fingerprint:
+    if any(manifest["weights"].get(body, weights.sha256) != weights.sha256 for body, weights in inputs.weights.items()):
+        raise InputError(f"{folder} was made with other --weights; give those, another --results, or --fresh.")
+    if manifest["data"]["fingerprint"] != inputs.data.fingerprint:
         made = manifest["data"]["shards"]
         raise InputError(
             f"{folder} was made with other data ({made}); give that as --data, another --results, or --fresh."

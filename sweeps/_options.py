@@ -1,16 +1,19 @@
 """The command line that all sweeps share."""
 
+import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import click
 
+from data_prep._command import InputError
 from data_prep._job import prepare
 from data_prep._storage import Folder
 from trainables import MODELS, Recipe
 from trainables._network import network
+from trainables._recipe import nearest
 
 _SAMPLE = "shards/sample"
 
@@ -27,6 +30,8 @@ class Options:
     batch_size: int | None
     gpus_per_trial: float | None
     cpus_per_trial: float
+    weights: str | None
+    set: Sequence[str]
     plan: bool
     smoke: bool
     fresh: bool
@@ -37,10 +42,31 @@ class Options:
         """The network's own recipe; above it these knobs, and above them those given on the command line."""
         published = network(MODELS, name).recipe
         given = {"epochs": 1 if self.smoke else self.epochs, "batch_size": self.batch_size}
-        return Recipe.of(
-            {"network": name, **published, **knobs}
-            | {knob: value for knob, value in given.items() if value is not None}
-        )
+        given = {knob: value for knob, value in given.items() if value is not None}
+        recipe = Recipe.of({"network": name, **published, **knobs} | given)
+        told, choices = self._told(name)
+        return Recipe.of(recipe.knobs() | told | {"options": recipe.network_options | choices})
+
+    def _told(self, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What `--set` says of this network: knobs of its recipe, and options of its function."""
+        knobs: dict[str, Any] = {}
+        choices: dict[str, Any] = {}
+        own = {knob.name for knob in fields(Recipe)} - {"network", "options", "seed"}
+        for setting in self.set:
+            target, _, value = setting.partition("=")
+            of, _, knob = target.rpartition(".")
+            if of in ("", name):
+                (knobs if knob in own or not of else choices)[knob] = _value(value)
+        return knobs, choices
+
+    def check(self, networks: Collection[str]) -> None:
+        """Raises InputError if `--set` names a network that is not among these."""
+        for setting in self.set:
+            of = setting.partition("=")[0].rpartition(".")[0]
+            if of and of not in networks:
+                raise InputError(
+                    f"--set {setting}: this sweep does not train {of!r}; {nearest(of, networks)!r} it does."
+                )
 
     def shard_folder(self) -> Folder:
         """The shards to train on, as an absolute place; the embedded sample's are made where they are missing."""
@@ -51,7 +77,16 @@ class Options:
 
     def settings(self) -> dict[str, Any]:
         """The options that decide what a result means: a record holds results of one set of them only."""
-        return {"epochs": self.epochs, "batch_size": self.batch_size, "limit": self.limit, "smoke": self.smoke}
+        names = ("epochs", "batch_size", "limit", "smoke")
+        return {name: getattr(self, name) for name in names} | {"set": " ".join(sorted(self.set)) or None}
+
+
+def _value(text: str) -> Any:
+    """A value as JSON has it, or the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 class _Share(click.ParamType[float | None]):
@@ -85,6 +120,15 @@ _OPTIONS = [
     click.option("--gpus-per-trial", type=_Share(), default="auto", show_default=True, help="The share of a GPU."),
     click.option(
         "--cpus-per-trial", type=click.FloatRange(0.1), default=1.0, show_default=True, help="Threads a trial."
+    ),
+    click.option(
+        "--weights", help="ImageNet's weights: a file, or a folder of Keras's files; by default Keras gets them."
+    ),
+    click.option(
+        "--set",
+        multiple=True,
+        metavar="KNOB=VALUE",
+        help="A knob of all recipes, or NETWORK.KNOB=VALUE of one network.",
     ),
     click.option("--plan", is_flag=True, help="Print the trials, their parameters and a time estimate; start nothing."),
     click.option("--smoke", is_flag=True, help="One epoch on a few hundred images, to see that everything runs."),

@@ -16,6 +16,7 @@ from data_prep._storage import Folder
 from sweeps._options import Options
 from sweeps._progress import duration
 from trainables import Recipe
+from trainables._cost import Cost, cost, training_bytes
 from trainables._data import Data, Split, image_counts
 
 if TYPE_CHECKING:
@@ -27,17 +28,20 @@ def show(sweep: "Sweep", shard_folder: Folder, options: Options) -> int:
     manifest = shards.read_manifest(shard_folder)
     images = image_counts(manifest, options.limit, options.smoke)
     at_once = max(1, int((os.cpu_count() or 1) / options.cpus_per_trial))
-    table = Table("network", "parameters", "epochs", "seeds", "time a trial", title=f"{sweep.name}: {sweep.question}")
+    columns = ("network", "parameters", "memory", "epochs", "seeds", "time a trial")
+    table = Table(*columns, title=f"{sweep.name}: {sweep.question}")
     total = 0.0
-    measured: dict[str, tuple[int, float]] = {}
+    measured: dict[str, tuple[Cost, float]] = {}
     for recipe in sweep.recipes:
         if recipe.network not in measured:
             with _silent_tensorflow():
                 measured[recipe.network] = _measure(recipe, manifest.image_size, images, options)
         total += measured[recipe.network][1]
-    for network, (parameters, seconds) in measured.items():
+    for network, (found, seconds) in measured.items():
         recipes = [recipe for recipe in sweep.recipes if recipe.network == network]
-        table.add_row(network, f"{parameters:,}", str(recipes[0].epochs), str(len(recipes)), duration(seconds))
+        memory = f"{training_bytes(found, recipes[0]) / 2**20:,.0f} MiB"
+        epochs, seeds = str(recipes[0].epochs), str(len(recipes))
+        table.add_row(network, f"{found.parameters:,}", memory, epochs, seeds, duration(seconds))
     console = Console(highlight=False)
     console.print(table)
     console.print(
@@ -48,14 +52,14 @@ def show(sweep: "Sweep", shard_folder: Folder, options: Options) -> int:
     return 0
 
 
-def _measure(recipe: Recipe, image_size: int, images: dict[str, int], options: Options) -> tuple[int, float]:
-    """Parameters of a network, and the seconds that a trial would take, from one timed round of steps on noise."""
-    from trainables._pipeline import STEPS_PER_EXECUTION, set_threads
+def _measure(recipe: Recipe, image_size: int, images: dict[str, int], options: Options) -> tuple[Cost, float]:
+    """What a network costs, and the seconds that a trial would take, from one timed round of steps on noise."""
+    from trainables._pipeline import STEPS_PER_EXECUTION, set_up
     from trainables._train import score, start, train
 
-    set_threads(max(1, int(options.cpus_per_trial)))
+    set_up(max(1, int(options.cpus_per_trial)))
     sample = _noise(recipe.batch_size * STEPS_PER_EXECUTION, image_size)
-    data = Data(sample, _noise(500, image_size), sample, "")
+    data = Data(sample, _noise(500, image_size), sample, "", is_smoke=True)  # which needs no pretrained weights
     run = start(Recipe.of(recipe.knobs() | {"epochs": 2, "early_stopping_epochs": 0}), data)
     train(run, data)
     started = time.perf_counter()
@@ -63,7 +67,7 @@ def _measure(recipe: Recipe, image_size: int, images: dict[str, int], options: O
     scoring = (time.perf_counter() - started) / len(data.validation)
     training = (run.history[-1]["wall_seconds"] - scoring * len(data.validation)) / len(sample)
     epoch = training * images["train"] + scoring * images["validation"]
-    return run.model.count_params(), run.history[0]["wall_seconds"] + recipe.epochs * epoch + scoring * images["test"]
+    return cost(run.model), run.history[0]["wall_seconds"] + recipe.epochs * epoch + scoring * images["test"]
 
 
 @contextmanager

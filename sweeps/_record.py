@@ -47,6 +47,7 @@ TRIAL_SCHEMA = pa.schema(
         ("epochs_done", pa.int64()),
         ("best_epoch", pa.int64()),
         ("wall_seconds", pa.float64()),
+        ("batch_size_used", pa.int64()),  # smaller than batch_size where memory was too short
         ("parameters", pa.int64()),
         ("initial_weights", pa.string()),
         *[(name, pa.float64()) for name in _METRICS],
@@ -95,8 +96,9 @@ class Record:
         return trial in self.trials and self.trials[trial]["status"] in OVER
 
     def recipe(self, trial: str) -> Recipe:
-        """The recipe in a trial's row."""
-        return Recipe.of({knob.name: self.trials[trial][knob.name] for knob in dataclasses.fields(Recipe)})
+        """The recipe in a trial's row. A knob that is newer than the record has its default."""
+        row = self.trials[trial]
+        return Recipe.of({knob.name: row[knob.name] for knob in dataclasses.fields(Recipe) if knob.name in row})
 
     def epochs_known(self, trial: str, rows: list[dict[str, Any]]) -> int:
         """How many of these epochs of a trial are here already."""

@@ -14,12 +14,13 @@ from data_prep import shards
 from data_prep._command import run_command
 from data_prep._storage import Folder
 from sweeps import _options
-from sweeps._manifest import describe, make_way
+from sweeps._manifest import Inputs, describe, make_way
 from sweeps._options import Options
 from sweeps._progress import Display
 from sweeps._record import IMAGES, MANIFEST, Record
 from trainables import MODELS, Recipe
-from trainables._data import Data, image_rows, load_data, selection_fingerprint
+from trainables._data import image_rows, load_data, selection_fingerprint
+from trainables._weights import Weights, find
 
 __all__ = ["Options", "Sweep", "main", "run"]
 
@@ -45,40 +46,49 @@ def main(question: Callable[[Options], Sweep], own: Sequence[click.Option] = ())
 
 def run(sweep: Sweep, options: Options) -> int:
     """Run a sweep, or what is left of it, and analyse its record. Returns the exit code: 1 if a trial failed."""
+    options.check([recipe.network for recipe in sweep.recipes])
     shard_folder = options.shard_folder()
     fingerprint = selection_fingerprint(shards.read_manifest(shard_folder).fingerprint, options.limit, options.smoke)
     if options.plan:
         from sweeps import _plan  # imports TensorFlow, to count parameters and time steps
 
         return _plan.show(sweep, shard_folder, options)
-    data = load_data(shard_folder, options.limit, options.smoke)  # first: bad data must not move an old record aside
+    # First of all, for what is wrong with them must not move an old record aside.
+    inputs = Inputs(shard_folder, load_data(shard_folder, options.limit, options.smoke), _weights(sweep, options))
     folder = Folder(options.results).folder(sweep.name)
-    make_way(folder, options, fingerprint)
+    make_way(folder, options, inputs)
     record = Record(folder)
     wanted = {recipe.identity(fingerprint): recipe for recipe in sweep.recipes}
     for trial, recipe in wanted.items():
         record.add(trial, recipe)
     left = [trial for trial in wanted if not record.is_over(trial)]
     if left:
-        _run_on_ray(sweep, options, record, data, shard_folder, left)
+        _run_on_ray(sweep, options, record, inputs, left)
     return _finish(record, list(wanted))
 
 
-def _run_on_ray(
-    sweep: Sweep, options: Options, record: Record, data: Data, shard_folder: Folder, left: list[str]
-) -> None:
+def _weights(sweep: Sweep, options: Options) -> dict[str, Weights]:
+    """The pretrained weights that the sweep's networks start from. A smoke run does not wait for a download."""
+    bodies = {MODELS[recipe.network].pretrained for recipe in sweep.recipes} - {""}
+    if bodies and options.smoke and not options.weights:
+        print(f"A smoke run: random weights stand in for ImageNet's ({', '.join(sorted(bodies))}).", flush=True)
+        return {}
+    return find(sorted(bodies), options.weights)
+
+
+def _run_on_ray(sweep: Sweep, options: Options, record: Record, inputs: Inputs, left: list[str]) -> None:
     from sweeps import _cluster, _resources
 
     started = time.monotonic()
     print(_cluster.connect(), flush=True)
     try:
-        resources = _resources.request([record.recipe(trial) for trial in left], options)
-        manifest = describe(sweep, options, shard_folder, data, _cluster.hardware())
+        resources = _resources.request([record.recipe(trial) for trial in left], options, inputs.data.image_size)
+        manifest = describe(sweep, options, inputs, _cluster.hardware())
         record.write()
-        record.folder.write_table(IMAGES, pa.table(image_rows(shard_folder, data)))
+        record.folder.write_table(IMAGES, pa.table(image_rows(inputs.shard_folder, inputs.data)))
         record.folder.write_json(MANIFEST, manifest)
         try:
-            _tune(record, data, left, resources)
+            _tune(record, inputs, left, resources)
         finally:
             record.put_back_running()
             record.write()
@@ -89,7 +99,7 @@ def _run_on_ray(
         _cluster.disconnect()
 
 
-def _tune(record: Record, data: Data, left: list[str], resources: dict[str, float]) -> None:
+def _tune(record: Record, inputs: Inputs, left: list[str], resources: dict[str, float]) -> None:
     """Run the trials that are left on the connected cluster, as many at once as it has room for."""
     from ray import tune
 
@@ -97,7 +107,10 @@ def _tune(record: Record, data: Data, left: list[str], resources: dict[str, floa
     from trainables._trial import run_trial
 
     orders = [{"trial": trial, "knobs": record.recipe(trial).knobs()} for trial in left]
-    bound = tune.with_parameters(run_trial, data=data, models=MODELS, record=record.folder.absolute())
+    layers = {body: weights.layers for body, weights in inputs.weights.items()}
+    bound = tune.with_parameters(
+        run_trial, data=inputs.data, models=MODELS, weights=layers, record=record.folder.absolute()
+    )
     with Display(record) as display, tempfile.TemporaryDirectory() as scratch:  # for Tune's own state, never read again
         recorder = Recorder(record, display)
         tuner = tune.Tuner(

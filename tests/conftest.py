@@ -1,11 +1,13 @@
 """What the tests share: small image trees, the real CIFAKE where it is at hand, and commands as a user runs them."""
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,6 +36,17 @@ def command(tmp_path: Path) -> Command:
 def run_python(*arguments: object, cwd: Path, **options: object) -> "subprocess.CompletedProcess[str]":
     words = [sys.executable, *map(str, arguments)]
     return subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=600, check=False, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def copy_of_the_code(folder: Path, files: dict[str, str], lines: str) -> dict[str, Any]:
+    """A copy of the packages in `folder`, with more files in trainables and more lines of MODELS: options for a run."""
+    for package in ("data_prep", "trainables", "sweeps", "analysis", "tests"):
+        shutil.copytree(ROOT / package, folder / package)
+    for name, content in files.items():
+        (folder / "trainables" / name).write_text(content)
+    with (folder / "trainables" / "__init__.py").open("a") as table:
+        table.write(lines)
+    return {"cwd": folder, "env": os.environ | {"PYTHONPATH": str(folder)}}
 
 
 def refused(done: "subprocess.CompletedProcess[str]") -> str:

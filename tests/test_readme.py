@@ -5,10 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
-from conftest import ROOT, run_python
+from conftest import ROOT, copy_of_the_code, run_python
 
-from trainables import MODELS, Network
 from trainables.__main__ import rows
 
 README = (ROOT / "README.md").read_text()
@@ -23,14 +23,17 @@ def test_the_pandas_example_runs_as_printed(tmp_path: Path) -> None:
     assert "age-c4-f4" in printed.stdout
 
 
-def test_the_example_network_is_a_file_and_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "tiny.py").write_text(EXAMPLES[1])
-    monkeypatch.setattr("trainables.__path__", [str(ROOT / "trainables"), str(tmp_path)])
-    models = dict(MODELS)
-    exec(EXAMPLES[2], {"MODELS": models, "Network": Network})
-    model = models["tiny"].build(32)
-    assert model.output_shape == (None, 1)
-    assert model.count_params() == 3 * 3 * 3 * 16 + 16 + 15 * 15 * 16 + 1
+def test_the_example_network_is_a_file_and_a_line(tmp_path: Path) -> None:
+    """It gets its contracts run, and sweeps."""
+    copy = copy_of_the_code(tmp_path, {"tiny.py": EXAMPLES[1]}, EXAMPLES[2])
+    contracts = run_python("-m", "pytest", "tests/test_trainables.py", "-k", "tiny", "-v", **copy)
+    assert contracts.returncode == 0, contracts.stdout
+    assert "takes_pixels_and_gives_one_logit[tiny] PASSED" in contracts.stdout
+    swept = run_python("sweeps/zoo.py", "--models", "tiny,age-c2-f1", "--smoke", **copy)
+    assert swept.returncode == 0, swept.stderr
+    rows = pd.read_parquet(tmp_path / "results" / "zoo" / "trials.parquet").set_index("network")
+    assert rows.loc["tiny", "status"] == "finished"
+    assert rows.loc["tiny", "parameters"] == 3 * 3 * 3 * 16 + 16 + 15 * 15 * 16 + 1
 
 
 @pytest.mark.parametrize(

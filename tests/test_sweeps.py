@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,16 +15,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from conftest import ROOT, Command, refused, run_python
+from conftest import ROOT, Command, copy_of_the_code, refused, run_python
 from test_trainables import PARAMETERS
 
 from data_prep._storage import Folder
 from sweeps._record import EPOCH_SCHEMA, TRIAL_SCHEMA, Record
+from sweeps._resources import gpu_share
 from trainables import Recipe, _checkpoint
 from trainables._data import load_data
 from trainables._train import metrics, score
 
-AGE = ROOT / "sweeps" / "age.py"
+AGE, ZOO = ROOT / "sweeps" / "age.py", ROOT / "sweeps" / "zoo.py"
 TINY = ("--limit", "400", "--epochs", "3")
 
 
@@ -202,6 +204,114 @@ def _kill_a_worker(driver: int) -> bool:
     return False
 
 
+GREEDY = """
+import keras
+import tensorflow as tf
+from keras import layers
+
+from trainables._blocks import head, image_input
+
+
+class Greedy(layers.Layer):
+    def __init__(self, enough):
+        super().__init__()
+        self.enough = enough
+
+    def call(self, x, training=False):
+        if not training:
+            return x
+        numbers = tf.where(tf.shape(x)[0] > self.enough, tf.constant([2**45], tf.int64), tf.constant([1], tf.int64))
+        return x + tf.fill(numbers, 0.0)[0]
+
+
+def greedy(image_size: int, enough: int) -> keras.Model:
+    pixels, x = image_input(image_size)
+    return keras.Model(pixels, head(layers.Flatten()(Greedy(enough)(x)), ()))
+
+
+def poisoned(image_size: int) -> keras.Model:
+    pixels, x = image_input(image_size)
+    return keras.Model(pixels, head(layers.Flatten()(layers.Rescaling(float("nan"))(x)), ()))
+"""
+GREEDY_MODELS = """
+MODELS["greedy"] = Network("greedy.greedy", {"enough": 4})
+MODELS["insatiable"] = Network("greedy.greedy", {"enough": 3})
+MODELS["poisoned"] = Network("greedy.poisoned")
+"""
+
+
+def test_trials_short_of_memory_or_poisoned_do_not_disturb_the_others(tmp_path: Path) -> None:
+    """TensorFlow is asked for 140 TB, and says that its memory is exhausted."""
+    copy = copy_of_the_code(tmp_path, {"greedy.py": GREEDY}, GREEDY_MODELS)
+    models = "greedy,insatiable,poisoned,age-c2-f1"
+    done = run_python("sweeps/zoo.py", "--models", models, "--smoke", "--batch-size", 32, **copy)
+    rows = pd.read_parquet(tmp_path / "results" / "zoo" / "trials.parquet").set_index("network")
+    assert rows["status"].to_dict() == {
+        "greedy": "finished",
+        "insatiable": "failed",
+        "poisoned": "diverged",
+        "age-c2-f1": "finished",
+    }
+    assert (rows["batch_size"] == 32).all()
+    assert rows["batch_size_used"].to_dict() == {"greedy": 4, "insatiable": 4, "poisoned": 32, "age-c2-f1": 32}
+    assert "too short for a batch of 32, so it was trained in 4s" in rows.loc["greedy", "reason"]
+    assert (rows["learning_rate"] == 1e-3).all()
+    assert "no longer finite after epoch 1" in rows.loc["poisoned", "reason"]
+    assert done.returncode == 1
+    assert "failed: insatiable (seed 0): ResourceExhaustedError" in done.stderr
+
+
+def test_trials_share_pretended_gpus_so_that_all_run_at_once(place: Path) -> None:
+    """Ray fills the first GPU before the second: only a share of a half spreads four trials over two GPUs."""
+    port = free_port()
+    words = [
+        "start",
+        "--head",
+        "--block",
+        f"--port={port}",
+        "--num-cpus=4",
+        "--num-gpus=2",
+        "--include-dashboard=false",
+    ]
+    ray = Path(sys.executable).parent / "ray"
+    cluster = subprocess.Popen([ray, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        address = f"127.0.0.1:{port}"
+        wait_until(lambda: is_listening(port))
+        models = "age-c2-f1,age-c2-f2,age-c2-f3,cifake-cnn"
+        done = run_python(ZOO, "--models", models, "--smoke", cwd=place, env=os.environ | {"RAY_ADDRESS": address})
+        assert done.returncode == 0, done.stderr
+        assert f"Joined the Ray cluster at {address}: 1 node, 4 CPUs, 2 GPUs" in done.stdout
+        rows = pd.read_parquet(place / "results" / "zoo" / "trials.parquet")
+        assert (rows["gpus"] == 0.5).all()
+        gpus = rows["hardware"].str.extract(r"GPU (\d)$")[0]
+        assert sorted(gpus) == ["0", "0", "1", "1"]
+    finally:
+        cluster.terminate()
+        cluster.wait(timeout=60)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.parametrize(
+    ("trials", "gpus", "memory", "share"),
+    [(12, 1, 0.01, 0.083), (12, 2, 0.01, 0.166), (3, 2, 0.01, 0.5), (1, 8, 0.01, 1), (12, 1, 0.3, 0.333), (4, 1, 2, 1)],
+)
+def test_a_share_fits_all_trials_or_as_many_as_memory_allows(
+    trials: int, gpus: int, memory: float, share: float
+) -> None:
+    assert gpu_share(trials, gpus, memory) == share
+
+
 def test_more_seeds_are_added_to_what_is_there(place: Path) -> None:
     shutil.copytree(place / "results", place / "more")
     done = run_python(AGE, *TINY, "--results", "more", "--seeds", "2", cwd=place)
@@ -238,6 +348,10 @@ def test_fresh_moves_the_old_record_aside(place: Path) -> None:
         (("--limit", "100000", "--epochs", "3"), "more than the 3,010 balanced training images"),
         (("--fresh", "--limit", "100000"), "more than the 3,010 balanced training images"),
         (("--results", "output.txt"), "a part of that path is a file"),
+        (("--set", "learning_rat=1"), "no knob 'learning_rat'; the nearest is 'learning_rate'"),
+        (("--set", "learning_rate=fast"), "learning_rate is 'fast'; it must be of type float"),
+        (("--set", "vgg16.batch_norm=true"), "this sweep does not train 'vgg16'"),
+        (("--set", "age-c2-f1.trunks=c2", "--results", "new"), "no option 'trunks'; the nearest is 'trunk'"),
         (("--results", "nosuch://bucket"), "names no file system"),
     ],
 )

@@ -14,11 +14,12 @@ from data_prep._job import prepare
 from data_prep._storage import Folder
 from trainables import MODELS, Recipe, _checkpoint
 from trainables._data import Data, Split, load_data
-from trainables._network import network
+from trainables._network import build, network
 from trainables._pipeline import scoring_batches, training_batches
 from trainables._train import (
     Run,
     best_epoch,
+    chance_level,
     learning_rate,
     metrics,
     score,
@@ -119,6 +120,7 @@ def test_an_unknown_network_names_the_nearest() -> None:
         ({"learning_rate": "fast"}, "learning_rate is 'fast'; it must be of type float"),
         ({"learning_rate": float("nan")}, "it must lie between"),
         ({"optimizer": "lion"}, "optimizer is 'lion'; it must be one of adam, adamw, sgd"),
+        ({"options": "batch_norm"}, "options is 'batch_norm'; it must be a JSON object"),
     ],
 )
 def test_a_wrong_knob_is_refused(knobs: dict[str, object], told: str) -> None:
@@ -132,6 +134,29 @@ def test_identity_is_of_the_recipe_and_the_data() -> None:
     assert recipe.identity("a") == dataclasses.replace(recipe, learning_rate=1e-3).identity("a")
     others = [dataclasses.replace(recipe, seed=1), dataclasses.replace(recipe, network="age-c2-f2")]
     assert len({recipe.identity("a"), recipe.identity("b"), *(other.identity("a") for other in others)}) == 4
+
+
+def test_options_are_the_same_however_they_are_written() -> None:
+    by_name = Recipe("vgg16", options={"top": "pooled", "batch_norm": True})  # type: ignore[arg-type]
+    assert by_name == Recipe("vgg16", options='{"batch_norm": true, "top": "pooled"}')
+    assert by_name.network_options == {"batch_norm": True, "top": "pooled"}
+
+
+@pytest.mark.parametrize(
+    ("knobs", "told"),
+    [
+        ({"options": {"batchnorm": True}}, "vgg.vgg has no option 'batchnorm'; the nearest is 'batch_norm'"),
+        ({"options": {"batch_norm": 1}}, "batch_norm is 1; it must be of type bool"),
+        ({"options": {"top": "flat"}}, "top is 'flat'; it must be one of dense, pooled"),
+        ({"head_epochs": 1}, "vgg16 has no pretrained layers to train after its head"),
+        ({"network": "vgg16-transfer", "head_epochs": 1}, "take a transfer network with the option train_from"),
+        ({"network": "vgg16-transfer", "options": {"train_from": "blok5"}}, "no block of vgg16-transfer; the nearest"),
+        ({"network": "custom-1", "options": {"hidden": [1]}}, "custom.custom_1 has no option 'hidden'; it has none"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_its_network_is_refused(knobs: dict[str, object], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        build(Recipe.of({"network": "vgg16", **knobs}), 32, MODELS)
 
 
 def test_a_whole_number_is_a_rate_too() -> None:
@@ -198,12 +223,16 @@ def curve(history: list[dict[str, float]]) -> list[dict[str, float]]:
         {"network": "custom-3", "epochs": 4},
         {"optimizer": "sgd", "momentum": 0.9, "schedule": "cosine"},
         {"optimizer": "adamw", "weight_decay": 0.01, "schedule": "plateau", "plateau_epochs": 1},
+        {"precision": "mixed_float16"},
+        {"network": "vgg16-transfer", "options": {"train_from": "block5"}, "head_epochs": 2, "epochs": 4},
+        {"network": "vgg16-transfer", "options": {"train_from": "block5"}, "head_epochs": 3, "epochs": 4},
     ],
-    ids=["study", "dropout and augmentation", "cosine", "plateau"],
+    ids=["study", "dropout and augmentation", "cosine", "plateau", "mixed precision", "fine-tuning", "between stages"],
 )
 def test_a_resumed_run_gives_the_curve_of_an_undisturbed_one(
     knobs: dict[str, object], data: Data, tmp_path: Path
 ) -> None:
+    data = dataclasses.replace(data, is_smoke=True)  # which does without ImageNet's weights
     recipe = Recipe.of({"network": "age-c2-f1", "epochs": 5, **knobs})
     undisturbed = train(start(recipe, data), data)
     expected = score_best(undisturbed, data)
@@ -308,6 +337,30 @@ def test_chance_is_a_collapse_and_clearly_more_is_not(data: Data) -> None:
 
 def test_an_infinite_loss_is_a_divergence(data: Data) -> None:
     assert judged(data, np.ones(50), loss=float("inf"))[0] == "diverged"
+
+
+def test_training_stops_where_nothing_is_learnt(data: Data) -> None:
+    """A rate of zero: after three epochs, and a thousand steps, for a network may start slowly."""
+    for batch_size, epochs in ((1, 5), (200, 8)):  # 200 steps an epoch, and one
+        recipe = Recipe("age-c2-f1", epochs=8, learning_rate=0.0, batch_size=batch_size)
+        run = train(start(recipe, data), data)
+        assert len(run.history) == epochs, run.history
+        assert verdict(run.history, data, score_best(run, data), run.stop_reason)[0] == "collapsed"
+    assert run.stop_reason == "all epochs are trained"
+
+
+def test_an_epoch_is_at_chance_by_both_its_accuracies(data: Data) -> None:
+    run = start(Recipe("age-c2-f1", epochs=100, batch_size=1), data)
+    for train_accuracy, validation_accuracy, is_stopped in ((0.5, 0.5, True), (0.6, 0.5, False), (0.5, 0.7, False)):
+        row = {"train_loss": 0.7, "validation_loss": 0.7}
+        row |= {"train_accuracy": train_accuracy, "validation_accuracy": validation_accuracy}
+        run.history = [row] * 5
+        assert (run.stop_reason == "accuracy within noise of chance for 5 epochs") == is_stopped
+
+
+def test_the_level_of_chance_by_hand() -> None:
+    assert chance_level(np.array([0, 1] * 50)) == pytest.approx(0.5 + 2 * 0.05)
+    assert chance_level(np.array([0] * 20 + [1] * 80)) == pytest.approx(0.8 + 2 * 0.04)
 
 
 def test_training_stops_at_a_loss_that_is_no_number(data: Data) -> None:

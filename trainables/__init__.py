@@ -17,10 +17,10 @@ MODELS: dict[str, Network] = {
 _CUSTOM = "Sheoran 2025"
 _SIMONYAN = "Simonyan & Zisserman 2015, as in Sheoran 2025"
 MODELS |= {
-    "vgg16": Network("vgg.vgg", {"depth": 16}, _SIMONYAN, gpus=0.5),
-    "vgg19": Network("vgg.vgg", {"depth": 19}, _SIMONYAN, gpus=0.5),
-    "resnet50": Network("resnet.resnet50", {}, "He et al. 2016, with a stem for small images", gpus=0.5),
-    "densenet121": Network("densenet.densenet121", {}, "Huang et al. 2017, with a stem for small images", gpus=0.5),
+    "vgg16": Network("vgg.vgg", {"depth": 16}, _SIMONYAN),
+    "vgg19": Network("vgg.vgg", {"depth": 19}, _SIMONYAN),
+    "resnet50": Network("resnet.resnet50", {}, "He et al. 2016, with a stem for small images"),
+    "densenet121": Network("densenet.densenet121", {}, "Huang et al. 2017, with a stem for small images"),
     "custom-1": Network("custom.custom_1", {}, _CUSTOM),
     "custom-2": Network("custom.custom_2", {}, _CUSTOM),
     "custom-3": Network(
@@ -30,6 +30,21 @@ MODELS |= {
         recipe={"epochs": 20, "schedule": "plateau", "plateau_epochs": 3, "early_stopping_epochs": 10},
     ),
     "cifake-cnn": Network("cifake_cnn.cifake_cnn", {}, "Bird & Lotfi 2024"),
+}
+
+_SGD = {"optimizer": "sgd", "momentum": 0.9}
+MODELS |= {
+    "vgg16-transfer": Network("transfer.transfer", {"body": "vgg16"}, _SIMONYAN, _SGD, pretrained="vgg16"),
+    "vgg19-transfer": Network("transfer.transfer", {"body": "vgg19"}, _SIMONYAN, _SGD, pretrained="vgg19"),
+    "resnet50-transfer": Network(
+        "transfer.transfer",
+        {"body": "resnet50", "train_from": "conv4_block1", "hidden": (512,)},  # the eighth residual block
+        "He et al. 2016, as in Sheoran 2025",
+        pretrained="resnet50",
+    ),
+    "densenet121-transfer": Network(
+        "transfer.transfer", {"body": "densenet121"}, "Huang et al. 2017, as in Sheoran 2025", pretrained="densenet121"
+    ),
 }
 
 __all__ = ["MODELS", "Network", "Recipe"]

@@ -28,13 +28,13 @@ def main(name: str | None) -> None:
 
 def rows() -> list[tuple[str, str, str, str, str]]:
     """Name, parameters, millions of floating-point operations an image, recipe and source of every network."""
-    from trainables._cost import flops
+    from trainables._cost import cost
 
     found = []
     for name, entry in MODELS.items():
-        model = entry.build(32)
-        cost = f"{flops(model) / 1e6:,.1f}"
-        found.append((name, f"{model.count_params():,}", cost, recipe_in_words(name), entry.source))
+        measured = cost(entry.build(32))
+        flops = f"{measured.flops / 1e6:,.1f}"
+        found.append((name, f"{measured.parameters:,}", flops, recipe_in_words(name), entry.source))
     return found
 
 

@@ -25,10 +25,10 @@ def pool(x: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def head(x: keras.KerasTensor, hidden: tuple[int, ...]) -> keras.KerasTensor:
-    """Dense layers with ReLU and one logit, positive for FAKE: (batch, 1)."""
+    """Dense layers with ReLU and one logit, positive for FAKE: (batch, 1), float32 whatever the others compute with."""
     for units in hidden:
         x = layers.Dense(units, activation="relu")(x)
-    return layers.Dense(1, name="logit")(x)
+    return layers.Dense(1, dtype="float32", name="logit")(x)
 
 
 def batch_norm_relu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:

@@ -23,7 +23,12 @@ def save(run: Run, folder: Folder) -> None:
     """Write the run's state after its last epoch; the best network first, if that epoch made it."""
     if run.is_best:
         folder.write_bytes(BEST, _keras_file(run.model))
-    story = {"recipe": run.recipe.knobs(), "initial_weights": run.initial_weights, "history": run.history}
+    story = {
+        "recipe": run.recipe.knobs(),
+        "batch_size": run.batch_size,
+        "initial_weights": run.initial_weights,
+        "history": run.history,
+    }
     arrays: dict[str, Any] = {
         f"variable-{index}": np.asarray(variable) for index, variable in enumerate(run.variables())
     }
@@ -38,9 +43,12 @@ def restore(run: Run, folder: Folder) -> None:
         return
     with np.load(io.BytesIO(folder.read_bytes(LAST)), allow_pickle=False) as saved:
         story = json.loads(saved["story"].tobytes())
+        run.batch_size = story["batch_size"]
+        run.history = story["history"][:-1]
+        run.compile()  # as the last epoch was trained
+        run.history = story["history"]
         for index, variable in enumerate(run.variables()):
             variable.assign(saved[f"variable-{index}"])
-    run.history = story["history"]
     run.initial_weights = story["initial_weights"]
     run.best_weights = load_best(folder).get_weights()
 

@@ -1,11 +1,13 @@
 """What a line of MODELS says about a network."""
 
-import difflib
 import importlib
+import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from data_prep._command import InputError
+from trainables._recipe import Recipe, checked, nearest
 
 if TYPE_CHECKING:
     import keras
@@ -18,28 +20,63 @@ class Network:
     `function` is `file.function` within this package: a name, because the process that drives a sweep reads this table
     and must not wait 4–10 s for TensorFlow. The function takes `image_size` (pixels) and `options`, and returns an
     uncompiled model from (batch, image_size, image_size, 3) pixels, 0–255, to (batch, 1) logits, positive for FAKE.
-    `recipe` are the knobs in which its published recipe differs from the default one.
-    `source` is where the network was published; `gpus` what a trial of it asks of a GPU, 0–1, where there is one.
+    `source` is where the network was published; `recipe` are the knobs in which its published recipe differs from the
+    default one; `pretrained` is the body, a name in `_weights.BODIES`, that starts from ImageNet's weights.
     """
 
     function: str
     options: dict[str, Any] = field(default_factory=dict)
     source: str = ""
-    gpus: float = 0.25
     recipe: dict[str, Any] = field(default_factory=dict)
+    pretrained: str = ""
 
-    def build(self, image_size: int = 32) -> "keras.Model":
-        """The model with fresh weights, drawn from Keras's global random seed."""
-        file, function = self.function.split(".")
-        model: keras.Model = getattr(importlib.import_module(f"trainables.{file}"), function)(
-            image_size, **self.options
-        )
+    def build(self, image_size: int = 32, options: Mapping[str, Any] | None = None) -> "keras.Model":
+        """The model with fresh weights, drawn from Keras's global random seed; `options` go above the network's own.
+
+        Raises InputError for an option that the function does not take, or of a wrong type.
+        """
+        file, name = self.function.split(".")
+        function = getattr(importlib.import_module(f"trainables.{file}"), name)
+        kinds = get_type_hints(function, include_extras=True)
+        known = [option for option in inspect.signature(function).parameters if option != "image_size"]
+        for option in options or ():
+            if option not in known:
+                near = f"the nearest is {nearest(option, known)!r}" if known else "it has none"
+                raise InputError(f"{self.function} has no option {option!r}; {near}.")
+        given = {option: checked(option, value, kinds[option]) for option, value in (options or {}).items()}
+        model: keras.Model = function(image_size, **{**self.options, **given})
         return model
 
 
-def network(models: dict[str, Network], name: str) -> Network:
+def network(models: Mapping[str, Network], name: str) -> Network:
     """The network of that name. Raises InputError that names the nearest one."""
     if name not in models:
-        near = difflib.get_close_matches(name, models, n=1, cutoff=0) or list(models)[:1]
-        raise InputError(f"There is no network {name!r}; the nearest is {near[0]!r}.")
+        raise InputError(f"There is no network {name!r}; the nearest is {nearest(name, models)!r}.")
     return models[name]
+
+
+def build(recipe: Recipe, image_size: int, models: Mapping[str, Network]) -> "keras.Model":
+    """The model that a recipe asks for, with fresh weights. Raises InputError for a recipe that does not fit it."""
+    entry = network(models, recipe.network)
+    model = entry.build(image_size, recipe.network_options)
+    if recipe.head_epochs and not thawed_layers(model):
+        raise InputError(
+            f"head_epochs is {recipe.head_epochs}, and {recipe.network} has no pretrained layers to train after its "
+            "head; take a transfer network with the option train_from."
+        )
+    return model
+
+
+def body_layers(model: "keras.Model") -> "list[keras.Layer]":
+    """The layers of a transfer network that come before its head; none of any other network."""
+    names = [layer.name for layer in model.layers]
+    return list(model.layers[: names.index(FEATURES)]) if FEATURES in names else []
+
+
+def thawed_layers(model: "keras.Model") -> "list[keras.Layer]":
+    """The layers of a transfer network's body that are not frozen."""
+    return [layer for layer in body_layers(model) if layer.trainable and layer.weights]
+
+
+#: The name of a transfer network's last layer before its head.
+FEATURES = "features"

@@ -14,16 +14,20 @@ import numpy as np
 from trainables._data import Split
 
 STEPS_PER_EXECUTION = 32
-_SCORING_BATCH = 500
 
 
-def set_threads(threads: int) -> None:
-    """Let this process compute with that many threads. Too late once TensorFlow has computed: then it says nothing."""
+def set_up(threads: int) -> None:
+    """Let this process compute with that many threads, and take of a GPU only the memory that it needs.
+
+    Too late once TensorFlow has computed: then it says nothing.
+    """
     if keras.backend.backend() != "tensorflow":
         return
     import tensorflow as tf
 
     try:
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     except RuntimeError:  # a worker that has run a trial before, with the same number
@@ -36,9 +40,9 @@ def training_batches(split: Split, batch_size: int, seed: int, epoch: int) -> An
     return _batches(split, order, batch_size)
 
 
-def scoring_batches(split: Split) -> Any:
-    """All images of a split, in order, in batches as of `training_batches`."""
-    return _batches(split, np.arange(len(split)), _SCORING_BATCH)
+def scoring_batches(split: Split, training_batch: int = 32) -> Any:
+    """All images of a split, in order, as of `training_batches`, in batches for which training's memory is enough."""
+    return _batches(split, np.arange(len(split)), 4 * training_batch)
 
 
 def _batches(split: Split, order: np.ndarray, batch_size: int) -> Any:

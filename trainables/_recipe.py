@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -24,6 +25,8 @@ class Recipe:
 
     #: A name in MODELS.
     network: str
+    #: What the network's function is given beside its line in MODELS, or instead, as JSON: `{"batch_norm": true}`.
+    options: str = "{}"
     #: Passes over the training images.
     epochs: Annotated[int, Between(1, 10_000)] = 10
     #: Images a step.
@@ -40,12 +43,18 @@ class Recipe:
     plateau_epochs: Annotated[int, Between(1, 10_000)] = 3
     #: Epochs without a lower validation loss until training stops; 0 never.
     early_stopping_epochs: Annotated[int, Between(0, 10_000)] = 0
+    #: Of a network with ImageNet's weights: first epochs, in which only its head is trained. Then what its `train_from`
+    #: frees is trained too, at a tenth of the rate, with an optimizer that starts anew. 0: all from the start.
+    head_epochs: Annotated[int, Between(0, 10_000)] = 0
+    #: Of the layers' computations: `mixed_bfloat16` and `mixed_float16` are for GPUs; weights stay float32.
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     #: Of the initial weights, the order of the images, dropout and augmentation.
     seed: Annotated[int, Between(0, 2**31 - 1)] = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "options", _canonical(self.options))
         for name, kind in get_type_hints(type(self), include_extras=True).items():
-            object.__setattr__(self, name, _checked(name, getattr(self, name), kind))
+            object.__setattr__(self, name, checked(name, getattr(self, name), kind))
 
     @classmethod
     def of(cls, knobs: dict[str, Any]) -> "Recipe":
@@ -53,28 +62,59 @@ class Recipe:
         names = [knob.name for knob in dataclasses.fields(cls)]
         for name in knobs:
             if name not in names:
-                near = difflib.get_close_matches(name, names, n=1, cutoff=0)[0]
-                raise InputError(f"A recipe has no knob {name!r}; the nearest is {near!r}.")
+                raise InputError(f"A recipe has no knob {name!r}; the nearest is {nearest(name, names)!r}.")
         return cls(**knobs)
+
+    @property
+    def network_options(self) -> dict[str, Any]:
+        """`options` by name."""
+        options: dict[str, Any] = json.loads(self.options)
+        return options
 
     def knobs(self) -> dict[str, Any]:
         """The knobs by name, as a record stores them."""
         return dataclasses.asdict(self)
 
     def identity(self, data_fingerprint: str) -> str:
-        """The trial's identity: 12 hexadecimal digits, a hash of this recipe and of the data it is trained on."""
-        text = json.dumps([self.knobs(), data_fingerprint], sort_keys=True)
+        """The trial's identity: 12 hexadecimal digits, a hash of this recipe and of the data it is trained on.
+
+        Knobs at their defaults do not enter, so that a knob that is added later leaves old identities as they are.
+        """
+        defaults = type(self)(self.network).knobs() | {"network": None}
+        told = {name: value for name, value in self.knobs().items() if value != defaults[name]}
+        text = json.dumps([told, data_fingerprint], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _checked(name: str, value: Any, kind: Any) -> Any:
-    """`value`, a whole number made float where the knob is one. Raises InputError."""
+def _canonical(options: Any) -> str:
+    """Options by name, or as JSON, as JSON with sorted keys. Raises InputError."""
+    try:
+        found = json.loads(options) if isinstance(options, str) else options
+        if isinstance(found, dict):
+            return json.dumps(found, sort_keys=True)
+    except (TypeError, ValueError):
+        pass
+    raise InputError(f"options is {options!r}; it must be a JSON object.")
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The one of `names` that a user is most likely to have meant."""
+    known = list(names)
+    return (difflib.get_close_matches(name, known, n=1, cutoff=0) or known)[0]
+
+
+def checked(name: str, value: Any, kind: Any) -> Any:
+    """`value`, a whole number made float, or a list a tuple, where `kind` is one. Raises InputError."""
     ranges = [extra for extra in getattr(kind, "__metadata__", ()) if isinstance(extra, Between)]
     kind = get_args(kind)[0] if ranges else kind
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             raise InputError(f"{name} is {value!r}; it must be one of {', '.join(get_args(kind))}.")
         return value
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list | tuple):
+            raise InputError(f"{name} is {value!r}; it must be a list.")
+        return tuple(checked(name, each, get_args(kind)[0]) for each in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):

@@ -15,23 +15,40 @@ import keras
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from data_prep._command import InputError
 from trainables import MODELS
 from trainables._data import Data, Split
-from trainables._network import Network, network
+from trainables._network import Network, build, thawed_layers
 from trainables._pipeline import STEPS_PER_EXECUTION, scoring_batches, training_batches
 from trainables._recipe import Recipe
+from trainables._weights import Layers, put
+
+_EPOCHS_AT_CHANCE = 3
+_STEPS_AT_CHANCE = 1_000
 
 #: One epoch as the record has it: epoch (from 1), metrics of train and validation, learning_rate, wall_seconds.
 EpochRow = dict[str, float]
 
 
+#: An epoch at chance is one whose accuracies are not above these, of train and validation, 0–1.
+Chance = tuple[float, float]
+
+
 @dataclass
 class Run:
-    """A training run: where it stands after some epoch. The callbacks of `train` are given this."""
+    """A training run: where it stands after some epoch. The callbacks of `train` are given this.
+
+    `batch_size` is the recipe's unless memory was too short for it. `thawed` are the pretrained layers that train only
+    after `head_epochs`. `chance` is what a network may reach that has learnt nothing, or None where that is not judged.
+    """
 
     recipe: Recipe
     model: keras.Model
     initial_weights: str
+    batch_size: int
+    train_images: int
+    chance: Chance | None
+    thawed: list[keras.Layer] = field(default_factory=list)
     history: list[EpochRow] = field(default_factory=list)
     best_weights: list[np.ndarray] = field(default_factory=list)
 
@@ -48,7 +65,44 @@ class Run:
     @property
     def stop_reason(self) -> str | None:
         """Why no further epoch is to be trained, in words; None while there is one."""
-        return stop_reason(self.recipe, self.history)
+        return stop_reason(self.recipe, self.history) or self._collapse()
+
+    def _collapse(self) -> str | None:
+        """That the last epochs were all at chance: three at least, and a thousand steps, for some start slowly."""
+        epochs = max(_EPOCHS_AT_CHANCE, math.ceil(_STEPS_AT_CHANCE / self.steps_per_epoch))
+        if self.chance and len(self.history) >= epochs and all(map(self._at_chance, self.history[-epochs:])):
+            return f"accuracy within noise of chance for {epochs} epochs"
+        return None
+
+    def _at_chance(self, row: EpochRow) -> bool:
+        names = ("train_accuracy", "validation_accuracy")
+        return all(row[name] <= level for name, level in zip(names, self.chance or (), strict=True))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of the optimizer an epoch."""
+        return math.ceil(self.train_images / self.batch_size)
+
+    @property
+    def is_head_first(self) -> bool:
+        """Whether the next epoch is one of those in which only the head is trained."""
+        return len(self.history) < self.recipe.head_epochs
+
+    def compile(self) -> None:
+        """Give the model a fresh optimizer for the next epoch's stage, and free or freeze its layers for it."""
+        for layer in self.thawed:
+            layer.trainable = not self.is_head_first
+        self.model.compile(
+            optimizer=_optimizer(self.recipe, self.steps_per_epoch, self.is_head_first),
+            loss=keras.losses.BinaryCrossentropy(from_logits=True),
+            metrics=[
+                keras.metrics.BinaryAccuracy("accuracy", threshold=0.0),
+                keras.metrics.AUC(name="auc", from_logits=True),
+            ],
+            steps_per_execution=STEPS_PER_EXECUTION,
+            jit_compile=False,  # two to three times slower on a CPU
+        )
+        self.model.optimizer.build(self.model.trainable_variables)
 
     def variables(self) -> list[Any]:
         """Everything that training changes, in a fixed order: weights, random states, the optimizer's moments."""
@@ -58,23 +112,34 @@ class Run:
 Callback = Callable[[Run], None]
 
 
-def start(recipe: Recipe, data: Data, models: Mapping[str, Network] = MODELS) -> Run:
-    """A compiled model with fresh weights, drawn from the recipe's seed alone. Raises InputError: unknown network."""
+def start(
+    recipe: Recipe,
+    data: Data,
+    models: Mapping[str, Network] = MODELS,
+    weights: Mapping[str, Layers] | None = None,
+    batch_size: int | None = None,
+) -> Run:
+    """A compiled model with fresh weights, drawn from the recipe's seed alone, or pretrained: `weights`, by body.
+
+    A smoke run does without pretrained weights. `batch_size` goes above the recipe's, for a memory that is too small.
+    Raises InputError for a recipe that does not fit its network, and for pretrained weights that are missing.
+    """
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(recipe.seed)
-    model = network(dict(models), recipe.network).build(data.image_size)
-    model.compile(
-        optimizer=_optimizer(recipe, math.ceil(len(data.train) / recipe.batch_size)),
-        loss=keras.losses.BinaryCrossentropy(from_logits=True),
-        metrics=[
-            keras.metrics.BinaryAccuracy("accuracy", threshold=0.0),
-            keras.metrics.AUC(name="auc", from_logits=True),
-        ],
-        steps_per_execution=STEPS_PER_EXECUTION,
-        jit_compile=False,  # two to three times slower on a CPU
+    keras.config.set_dtype_policy(recipe.precision)
+    model = build(recipe, data.image_size, models)
+    body = models[recipe.network].pretrained
+    if body in (weights or {}):
+        put((weights or {})[body], model)
+    elif body and not data.is_smoke:
+        raise InputError(f"{recipe.network} starts from the ImageNet weights of {body}; give them to it.")
+    chance = None if data.is_smoke else (chance_level(data.train.labels), chance_level(data.validation.labels))
+    thawed = thawed_layers(model) if recipe.head_epochs else []
+    run = Run(
+        recipe, model, _weights_hash(model), batch_size or recipe.batch_size, len(data.train), chance, thawed=thawed
     )
-    model.optimizer.build(model.trainable_variables)
-    return Run(recipe, model, _weights_hash(model))
+    run.compile()
+    return run
 
 
 def train(run: Run, data: Data, callbacks: Sequence[Callback] = ()) -> Run:
@@ -89,15 +154,18 @@ def train(run: Run, data: Data, callbacks: Sequence[Callback] = ()) -> Run:
     return run
 
 
-def score(model: keras.Model, split: Split) -> np.ndarray:
-    """The raw scores of a split's images, in order: (n,) float32 logits, positive for FAKE."""
-    return np.asarray(model.predict(scoring_batches(split), verbose=0), np.float32)[:, 0]
+def score(model: keras.Model, split: Split, training_batch: int = 32) -> np.ndarray:
+    """The raw scores of a split's images, in order: (n,) float32 logits, positive for FAKE.
+
+    `training_batch` is the batch for which memory was enough; without gradients it is enough for several times that.
+    """
+    return np.asarray(model.predict(scoring_batches(split, training_batch), verbose=0), np.float32)[:, 0]
 
 
 def score_best(run: Run, data: Data) -> dict[str, np.ndarray]:
     """The scores of validation and test by the weights of the best epoch. The only place where test is looked at."""
     run.model.set_weights(run.best_weights)
-    return {"validation": score(run.model, data.validation), "test": score(run.model, data.test)}
+    return {name: score(run.model, getattr(data, name), run.batch_size) for name in ("validation", "test")}
 
 
 def metrics(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
@@ -114,6 +182,12 @@ def metrics(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
     }
 
 
+def chance_level(labels: np.ndarray) -> float:
+    """The accuracy, 0–1, that blind answers may reach: the larger label's share, and two standard errors more."""
+    share = float(max(np.mean(labels), 1 - np.mean(labels)))
+    return share + 2 * math.sqrt(share * (1 - share) / len(labels))
+
+
 def best_epoch(history: Sequence[EpochRow]) -> int:
     """The epoch, from 1, with the highest validation accuracy; the first of equals; 0 without epochs."""
     if not history:
@@ -127,16 +201,17 @@ def stop_reason(recipe: Recipe, history: Sequence[EpochRow]) -> str | None:
         return f"the loss is no longer finite after epoch {len(history)}"
     if len(history) >= recipe.epochs:
         return "all epochs are trained"
-    patience = recipe.early_stopping_epochs
-    if patience and len(history) - _best_loss_epoch(history) >= patience:
+    patience, rows = recipe.early_stopping_epochs, history[recipe.head_epochs :]
+    if patience and len(rows) - _best_loss_epoch(rows) >= patience:
         return f"no lower validation loss in {patience} epochs"
     return None
 
 
 def learning_rate(recipe: Recipe, history: Sequence[EpochRow]) -> float:
     """The learning rate of the epoch after this history, for the schedules that change between epochs only."""
-    rate, waited, best = recipe.learning_rate, 0, math.inf
-    for row in history if recipe.schedule == "plateau" else ():
+    stage = 0 if len(history) < recipe.head_epochs else recipe.head_epochs
+    rate, waited, best = _first_rate(recipe, len(history) < recipe.head_epochs), 0, math.inf
+    for row in history[stage:] if recipe.schedule == "plateau" else ():
         waited = 0 if row["validation_loss"] < best else waited + 1
         best = min(best, row["validation_loss"])
         if waited >= recipe.plateau_epochs:
@@ -144,16 +219,24 @@ def learning_rate(recipe: Recipe, history: Sequence[EpochRow]) -> float:
     return rate
 
 
+def _first_rate(recipe: Recipe, is_head_first: bool) -> float:
+    """The rate that a stage of training starts with."""
+    is_fine_tuning = recipe.head_epochs and not is_head_first
+    return recipe.learning_rate / 10 if is_fine_tuning else recipe.learning_rate
+
+
 def _train_epoch(run: Run, data: Data) -> EpochRow:
     started = time.perf_counter()
     epoch = len(run.history) + 1
     recipe = run.recipe
+    if run.thawed and epoch == recipe.head_epochs + 1:
+        run.compile()
     if recipe.schedule != "cosine":
         run.model.optimizer.learning_rate.assign(learning_rate(recipe, run.history))
     rate = float(run.model.optimizer.learning_rate)
-    batches = training_batches(data.train, recipe.batch_size, recipe.seed, epoch)
+    batches = training_batches(data.train, run.batch_size, recipe.seed, epoch)
     logs = run.model.fit(batches, epochs=1, shuffle=False, verbose=0).history
-    validation = metrics(data.validation.labels, score(run.model, data.validation))
+    validation = metrics(data.validation.labels, score(run.model, data.validation, run.batch_size))
     return {
         "epoch": epoch,
         **{f"train_{name}": float(logs[name][0]) for name in ("loss", "accuracy", "auc")},
@@ -163,10 +246,11 @@ def _train_epoch(run: Run, data: Data) -> EpochRow:
     }
 
 
-def _optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    rate: Any = recipe.learning_rate
+def _optimizer(recipe: Recipe, steps_per_epoch: int, is_head_first: bool) -> keras.optimizers.Optimizer:
+    rate: Any = _first_rate(recipe, is_head_first)
     if recipe.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(rate, decay_steps=recipe.epochs * steps_per_epoch)
+        epochs = recipe.head_epochs if is_head_first else recipe.epochs - recipe.head_epochs
+        rate = keras.optimizers.schedules.CosineDecay(rate, decay_steps=max(1, epochs) * steps_per_epoch)
     if recipe.optimizer == "sgd":
         return keras.optimizers.SGD(rate, recipe.momentum, weight_decay=recipe.weight_decay or None)
     if recipe.optimizer == "adamw":

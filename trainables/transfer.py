@@ -1,0 +1,76 @@
+"""Transfer: a body that was trained on ImageNet, frozen in whole or in part, under a new head.
+
+The body's layers have the names of keras.applications, and its weights are put in by name (`_weights`). Images are
+prepared inside the model, for each family as its weights expect it.
+"""
+
+from typing import Literal
+
+import keras
+from keras import layers
+
+from data_prep._command import InputError
+from trainables._blocks import head
+from trainables._network import FEATURES, body_layers
+from trainables._recipe import nearest
+from trainables.densenet import densenet121_body
+from trainables.resnet import resnet50_body
+from trainables.vgg import vgg_body
+
+_BODIES = {
+    "vgg16": lambda x: vgg_body(x, 16),
+    "vgg19": lambda x: vgg_body(x, 19),
+    "resnet50": lambda x: resnet50_body(x, "imagenet"),
+    "densenet121": lambda x: densenet121_body(x, "imagenet"),
+}
+
+
+def transfer(
+    image_size: int,
+    body: Literal["vgg16", "vgg19", "resnet50", "densenet121"],
+    train_from: str = "head",
+    hidden: tuple[int, ...] = (),
+    resize_to: int = 0,
+    preprocessing: Literal["imagenet", "rescale"] = "imagenet",
+) -> keras.Model:
+    """A body with global average pooling, dense layers of `hidden` units, and one logit.
+
+    What comes before `train_from` is frozen: `head` freezes the whole body, a block such as `block5`, `conv4_block1` or
+    `pool3` what comes before it, `all` nothing. Frozen batch norm stays in inference mode. `resize_to` enlarges the
+    images, in pixels; 0 leaves them: a body divides height and width by 32, so 32 pixels end in a single place.
+    `preprocessing` is what the body was trained with, or, to see what that is worth, only a scale of 0–1.
+    Raises InputError for a `train_from` that is no block of the body.
+    """
+    pixels = keras.Input((image_size, image_size, 3), name="pixels")
+    x = layers.Resizing(resize_to, resize_to)(pixels) if resize_to else pixels
+    x = layers.Rescaling(1 / 255)(x) if preprocessing == "rescale" else _prepared(x, body)
+    x = layers.GlobalAveragePooling2D(name=FEATURES)(_BODIES[body](x))
+    model = keras.Model(pixels, head(x, hidden), name=f"{body}-transfer")
+    _freeze(model, train_from)
+    return model
+
+
+def _prepared(x: keras.KerasTensor, body: str) -> keras.KerasTensor:
+    """Pixels as ImageNet's weights expect them: BGR minus the mean for VGG and ResNet, normalised for DenseNet."""
+    if body == "densenet121":
+        mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+        variance = [(255 * value) ** 2 for value in deviation]
+        return layers.Normalization(mean=[255 * value for value in mean], variance=variance)(x)
+    return layers.Normalization(mean=[103.939, 116.779, 123.68], variance=[1.0, 1.0, 1.0])(keras.ops.flip(x, axis=-1))
+
+
+def _freeze(model: keras.Model, train_from: str) -> None:
+    body = body_layers(model)
+    blocks = [layer.name for layer in body if layer.weights]
+    if train_from == "head":
+        frozen = body
+    elif train_from == "all":
+        frozen = []
+    else:
+        starts = [place for place, layer in enumerate(body) if f"{layer.name}_".startswith(f"{train_from}_")]
+        if not starts:
+            near = nearest(train_from, ["head", "all", *blocks])
+            raise InputError(f"train_from is {train_from!r}, no block of {model.name}; the nearest is {near!r}.")
+        frozen = body[: starts[0]]
+    for layer in frozen:
+        layer.trainable = False
