@@ -26,8 +26,8 @@ _ENVIRONMENT = {
 
 _SECONDS_TO_ANSWER = 5
 
-# Workers import TensorFlow, 4–10 s, while the driver is still preparing.
-_PRELOADED = ["trainables._train"]
+# Workers import Tune, a second or two, while the driver is still preparing.
+_PRELOADED = ["trainables._actor"]
 
 
 def connect() -> str:

@@ -14,7 +14,7 @@ from data_prep._command import InputError
 from data_prep._storage import Folder
 from sweeps._options import Options
 from sweeps._record import FORMAT_VERSION, MANIFEST, read_manifest
-from trainables._data import Data
+from trainables._data import Data, Source
 from trainables._weights import Weights
 
 if TYPE_CHECKING:
@@ -25,11 +25,13 @@ _PACKAGES = ("cifake-sweeps", "keras", "numpy", "pandas", "pillow", "pyarrow", "
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the trials of a sweep are given: the shards, what is taken from them, and pretrained weights by body."""
+    """What the trials of a sweep are given: what is taken from which shards, and pretrained weights by body."""
 
-    shard_folder: Folder
+    source: Source
     data: Data
     weights: dict[str, Weights]
+    #: By which the fork servers of this sweep are found, on every node.
+    token: str
 
 
 def describe(sweep: "Sweep", options: Options, inputs: Inputs, hardware: dict[str, Any]) -> dict[str, Any]:
@@ -40,7 +42,7 @@ def describe(sweep: "Sweep", options: Options, inputs: Inputs, hardware: dict[st
         "question": sweep.question,
         "command": shlex.join(["python", *sys.argv]),
         "settings": options.settings(),
-        "data": _describe_data(inputs.shard_folder, inputs.data),
+        "data": _describe_data(inputs.source.folder, inputs.data),
         "weights": {body: weights.sha256 for body, weights in inputs.weights.items()},
         "metric": sweep.metric,
         "direction": sweep.direction,

@@ -29,7 +29,7 @@ class Options:
     seeds: int
     batch_size: int | None
     gpus_per_trial: float | None
-    cpus_per_trial: float
+    cpus_per_trial: float | None
     weights: str | None
     set: Sequence[str]
     plan: bool
@@ -90,9 +90,12 @@ def _value(text: str) -> Any:
 
 
 class _Share(click.ParamType[float | None]):
-    """A share of a GPU, or `auto`."""
+    """A number of CPUs or GPUs from `least` on, or `auto`."""
 
     name = "auto|F"
+
+    def __init__(self, least: float) -> None:
+        self._least = least
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
         if value is None or value == "auto":
@@ -101,8 +104,8 @@ class _Share(click.ParamType[float | None]):
             share = float(value)
         except ValueError:
             self.fail(f"{value!r} is neither `auto` nor a number.", param, ctx)
-        if not 0 <= share <= 64:
-            self.fail(f"{value} is not between 0 and 64.", param, ctx)
+        if not self._least <= share <= 1024:
+            self.fail(f"{value} is not between {self._least:g} and 1024.", param, ctx)
         return share
 
 
@@ -117,10 +120,8 @@ _OPTIONS = [
         "--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="Replicates of each trial."
     ),
     click.option("--batch-size", type=click.IntRange(1), help="Images a step."),
-    click.option("--gpus-per-trial", type=_Share(), default="auto", show_default=True, help="The share of a GPU."),
-    click.option(
-        "--cpus-per-trial", type=click.FloatRange(0.1), default=1.0, show_default=True, help="Threads a trial."
-    ),
+    click.option("--gpus-per-trial", type=_Share(0), default="auto", show_default=True, help="The share of a GPU."),
+    click.option("--cpus-per-trial", type=_Share(0.1), default="auto", show_default=True, help="Threads a trial."),
     click.option(
         "--weights", help="ImageNet's weights: a file, or a folder of Keras's files; by default Keras gets them."
     ),

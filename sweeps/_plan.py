@@ -27,7 +27,9 @@ def show(sweep: "Sweep", shard_folder: Folder, options: Options) -> int:
     """Print the trials with their parameters and an estimate of their time, measured by a few steps of each network."""
     manifest = shards.read_manifest(shard_folder)
     images = image_counts(manifest, options.limit, options.smoke)
-    at_once = max(1, int((os.cpu_count() or 1) / options.cpus_per_trial))
+    cpus = os.cpu_count() or 1
+    threads = options.cpus_per_trial or max(1, cpus // len(sweep.recipes))
+    at_once = max(1, int(cpus / threads))
     columns = ("network", "parameters", "memory", "epochs", "seeds", "time a trial")
     table = Table(*columns, title=f"{sweep.name}: {sweep.question}")
     total = 0.0
@@ -35,7 +37,7 @@ def show(sweep: "Sweep", shard_folder: Folder, options: Options) -> int:
     for recipe in sweep.recipes:
         if recipe.network not in measured:
             with _silent_tensorflow():
-                measured[recipe.network] = _measure(recipe, manifest.image_size, images, options)
+                measured[recipe.network] = _measure(recipe, manifest.image_size, images, int(threads))
         total += measured[recipe.network][1]
     for network, (found, seconds) in measured.items():
         recipes = [recipe for recipe in sweep.recipes if recipe.network == network]
@@ -52,12 +54,12 @@ def show(sweep: "Sweep", shard_folder: Folder, options: Options) -> int:
     return 0
 
 
-def _measure(recipe: Recipe, image_size: int, images: dict[str, int], options: Options) -> tuple[Cost, float]:
+def _measure(recipe: Recipe, image_size: int, images: dict[str, int], threads: int) -> tuple[Cost, float]:
     """What a network costs, and the seconds that a trial would take, from one timed round of steps on noise."""
     from trainables._pipeline import STEPS_PER_EXECUTION, set_up
     from trainables._train import score, start, train
 
-    set_up(max(1, int(options.cpus_per_trial)))
+    set_up(max(1, threads))
     sample = _noise(recipe.batch_size * STEPS_PER_EXECUTION, image_size)
     data = Data(sample, _noise(500, image_size), sample, "", is_smoke=True)  # which needs no pretrained weights
     run = start(Recipe.of(recipe.knobs() | {"epochs": 2, "early_stopping_epochs": 0}), data)

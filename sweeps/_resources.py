@@ -3,43 +3,84 @@
 import math
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from data_prep._command import InputError
+from sweeps._manifest import Inputs
 from sweeps._options import Options
-from trainables import MODELS, Recipe
+from trainables import MODELS, Network, Recipe, _forkserver
 from trainables._cost import Cost, training_bytes
 
 _MIB, _GIB = float(2**20), float(2**30)
 _PROCESS_BYTES = 1.5 * _GIB  # of a GPU, for CUDA and cuDNN, whatever the network
+_SMALL_FLOPS = 50_000_000  # of an image: less does not fill more than two threads
 _UNKNOWN_GPU_BYTES = 16 * _GIB  # of a GPU that nvidia-smi does not tell of
 
 
-def request(recipes: Sequence[Recipe], options: Options, image_size: int) -> dict[str, float]:
+Costs = dict[tuple[str, str], Cost]
+
+
+def costs(recipes: Sequence[Recipe], inputs: Inputs) -> Costs:
+    """Network and options → cost. Raises InputError for a recipe that does not fit its network.
+
+    They are measured in a process of their own, for the driver has no TensorFlow, and must not take hold of a GPU.
+    """
+    distinct = {_kind(recipe): recipe for recipe in recipes}
+    size = inputs.data.image_size
+    answers = _forkserver.stream(_forkserver.place(inputs.token), _measure, list(distinct.values()), size, MODELS)
+    found = {}
+    for kind, answer in zip(distinct, answers, strict=True):
+        if isinstance(answer, str):
+            raise InputError(answer)
+        found[kind] = answer
+    return found
+
+
+def work(recipe: Recipe, costs: Costs) -> int:
+    """How long a trial takes compared to others: its floating-point operations for every training image."""
+    return costs[_kind(recipe)].flops * recipe.epochs
+
+
+def request(recipes: Sequence[Recipe], costs: Costs, options: Options) -> dict[str, float]:
     """CPUs and GPUs a trial, the same for all: Ray hands a warm worker on only between equal requests.
 
     Without GPUs, none are asked for. `auto` shares them so that all trials fit on all GPUs at once, as far as memory
-    allows: Ray fills the first GPU before the second, so a share must be no smaller than that.
-    Raises InputError if no node could ever run a trial, and for a recipe that does not fit its network.
+    allows: Ray fills the first GPU before the second, so a share must be no smaller than that. `auto` CPUs are those
+    of all nodes shared among all trials, one at least; a small network does not fill more than two.
+    Raises InputError if no node could ever run a trial.
     """
-    gpus = ray.cluster_resources().get("GPU", 0)
-    is_auto = options.gpus_per_trial is None
-    is_doubtful = any(recipe.network_options or recipe.head_epochs for recipe in recipes)
-    costs = _costs(recipes, image_size) if is_doubtful or (gpus and is_auto) else {}
-    asked = {"CPU": options.cpus_per_trial, "GPU": options.gpus_per_trial or 0}
-    if gpus and is_auto:
-        most = max(training_bytes(costs[_kind(recipe)], recipe) for recipe in recipes)
-        asked["GPU"] = gpu_share(len(recipes), gpus, (most + _PROCESS_BYTES) / _gpu_bytes())
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    asked = {
+        "CPU": _auto_cpus(recipes, costs, nodes) if options.cpus_per_trial is None else options.cpus_per_trial,
+        "GPU": _auto_gpus(recipes, costs) if options.gpus_per_trial is None else options.gpus_per_trial,
+    }
     for name, amount in asked.items():
-        largest = max(node["Resources"].get(name, 0) for node in ray.nodes() if node["Alive"])
-        if amount > largest:
-            raise InputError(
-                f"A trial asks for {amount:g} {name}s and no node has more than {largest:g}; ask for less."
-            )
+        most = max(node.get(name, 0) for node in nodes)
+        if amount > most:
+            raise InputError(f"A trial asks for {amount:g} {name}s and no node has more than {most:g}; ask for less.")
     return {name.lower(): amount for name, amount in asked.items()}
+
+
+def _auto_cpus(recipes: Sequence[Recipe], costs: Costs, nodes: Sequence[dict[str, float]]) -> float:
+    cpus = [node["CPU"] for node in nodes if node.get("CPU")]
+    return cpu_share(len(recipes), sum(cpus), min(cpus), max(costs[_kind(recipe)].flops for recipe in recipes))
+
+
+def _auto_gpus(recipes: Sequence[Recipe], costs: Costs) -> float:
+    gpus = ray.cluster_resources().get("GPU", 0)
+    if not gpus:
+        return 0.0
+    most = max(training_bytes(costs[_kind(recipe)], recipe) for recipe in recipes)
+    return gpu_share(len(recipes), gpus, (most + _PROCESS_BYTES) / _gpu_bytes())
+
+
+def cpu_share(trials: int, cpus: float, node_cpus: float, flops: int) -> float:
+    """The CPUs, and so threads, of a trial: more than one only if there are fewer trials than CPUs."""
+    most = node_cpus if flops > _SMALL_FLOPS else min(2, node_cpus)
+    return float(max(1, min(cpus // trials, most)))
 
 
 def gpu_share(trials: int, gpus: float, memory: float) -> float:
@@ -55,28 +96,16 @@ def _kind(recipe: Recipe) -> tuple[str, str]:
     return recipe.network, recipe.options
 
 
-def _costs(recipes: Sequence[Recipe], image_size: int) -> dict[tuple[str, str], Cost]:
-    """Network and options → cost, measured by a worker: the driver has no TensorFlow. Raises InputError."""
-    distinct = {_kind(recipe): recipe for recipe in recipes}
-    found = ray.get(ray.remote(max_calls=1)(_measure).remote(list(distinct.values()), image_size))
-    for answer in found:
-        if isinstance(answer, str):
-            raise InputError(answer)
-    return dict(zip(distinct, found, strict=True))
-
-
-def _measure(recipes: Sequence[Recipe], image_size: int) -> list[Cost | str]:
-    """Costs, or why there are none, computed on the CPU; the process ends with it, and with its view of no GPU."""
+def _measure(recipes: Sequence[Recipe], image_size: int, models: dict[str, Network]) -> Iterator[Cost | str]:
+    """Costs, or why there is none."""
     from trainables._cost import measure
 
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    answers: list[Cost | str] = []
     for recipe in recipes:
         try:
-            answers.append(measure(recipe, image_size, MODELS))
+            yield measure(recipe, image_size, models)
         except InputError as error:
-            answers.append(error.message)
-    return answers
+            yield error.message
 
 
 def _gpu_bytes() -> float:

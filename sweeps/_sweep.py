@@ -1,5 +1,6 @@
 """A sweep: some recipes, trained side by side on Ray, and the record of what came out. The only place with a Tuner."""
 
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 import click
 import pyarrow as pa
 
-from data_prep import shards
 from data_prep._command import run_command
 from data_prep._storage import Folder
 from sweeps import _options
@@ -18,8 +18,8 @@ from sweeps._manifest import Inputs, describe, make_way
 from sweeps._options import Options
 from sweeps._progress import Display
 from sweeps._record import IMAGES, MANIFEST, Record
-from trainables import MODELS, Recipe
-from trainables._data import image_rows, load_data, selection_fingerprint
+from trainables import MODELS, Recipe, _forkserver
+from trainables._data import Source, image_rows, shared_data
 from trainables._weights import Weights, find
 
 __all__ = ["Options", "Sweep", "main", "run"]
@@ -48,17 +48,25 @@ def run(sweep: Sweep, options: Options) -> int:
     """Run a sweep, or what is left of it, and analyse its record. Returns the exit code: 1 if a trial failed."""
     options.check([recipe.network for recipe in sweep.recipes])
     shard_folder = options.shard_folder()
-    fingerprint = selection_fingerprint(shards.read_manifest(shard_folder).fingerprint, options.limit, options.smoke)
     if options.plan:
         from sweeps import _plan  # imports TensorFlow, to count parameters and time steps
 
         return _plan.show(sweep, shard_folder, options)
-    # First of all, for what is wrong with them must not move an old record aside.
-    inputs = Inputs(shard_folder, load_data(shard_folder, options.limit, options.smoke), _weights(sweep, options))
+    token = secrets.token_hex(6)
+    place = _forkserver.place(token)
+    _forkserver.start(place)  # imports TensorFlow while this process prepares
+    try:
+        source = Source(shard_folder, options.limit, options.smoke)
+        return _run(sweep, options, Inputs(source, shared_data(source, place), _weights(sweep, options), token))
+    finally:
+        _forkserver.stop()
+
+
+def _run(sweep: Sweep, options: Options, inputs: Inputs) -> int:
     folder = Folder(options.results).folder(sweep.name)
     make_way(folder, options, inputs)
     record = Record(folder)
-    wanted = {recipe.identity(fingerprint): recipe for recipe in sweep.recipes}
+    wanted = {recipe.identity(inputs.data.fingerprint): recipe for recipe in sweep.recipes}
     for trial, recipe in wanted.items():
         record.add(trial, recipe)
     left = [trial for trial in wanted if not record.is_over(trial)]
@@ -82,10 +90,12 @@ def _run_on_ray(sweep: Sweep, options: Options, record: Record, inputs: Inputs, 
     started = time.monotonic()
     print(_cluster.connect(), flush=True)
     try:
-        resources = _resources.request([record.recipe(trial) for trial in left], options, inputs.data.image_size)
+        costs = _resources.costs(sweep.recipes, inputs)
+        resources = _resources.request(sweep.recipes, costs, options)
+        left = sorted(left, key=lambda trial: _resources.work(record.recipe(trial), costs), reverse=True)
         manifest = describe(sweep, options, inputs, _cluster.hardware())
         record.write()
-        record.folder.write_table(IMAGES, pa.table(image_rows(inputs.shard_folder, inputs.data)))
+        record.folder.write_table(IMAGES, pa.table(image_rows(inputs.source.folder, inputs.data)))
         record.folder.write_json(MANIFEST, manifest)
         try:
             _tune(record, inputs, left, resources)
@@ -100,21 +110,30 @@ def _run_on_ray(sweep: Sweep, options: Options, record: Record, inputs: Inputs, 
 
 
 def _tune(record: Record, inputs: Inputs, left: list[str], resources: dict[str, float]) -> None:
-    """Run the trials that are left on the connected cluster, as many at once as it has room for."""
+    from ray import tune
+
+    from trainables._actor import run_trial
+
+    shared = {
+        "source": inputs.source,
+        "models": MODELS,
+        "weights": {body: weights.layers for body, weights in inputs.weights.items()},
+        "record": record.folder.absolute(),
+    }
+    tune_trials(record, tune.with_parameters(run_trial, token=inputs.token, shared=shared), left, resources)
+
+
+def tune_trials(record: Record, trainable: Callable[..., None], left: list[str], resources: dict[str, float]) -> None:
+    """Run the trials that are left on the connected cluster, as many at once as it has room for, in this order."""
     from ray import tune
 
     from sweeps._recorder import Recorder
-    from trainables._trial import run_trial
 
     orders = [{"trial": trial, "knobs": record.recipe(trial).knobs()} for trial in left]
-    layers = {body: weights.layers for body, weights in inputs.weights.items()}
-    bound = tune.with_parameters(
-        run_trial, data=inputs.data, models=MODELS, weights=layers, record=record.folder.absolute()
-    )
     with Display(record) as display, tempfile.TemporaryDirectory() as scratch:  # for Tune's own state, never read again
         recorder = Recorder(record, display)
         tuner = tune.Tuner(
-            tune.with_resources(bound, resources),
+            tune.with_resources(trainable, resources),
             param_space={"order": tune.grid_search(orders)},
             tune_config=tune.TuneConfig(reuse_actors=True),
             run_config=tune.RunConfig(

@@ -7,12 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow as pa
 import pytest
 from conftest import ROOT, Command, copy_of_the_code, refused, run_python
@@ -20,12 +22,13 @@ from test_trainables import PARAMETERS
 
 from data_prep._storage import Folder
 from sweeps._record import EPOCH_SCHEMA, TRIAL_SCHEMA, Record
-from sweeps._resources import gpu_share
+from sweeps._resources import cpu_share, gpu_share
 from trainables import Recipe, _checkpoint
 from trainables._data import load_data
 from trainables._train import metrics, score
 
 AGE, ZOO = ROOT / "sweeps" / "age.py", ROOT / "sweeps" / "zoo.py"
+FORK_SERVER = "trainables._forkserver"
 TINY = ("--limit", "400", "--epochs", "3")
 
 
@@ -184,24 +187,44 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(place: Path) -> None:
     assert_same_results(place / "results", place / "interrupted")
 
 
-def test_a_killed_worker_costs_at_most_an_epoch(place: Path) -> None:
-    sweep = start_sweep(place, "worker-killed")
-    wait_until(lambda: checkpoints(place / "worker-killed") >= 3)
-    assert _kill_a_worker(sweep.pid), "no worker was found to kill"
+@pytest.mark.parametrize("worker", ["ray::ImplicitFunc.train", FORK_SERVER], ids=["actor", "process"])
+def test_a_killed_worker_costs_at_most_an_epoch(worker: str, place: Path) -> None:
+    results = place / f"worker-killed-{worker.rpartition('.')[2]}"
+    sweep = start_sweep(place, results.name)
+    wait_until(lambda: checkpoints(results) >= 3)
+    kill_a_worker(sweep.pid, worker)
     sweep.communicate(timeout=300)
     assert sweep.returncode == 0
-    assert_same_results(place / "results", place / "worker-killed")
+    assert_same_results(place / "results", results)
 
 
-def _kill_a_worker(driver: int) -> bool:
-    """Kill one process that runs a trial, of the Ray that this driver started."""
-    import psutil
-
+def kill_a_worker(driver: int, worker: str) -> None:
+    """Kill one process that runs a trial, of the sweep of this driver: one that no other of that kind has started."""
     for process in psutil.Process(driver).children(recursive=True):
-        if " ".join(process.cmdline()).startswith("ray::ImplicitFunc.train"):
+        if worker in " ".join(process.cmdline()) and (worker != FORK_SERVER or is_forked(process)):
             process.kill()
-            return True
-    return False
+            return
+    raise AssertionError("no worker was found to kill")
+
+
+def is_forked(process: psutil.Process) -> bool:
+    parent = process.parent()
+    return parent is not None and FORK_SERVER in " ".join(parent.cmdline())
+
+
+def test_nothing_is_left_behind(place: Path) -> None:
+    """By a sweep whose driver was killed: no process of ours, and none of the files that its trials shared."""
+    before = set(Path(tempfile.gettempdir()).glob("cifake-sweeps-*"))
+    sweep = start_sweep(place, "left")
+    wait_until(lambda: checkpoints(place / "left") >= 1)
+    children = psutil.Process(sweep.pid).children(recursive=True)
+    ours = [process for process in children if FORK_SERVER in " ".join(process.cmdline())]
+    assert any(map(is_forked, ours))
+    assert set(Path(tempfile.gettempdir()).glob("cifake-sweeps-*")) > before
+    sweep.send_signal(signal.SIGKILL)
+    sweep.communicate()
+    wait_until(lambda: not any(process.is_running() for process in ours), 20)
+    assert set(Path(tempfile.gettempdir()).glob("cifake-sweeps-*")) == before
 
 
 GREEDY = """
@@ -310,6 +333,16 @@ def test_a_share_fits_all_trials_or_as_many_as_memory_allows(
     trials: int, gpus: int, memory: float, share: float
 ) -> None:
     assert gpu_share(trials, gpus, memory) == share
+
+
+@pytest.mark.parametrize(
+    ("trials", "cpus", "node_cpus", "flops", "share"),
+    [(12, 2, 2, 10**7, 1), (1, 2, 2, 10**7, 2), (1, 16, 16, 10**7, 2), (1, 16, 16, 10**9, 16), (3, 16, 8, 10**9, 5)],
+)
+def test_a_trial_gets_more_threads_only_if_there_are_few(
+    trials: int, cpus: float, node_cpus: float, flops: int, share: float
+) -> None:
+    assert cpu_share(trials, cpus, node_cpus, flops) == share
 
 
 def test_more_seeds_are_added_to_what_is_there(place: Path) -> None:

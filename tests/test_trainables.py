@@ -6,14 +6,15 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import make_tree
+from conftest import make_tree, run_python
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from data_prep._command import InputError
 from data_prep._job import prepare
 from data_prep._storage import Folder
 from trainables import MODELS, Recipe, _checkpoint
-from trainables._data import Data, Split, load_data
+from trainables._augmentation import RandomAffine
+from trainables._data import Data, Source, Split, load_data, shared_data
 from trainables._network import build, network
 from trainables._pipeline import scoring_batches, training_batches
 from trainables._train import (
@@ -209,6 +210,69 @@ def test_batches_keep_labels_with_their_images(data: Data) -> None:
     assert sum(len(labels) for _, labels in scoring_batches(data.test)) == len(data.test)
 
 
+def test_one_copy_of_the_data_is_shared(shard_folder: Folder, tmp_path: Path) -> None:
+    source = Source(shard_folder, 100, False)
+    first, second = shared_data(source, tmp_path), shared_data(source, tmp_path)
+    expected = load_data(shard_folder, 100)
+    for data in (first, second):
+        assert (data.fingerprint, data.is_smoke) == (expected.fingerprint, False)
+        for split in ("train", "validation", "test"):
+            for field in dataclasses.fields(Split):
+                found = getattr(getattr(data, split), field.name)
+                assert np.array_equal(found, getattr(getattr(expected, split), field.name))
+                assert isinstance(found, np.memmap)
+    assert first.train.images.filename == second.train.images.filename
+
+
+# ── augmentation ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def fully(**most: float) -> RandomAffine:
+    """A layer that always does the most that it may."""
+    layer = RandomAffine(**most)
+    layer._uniform = lambda count, most: keras.ops.full((count,), most)
+    return layer
+
+
+IMAGE = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
+
+
+def test_affine_maps_by_hand() -> None:
+    assert np.array_equal(fully(rotation=90.0)(IMAGE, training=True)[0], np.rot90(IMAGE[0]))
+    shifted = np.asarray(fully(shift=0.25)(IMAGE, training=True))[0, :, :, 0]
+    assert shifted[0].tolist() == [5, 6, 7, 7]  # a pixel to the left and one up; the edge is repeated
+    assert shifted[3].tolist() == [13, 14, 15, 15]
+    five = np.arange(25, dtype=np.float32).reshape(1, 5, 5, 1)
+    sheared = np.asarray(fully(shear=1.0)(five, training=True))[0, :, :, 0]
+    assert sheared[0].tolist() == [0, 0, 0, 1, 2]  # the first row is moved by two, and the last the other way
+    assert sheared[2].tolist() == five[0, 2, :, 0].tolist()
+    assert sheared[4].tolist() == [22, 23, 24, 24, 24]
+    zoomed = np.asarray(fully(zoom=1.0)(five, training=True))[0, :, :, 0]  # every second pixel
+    assert zoomed[2].tolist() == [10, 10, 12, 14, 14]
+
+
+def test_augmentation_is_at_rest_outside_training_and_differs_from_image_to_image() -> None:
+    keras.utils.set_random_seed(0)
+    layer = RandomAffine(rotation=15, shift=0.1, shear=0.2, zoom=0.2)
+    images = np.repeat(np.random.default_rng(0).random((1, 32, 32, 3), np.float32), 2, axis=0)
+    assert np.array_equal(layer(images), images)
+    first, second = np.asarray(layer(images, training=True))
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_keras_alone_loads_the_best_network(name: str, data: Data, tmp_path: Path) -> None:
+    """In a process that has none of our code: the stored file scores as the network does."""
+    run = start(Recipe(name), dataclasses.replace(data, is_smoke=True))
+    (tmp_path / "best.keras").write_bytes(_checkpoint._keras_file(run.model))
+    np.save(tmp_path / "images.npy", data.test.images[:8])
+    code = "import keras, numpy; model = keras.models.load_model('best.keras', safe_mode=True); "
+    code += "numpy.save('scores.npy', model.predict(numpy.load('images.npy'), verbose=0))"
+    run_python("-c", code, cwd=tmp_path).check_returncode()
+    expected = run.model.predict(data.test.images[:8], verbose=0)
+    assert np.allclose(np.load(tmp_path / "scores.npy"), expected, rtol=1e-5, atol=1e-5)
+
+
 # ── training ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -246,11 +310,15 @@ def test_a_resumed_run_gives_the_curve_of_an_undisturbed_one(
             raise KilledError
 
     with pytest.raises(KilledError):
-        train(start(recipe, data), data, [lambda run: _checkpoint.save(run, folder), kill_after_three])
+        train(
+            start(recipe, data),
+            data,
+            [lambda run: _checkpoint.save(_checkpoint.snapshot(run), folder), kill_after_three],
+        )
     resumed = start(recipe, data)
     _checkpoint.restore(resumed, folder)
     assert len(resumed.history) == 3
-    train(resumed, data, [lambda run: _checkpoint.save(run, folder)])
+    train(resumed, data, [lambda run: _checkpoint.save(_checkpoint.snapshot(run), folder)])
     assert curve(resumed.history) == curve(undisturbed.history)
     assert np.array_equal(score_best(resumed, data)["test"], expected["test"])
     assert np.array_equal(score(_checkpoint.load_best(folder), data.test), expected["test"])

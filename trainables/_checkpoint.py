@@ -6,6 +6,7 @@
 import io
 import json
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +14,41 @@ import keras
 import numpy as np
 
 from data_prep._storage import Folder
+from trainables._augmentation import without_augmentation
 from trainables._train import Run
 
 LAST = "last.npz"
 BEST = "best.keras"
 
 
-def save(run: Run, folder: Folder) -> None:
-    """Write the run's state after its last epoch; the best network first, if that epoch made it."""
-    if run.is_best:
-        folder.write_bytes(BEST, _keras_file(run.model))
+@dataclass(frozen=True)
+class Snapshot:
+    """A run's state after its last epoch, apart from the run, which goes on. `best` is a `.keras` file or None."""
+
+    story: dict[str, Any]
+    variables: list[np.ndarray]
+    best: bytes | None
+
+
+def snapshot(run: Run) -> Snapshot:
+    """The state of a run; the best network only if its last epoch made it."""
     story = {
         "recipe": run.recipe.knobs(),
         "batch_size": run.batch_size,
         "initial_weights": run.initial_weights,
-        "history": run.history,
+        "history": list(run.history),
     }
-    arrays: dict[str, Any] = {
-        f"variable-{index}": np.asarray(variable) for index, variable in enumerate(run.variables())
-    }
+    variables = [np.array(variable) for variable in run.variables()]
+    return Snapshot(story, variables, _keras_file(run.model) if run.is_best else None)
+
+
+def save(state: Snapshot, folder: Folder) -> None:
+    """Write a snapshot; the best network first, so that `last.npz` never tells of one that is not there."""
+    if state.best:
+        folder.write_bytes(BEST, state.best)
+    arrays: dict[str, Any] = {f"variable-{index}": variable for index, variable in enumerate(state.variables)}
     buffer = io.BytesIO()
-    np.savez(buffer, story=np.frombuffer(json.dumps(story).encode(), np.uint8), **arrays)
+    np.savez(buffer, story=np.frombuffer(json.dumps(state.story).encode(), np.uint8), **arrays)
     folder.write_bytes(LAST, buffer.getbuffer())
 
 
@@ -64,5 +79,5 @@ def load_best(folder: Folder) -> keras.Model:
 def _keras_file(model: keras.Model) -> bytes:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, BEST)
-        model.save(path, include_optimizer=False)
+        without_augmentation(model).save(path, include_optimizer=False)
         return path.read_bytes()

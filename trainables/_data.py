@@ -1,8 +1,10 @@
 """Shards → arrays: what a trial trains on, decoded once and handed to every trial read-only."""
 
+import fcntl
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from data_prep import shards
 from data_prep._command import InputError
 from data_prep._storage import Folder
 
+_STORY = "data.json"  # written last: with it, the arrays beside it are complete
 _SMOKE_IMAGES = {"train": 400, "validation": 100, "test": 400}
 
 
@@ -63,6 +66,39 @@ def load_data(folder: Folder, limit: int | None = None, smoke: bool = False) -> 
         )
     splits = {split: _read_split(folder, split, wanted.get(split)) for split in shards.SPLITS}
     return Data(**splits, fingerprint=selection_fingerprint(manifest.fingerprint, limit, smoke), is_smoke=smoke)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a sweep's data come from: the arguments of `load_data`."""
+
+    folder: Folder
+    limit: int | None
+    smoke: bool
+
+
+def shared_data(source: Source, place: Path) -> Data:
+    """The arrays of `load_data`, mapped into memory from files in `place`: one copy for all processes of a machine.
+
+    Whoever comes first decodes and writes them, while the others wait.
+    """
+    with (place / "data.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / _STORY).exists():
+            _write_arrays(load_data(source.folder, source.limit, source.smoke), place)
+    splits = {
+        split: Split(*(np.load(place / f"{split}-{field.name}.npy", mmap_mode="r") for field in fields(Split)))
+        for split in shards.SPLITS
+    }
+    story = json.loads((place / _STORY).read_text())
+    return Data(**splits, fingerprint=story["fingerprint"], is_smoke=story["is_smoke"])
+
+
+def _write_arrays(data: Data, place: Path) -> None:
+    for split in shards.SPLITS:
+        for field in fields(Split):
+            np.save(place / f"{split}-{field.name}.npy", getattr(getattr(data, split), field.name))
+    (place / _STORY).write_text(json.dumps({"fingerprint": data.fingerprint, "is_smoke": data.is_smoke}))
 
 
 def selection_fingerprint(fingerprint: str, limit: int | None, smoke: bool) -> str:

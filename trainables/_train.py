@@ -7,7 +7,7 @@ resumed after epoch k gives exactly the curve it would have given.
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,14 +144,20 @@ def start(
 
 def train(run: Run, data: Data, callbacks: Sequence[Callback] = ()) -> Run:
     """Train until `run.stop_reason` says why not, from wherever `run` stands. Callbacks are called after each epoch."""
+    for _ in epochs(run, data):
+        for callback in callbacks:
+            callback(run)
+    return run
+
+
+def epochs(run: Run, data: Data) -> Iterator[EpochRow]:
+    """Train as `train` does, an epoch at a time."""
     while not run.stop_reason:
         row = _train_epoch(run, data)
         run.history.append(row)
         if run.is_best:
             run.best_weights = run.model.get_weights()
-        for callback in callbacks:
-            callback(run)
-    return run
+        yield row
 
 
 def score(model: keras.Model, split: Split, training_batch: int = 32) -> np.ndarray:

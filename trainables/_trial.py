@@ -1,72 +1,47 @@
-"""A trial: the training loop's Ray face. One process runs many trials, one after another.
+"""A trial, from its recipe or its last checkpoint to its verdict. It says how it goes in reports, and knows no Ray.
 
 What a trial reports is what its record stores, so that the driver only has to write it down.
 """
 
 import errno
 import gc
-import os
-import platform
 import time
 import traceback
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import ray
-from ray import tune
 
 from data_prep._storage import Folder
-from trainables._data import Data
+from trainables import _checkpoint, _pipeline, _train
+from trainables._data import Data, Source, shared_data
 from trainables._network import Network
 from trainables._recipe import Recipe
 from trainables._weights import Layers
-
-if TYPE_CHECKING:
-    from trainables._train import Run
 
 SCORES = pa.schema([("split", pa.string()), ("row", pa.int32()), ("label", pa.int8()), ("score", pa.float32())])
 
 _MOST_HALVINGS = 3
 
-
-def run_trial(
-    config: dict[str, Any], *, data: Data, models: dict[str, Network], weights: dict[str, Layers], record: Folder
-) -> None:
-    """Train, checkpoint, score and report one trial, from wherever its last checkpoint stands.
-
-    `config["order"]` has the trial's identity, `trial`, and its recipe's `knobs`. Reports have `rows`, epochs not yet
-    reported, and `result`, columns of the trial's row. An error of the trial's own is reported, not raised: Ray would
-    try it again, identically, while the loss of a worker is Ray's to repeat. A full disk is no trial's own: it is
-    reported as `disk_full`, the folder, and ends the sweep.
-    """
-    started = time.perf_counter()
-    result: dict[str, Any] = {"hardware": _hardware(), **_resources()}
-    try:
-        _train_and_score(Task(**config["order"], data=data, models=models, weights=weights, record=record), result)
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            tune.report({"rows": [], "result": {}, "disk_full": str(record)})
-            return
-        result |= {
-            "status": "failed",
-            "reason": f"{type(error).__name__}: {_gist(error)}",
-            "traceback": traceback.format_exc(),
-        }
-    tune.report({"rows": [], "result": result | {"wall_seconds": time.perf_counter() - started}})
+#: `rows`, epochs not yet reported; `result`, columns of the trial's row; `disk_full`, the record's folder, if it is.
+Report = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a trial is told: its identity and its recipe's knobs, and what all trials share."""
+    """What a trial is told: its identity and its recipe's knobs, and what all trials of a sweep share."""
 
     trial: str
     knobs: dict[str, Any]
-    data: Data
+    source: Source
     models: dict[str, Network]
     weights: dict[str, Layers]
     record: Folder
+    threads: int
 
     @property
     def checkpoints(self) -> Folder:
@@ -74,17 +49,38 @@ class Task:
         return self.record.folder(f"checkpoints/{self.trial}")
 
 
-def _train_and_score(task: Task, result: dict[str, Any]) -> None:
-    from trainables import _checkpoint, _pipeline, _train  # TensorFlow: the worker's to import, not the driver's
+def run_trial(task: Task, place: Path) -> Iterator[Report]:
+    """Train, checkpoint and score one trial, from wherever its last checkpoint stands.
 
-    _pipeline.set_up(max(1, int(result["cpus"])))
+    An error of the trial's own is reported, not raised: it would come again, while the loss of a process would not. A
+    full disk is no trial's own, and ends the sweep.
+    """
+    started = time.perf_counter()
+    result: dict[str, Any] = {}
+    try:
+        yield from _train_and_score(task, shared_data(task.source, place), result)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            yield {"rows": [], "result": {}, "disk_full": str(task.record)}
+            return
+        result |= {
+            "status": "failed",
+            "reason": f"{type(error).__name__}: {_gist(error)}",
+            "traceback": traceback.format_exc(),
+        }
+    yield {"rows": [], "result": result | {"wall_seconds": time.perf_counter() - started}}
+
+
+def _train_and_score(task: Task, data: Data, result: dict[str, Any]) -> Iterator[Report]:
+    _pipeline.set_up(task.threads)
     recipe = Recipe.of(task.knobs)
-    run = _train.start(recipe, task.data, task.models, task.weights)
+    run = _train.start(recipe, data, task.models, task.weights)
     result |= {"parameters": run.model.count_params(), "initial_weights": run.initial_weights}
     _checkpoint.restore(run, task.checkpoints)
     while True:
         try:
-            scores = _run_to_its_end(run, task, result)
+            yield from _train_with_checkpoints(run, data, task, result)
+            scores = _train.score_best(run, data)
             break
         except Exception as error:
             if not _is_out_of_memory(error) or run.batch_size // 2 < max(1, recipe.batch_size >> _MOST_HALVINGS):
@@ -92,30 +88,33 @@ def _train_and_score(task: Task, result: dict[str, Any]) -> None:
             half = run.batch_size // 2
         del run  # and with it its memory, before another is made
         gc.collect()
-        run = _train.start(recipe, task.data, task.models, task.weights, half)
-    task.record.write_table(f"scores/{task.trial}.parquet", _score_table(task.data, scores))
-    result |= {"epochs_done": len(run.history), "best_epoch": run.best_epoch, **_metrics(task.data, scores)}
-    status, reason = verdict(run.history, task.data, scores, run.stop_reason)
+        run = _train.start(recipe, data, task.models, task.weights, half)
+    task.record.write_table(f"scores/{task.trial}.parquet", _score_table(data, scores))
+    result |= {"epochs_done": len(run.history), "best_epoch": run.best_epoch, **_metrics(data, scores)}
+    status, reason = verdict(run.history, data, scores, run.stop_reason)
     if run.batch_size < recipe.batch_size:
         reason += f"; memory was too short for a batch of {recipe.batch_size}, so it was trained in {run.batch_size}s"
     result |= {"status": status, "reason": reason}
 
 
-def _run_to_its_end(run: "Run", task: Task, result: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Train, with a checkpoint and a report after each epoch, and score."""
-    from trainables import _checkpoint, _train
-
+def _train_with_checkpoints(run: _train.Run, data: Data, task: Task, result: dict[str, Any]) -> Iterator[Report]:
+    """Train, with a report and a checkpoint after each epoch; the next epoch does not wait for it to be written."""
     result |= {"batch_size_used": run.batch_size}
-    tune.report({"rows": list(run.history), "result": dict(result)})
-    _train.train(
-        run,
-        task.data,
-        callbacks=[
-            lambda run: _checkpoint.save(run, task.checkpoints),
-            lambda run: tune.report({"rows": run.history[-1:], "result": {}}),
-        ],
-    )
-    return _train.score_best(run, task.data)
+    yield {"rows": list(run.history), "result": dict(result)}
+    with ThreadPoolExecutor(1) as writer:
+        written: Future[None] | None = None
+        for row in _train.epochs(run, data):
+            if written:
+                written.result()
+            written = writer.submit(_checkpoint.save, _checkpoint.snapshot(run), task.checkpoints)
+            yield {"rows": [row], "result": {}}
+        if written:
+            written.result()
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether a device's memory was too short, by TensorFlow's name for it or JAX's."""
+    return type(error).__name__ == "ResourceExhaustedError" or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def _gist(error: Exception) -> str:
@@ -123,11 +122,6 @@ def _gist(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines()]
     told = [line for line in lines if line and not line.startswith(("[", "Hint:"))]
     return " ".join(dict.fromkeys([*told[:1], *told[-1:]]))
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether a device's memory was too short, by TensorFlow's name for it or JAX's."""
-    return type(error).__name__ == "ResourceExhaustedError" or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def verdict(
@@ -138,8 +132,6 @@ def verdict(
     Collapsed is a network that answers the same for every validation image, or no better than chance: an accuracy
     within two standard errors of the commoner label's share.
     """
-    from trainables._train import chance_level
-
     if not np.isfinite(history[-1]["train_loss"]) or not np.isfinite(history[-1]["validation_loss"]):
         return "diverged", f"the loss was no longer finite after epoch {len(history)}"
     if data.is_smoke:
@@ -148,22 +140,20 @@ def verdict(
     accuracy = float((says_fake == (data.validation.labels == 1)).mean())
     if says_fake.all() or not says_fake.any():
         return "collapsed", f"it says {'FAKE' if says_fake.all() else 'REAL'} for every validation image"
-    if accuracy <= chance_level(data.validation.labels):
+    if accuracy <= _train.chance_level(data.validation.labels):
         return "collapsed", f"its validation accuracy, {accuracy:.3f}, is within noise of chance"
     return "finished", stop_reason or ""
 
 
 def _metrics(data: Data, scores: dict[str, np.ndarray]) -> dict[str, Any]:
     """The metrics of the best epoch: on validation, on all of test, and on the test images not in train."""
-    from trainables._train import metrics
-
     clean = ~data.test.in_train
     parts = {
         "validation": (data.validation.labels, scores["validation"]),
         "test": (data.test.labels, scores["test"]),
         "test_clean": (data.test.labels[clean], scores["test"][clean]),
     }
-    named = {f"{part}_{name}": value for part, pair in parts.items() for name, value in metrics(*pair).items()}
+    named = {f"{part}_{name}": value for part, pair in parts.items() for name, value in _train.metrics(*pair).items()}
     sizes = {f"{part}_images": len(pair[0]) for part, pair in parts.items()}
     return {"train_images": len(data.train), **sizes, **named}
 
@@ -176,15 +166,3 @@ def _score_table(data: Data, scores: dict[str, np.ndarray]) -> pa.Table:
         for name, split in (("validation", data.validation), ("test", data.test))
     ]
     return pa.concat_tables(parts)
-
-
-def _resources() -> dict[str, float]:
-    resources = tune.get_context().get_trial_resources()
-    required = resources.required_resources if resources else {}
-    return {"cpus": float(required.get("CPU", 1)), "gpus": float(required.get("GPU", 0))}
-
-
-def _hardware() -> str:
-    """The machine a trial ran on, in words, and which of its GPUs."""
-    gpus = "".join(f", GPU {number}" for number in ray.get_gpu_ids())
-    return f"{platform.node()}, {os.cpu_count()} x {platform.processor() or platform.machine()}{gpus}"

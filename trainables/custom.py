@@ -7,6 +7,7 @@ valid unless said. Augmentation is part of the model, and at rest outside traini
 import keras
 from keras import layers
 
+from trainables._augmentation import RandomAffine
 from trainables._blocks import conv, head, image_input, pool
 
 
@@ -23,7 +24,7 @@ def custom_1(image_size: int) -> keras.Model:
 def custom_2(image_size: int) -> keras.Model:
     """The first with batch norm after each convolution and a pool after the third; images rotated, shifted, flipped."""
     pixels, x = image_input(image_size)
-    x = _shifted(x)
+    x = RandomAffine(rotation=15, shift=0.1)(layers.RandomFlip("horizontal")(x))
     x = pool(_conv_batch_norm(x, 32))  # 15 x 15 x 32
     x = pool(_conv_batch_norm(x, 64))  # 6 x 6 x 64
     x = pool(_conv_batch_norm(x, 128))  # 2 x 2 x 128
@@ -34,9 +35,7 @@ def custom_2(image_size: int) -> keras.Model:
 def custom_3(image_size: int) -> keras.Model:
     """Five convolutions with batch norm, dropout after each pool; rotated, shifted, sheared, zoomed, flipped images."""
     pixels, x = image_input(image_size)
-    # As a range: Keras 3.15 cannot load a RandomShear made with one number. The flip gives the other direction.
-    x = layers.RandomShear((0.0, 0.2), (0.0, 0.2), fill_mode="nearest")(x)
-    x = layers.RandomZoom(0.2, fill_mode="nearest")(_shifted(x))
+    x = RandomAffine(rotation=15, shift=0.1, shear=0.2, zoom=0.2)(layers.RandomFlip("horizontal")(x))
     x = _pool_dropout(_conv_batch_norm(_conv_batch_norm(x, 32), 32))  # 14 x 14 x 32
     x = _pool_dropout(_conv_batch_norm(_conv_batch_norm(x, 64), 64))  # 5 x 5 x 64
     x = _pool_dropout(_conv_batch_norm(x, 128))  # 1 x 1 x 128
@@ -56,10 +55,3 @@ def _two_dense_layers(x: keras.KerasTensor) -> keras.KerasTensor:
     x = layers.Flatten()(layers.Dropout(0.5)(x))
     x = layers.Dropout(0.5)(layers.Dense(256, activation="relu")(x))
     return head(x, (128,))
-
-
-def _shifted(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Images rotated by up to 15°, shifted by up to a tenth of their side, half of them mirrored."""
-    x = layers.RandomFlip("horizontal")(x)
-    x = layers.RandomRotation(15 / 360, fill_mode="nearest")(x)
-    return layers.RandomTranslation(0.1, 0.1, fill_mode="nearest")(x)

@@ -1,0 +1,29 @@
+"""Ray Tune as its guide for Keras has it, one CPU a trial. python tune_guide.py WORK OUT [--reuse]"""
+
+import json
+import sys
+from pathlib import Path
+
+from floor import NETWORKS
+from ray import tune
+from ray.tune.integration.keras import TuneReportCheckpointCallback
+
+
+def train(config: dict) -> None:  # type: ignore[type-arg]
+    sys.path.insert(0, config["here"])
+    from _fit import fit
+
+    fit(config["name"], Path(config["work"]), [TuneReportCheckpointCallback({"accuracy": "val_accuracy"})])
+
+
+if __name__ == "__main__":
+    work, out = Path(sys.argv[1]), Path(sys.argv[2])
+    space = {"name": tune.grid_search(NETWORKS), "work": str(work), "here": str(Path(__file__).parent)}
+    tuner = tune.Tuner(
+        tune.with_resources(train, {"cpu": 1}),
+        param_space=space,
+        tune_config=tune.TuneConfig(reuse_actors="--reuse" in sys.argv),
+        run_config=tune.RunConfig(storage_path=str(out.parent), name=out.stem, verbose=0),
+    )
+    results = tuner.fit()
+    out.write_text(json.dumps({result.config["name"]: result.metrics["accuracy"] for result in results}))

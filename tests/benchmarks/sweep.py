@@ -1,0 +1,85 @@
+"""The sweep against what users do today: the twelve networks on 8,000 images, 2 epochs, batches of 32.
+
+Every contender is a command, timed from start to exit, imports included, in turn, so that a busy moment hits all. All
+build the same networks, train from fresh weights, validate after each epoch and score the test images once. Ours also
+writes its record, checkpoints, tables, figures and report.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from data_prep import shards
+from data_prep._storage import Folder
+from trainables._data import load_data
+
+HERE = Path(__file__).parent
+AGE = HERE.parent.parent / "sweeps" / "age.py"
+LIMIT = 8_000
+PEERS = {
+    "floor": ["floor.py"],
+    "notebook": ["notebook.py"],
+    "plain Ray Tune": ["tune_guide.py"],
+    "Ray Tune, reused actors": ["tune_guide.py", "--reuse"],
+    "Optuna alone, threads": ["optuna_alone.py"],
+    "KerasTuner": ["keras_tuner_alone.py"],
+}
+
+
+def prepare(archive: Path, work: Path) -> None:
+    """What the contenders train on, made beforehand: shards, arrays, and a folder of the same images as JPEGs."""
+    run([sys.executable, "-m", "data_prep", "--source", str(archive), "--out", str(work / "shards")])
+    folder = Folder(str(work / "shards"))
+    data = load_data(folder, LIMIT)
+    with zipfile.ZipFile(archive) as file:
+        for name in shards.SPLITS:
+            split = getattr(data, name)
+            np.save(work / f"{name}-images.npy", split.images)
+            np.save(work / f"{name}-labels.npy", split.labels)
+            table = pa.concat_tables(shards.read_tables(folder, name, ["path", "label"])).take(pa.array(split.rows))
+            for place, (path, label) in enumerate(zip(*(column.to_pylist() for column in table.columns), strict=True)):
+                target = work / "jpegs" / name / ("REAL", "FAKE")[label] / f"{place:05d}.jpg"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(file.read(path))
+
+
+def measure(archive: Path, work: Path, repeats: int, chosen: list[str]) -> pd.DataFrame:
+    """One row a contender and repeat: seconds, and the mean validation accuracy of the twelve."""
+    prepare(archive, work)
+    rows = []
+    for repeat in range(repeats):
+        for name in chosen:
+            out = work / f"{name.replace(' ', '-').replace(',', '')}-{repeat}.json"
+            seconds, accuracies = ours(work, repeat) if name == "ours" else peer(PEERS[name], work, out)
+            assert len(accuracies) == 12, (name, accuracies)
+            rows.append({"contender": name, "seconds": seconds, "accuracy": statistics.mean(accuracies.values())})
+            print(f"  {name}: {seconds:.1f} s, mean validation accuracy {rows[-1]['accuracy']:.4f}", flush=True)
+    return pd.DataFrame(rows)
+
+
+def ours(work: Path, repeat: int) -> tuple[float, dict[str, float]]:
+    words = [sys.executable, str(AGE), "--data", "shards", "--limit", str(LIMIT), "--epochs", "2"]
+    seconds = run([*words, "--results", f"results-{repeat}"], work)
+    trials = pd.read_parquet(work / f"results-{repeat}" / "age" / "trials.parquet")
+    return seconds, dict(zip(trials["network"], trials["validation_accuracy"], strict=True))
+
+
+def peer(words: list[str], work: Path, out: Path) -> tuple[float, dict[str, float]]:
+    seconds = run([sys.executable, str(HERE / "peers" / words[0]), str(work), str(out), *words[1:]], work)
+    return seconds, json.loads(out.read_text())
+
+
+def run(words: list[str], cwd: Path | None = None) -> float:
+    started = time.perf_counter()
+    done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(words)} failed:\n{done.stderr[-2000:]}")
+    return time.perf_counter() - started

@@ -1,0 +1,87 @@
+"""The fork server: fresh processes with TensorFlow in them, that end with whoever asked for them."""
+
+import itertools
+import os
+import pickle
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import psutil
+import pytest
+from test_sweeps import wait_until
+
+from trainables import _forkserver
+from trainables._forkserver import LostError, RemoteError, stream
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    place = _forkserver.place(f"test-{os.getpid()}")
+    _forkserver.start(place)
+    yield place
+    _forkserver.stop()
+    assert not place.exists()
+
+
+def server() -> psutil.Process:
+    return psutil.Process(_forkserver._servers[-1][0].pid)
+
+
+def test_what_a_function_yields_comes_one_by_one(place: Path) -> None:
+    assert list(stream(place, range, 3)) == [0, 1, 2]
+
+
+def test_tensorflow_is_there_already_and_every_process_is_fresh(place: Path) -> None:
+    asked = "['tensorflow' in __import__('sys').modules, __import__('os').getpid()]"
+    first, second = (list(stream(place, eval, asked)) for _ in range(2))
+    assert first[0] is second[0] is True
+    assert first[1] != second[1]
+
+
+def test_the_server_has_one_thread_and_so_may_fork(place: Path) -> None:
+    list(stream(place, range, 1))
+    assert server().num_threads() == 1, server().threads()
+
+
+def test_the_environment_is_the_one_of_the_caller(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    assert list(stream(place, eval, "[__import__('os').environ['CUDA_VISIBLE_DEVICES']]")) == ["7"]
+
+
+def test_an_error_comes_with_its_traceback(place: Path) -> None:
+    with pytest.raises(RemoteError, match="ValueError: invalid literal"):
+        list(stream(place, int, "x"))
+
+
+def test_a_death_is_an_error(place: Path) -> None:
+    with pytest.raises(LostError):
+        list(stream(place, os._exit, 3))
+
+
+def test_a_process_ends_with_its_caller(place: Path) -> None:
+    numbers = stream(place, itertools.count)
+    assert [next(numbers), next(numbers)] == [0, 1]
+    assert len(server().children()) == 1
+    numbers.close()
+    wait_until(lambda: not server().children(), 10)
+
+
+def test_a_server_that_died_is_started_again(place: Path) -> None:
+    _forkserver._servers[0][0].kill()
+    _forkserver._servers[0][0].wait()
+    assert list(stream(place, range, 2)) == [0, 1]
+
+
+def test_where_there_is_no_fork_a_fresh_interpreter_answers() -> None:
+    ours, theirs = socket.socketpair()
+    words = [sys.executable, "-m", "trainables._forkserver", "answer", str(theirs.fileno())]
+    process = subprocess.Popen(words, pass_fds=[theirs.fileno()])
+    theirs.close()
+    with Connection(ours.detach()) as connection:
+        connection.send_bytes(pickle.dumps((range, (2,), {})))
+        assert [connection.recv() for _ in range(3)] == [("value", 0), ("value", 1), ("end", None)]
+    process.wait(timeout=20)

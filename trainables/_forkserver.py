@@ -1,0 +1,174 @@
+"""One process a node imports TensorFlow, and is forked for every trial.
+
+Importing TensorFlow takes 4–10 s and 400 MB. Here it is paid once a node, while the driver still prepares; a trial
+starts in milliseconds, shares that memory, and takes everything that it leaves behind with it when it ends. The server
+computes nothing itself, so it has one thread, which is what makes forking safe.
+
+A node's server and its trials meet in a folder, `place`: there are its socket, and the arrays that trials share
+(`_data.shared_data`). The server lives as long as the process that started it; the folder goes with it.
+"""
+
+import contextlib
+import errno
+import fcntl
+import gc
+import importlib
+import os
+import pickle
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+_SOCKET = "socket"
+# OpenBLAS and Arrow's jemalloc would start threads as soon as they are imported.
+_ENVIRONMENT = {
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+_CAN_FORK = sys.platform == "linux"  # elsewhere system libraries do not survive it
+
+_servers: list[tuple["subprocess.Popen[bytes]", Path]] = []  # their standard input is what keeps them alive
+
+
+class LostError(Exception):
+    """The process that was to answer has died."""
+
+
+class RemoteError(Exception):
+    """The function raised an error; `__str__` is its traceback."""
+
+
+def place(token: str) -> Path:
+    """Where the server of this node is found, in a sweep that has this token."""
+    return Path(tempfile.gettempdir(), f"cifake-sweeps-{token}")
+
+
+def start(place: Path) -> None:
+    """Start this node's server, unless it runs. It imports TensorFlow in its own time; this returns at once."""
+    place.mkdir(mode=0o700, exist_ok=True)
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = _connected(place)
+        if found:
+            return found.close()
+        with contextlib.suppress(FileNotFoundError):
+            (place / _SOCKET).unlink()
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(place / _SOCKET))
+            listener.listen(128)
+            server = subprocess.Popen(
+                [sys.executable, "-m", "trainables._forkserver", "serve", str(listener.fileno()), str(place)],
+                env=os.environ | _ENVIRONMENT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[listener.fileno()],
+                start_new_session=True,  # Ctrl-C is for the process that started it
+            )
+        _servers.append((server, place))
+        return None
+
+
+def stop() -> None:
+    """End the servers that this process has started, and clean up behind them."""
+    while _servers:
+        server, place = _servers.pop()
+        server.kill()
+        server.wait()
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def stream(place: Path, function: Callable[..., Iterable[Any]], *arguments: Any) -> Iterator[Any]:
+    """What `function(*arguments)` yields, in a fresh process that has TensorFlow imported and this one's environment.
+
+    The process ends with this generator, whichever way that ends. Raises RemoteError for an error of the function's,
+    and LostError if the process dies.
+    """
+    with _connect(place) as connection:
+        try:
+            connection.send_bytes(pickle.dumps((function, arguments, dict(os.environ))))
+            while (message := connection.recv())[0] == "value":
+                yield message[1]
+        except (EOFError, ConnectionError):
+            raise LostError("its process died")
+        if message[0] == "error":
+            raise RemoteError(message[1])
+
+
+def _connect(place: Path) -> Connection:
+    for _ in range(3):  # a server may be about to end: its starter is no more
+        found = _connected(place)
+        if found:
+            return Connection(found.detach())
+        start(place)
+    raise LostError(f"no server answers at {place}")
+
+
+def _connected(place: Path) -> socket.socket | None:
+    """A socket that is connected to the server, if there is one."""
+    found = socket.socket(socket.AF_UNIX)
+    try:
+        found.connect(str(place / _SOCKET))
+    except OSError as error:
+        found.close()
+        if error.errno in (errno.ENOENT, errno.ECONNREFUSED):
+            return None
+        raise
+    return found
+
+
+def _serve(listener: socket.socket, place: Path) -> None:
+    """Fork for every connection, until standard input ends."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
+    importlib.import_module("trainables._train")
+    gc.freeze()  # what is imported is not looked at, and so not copied, by any child's collector
+    while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
+        found, _ = listener.accept()
+        if not _CAN_FORK:
+            command = [sys.executable, "-m", "trainables._forkserver", "answer", str(found.fileno())]
+            subprocess.Popen(command, pass_fds=[found.fileno()])
+        elif os.fork() == 0:
+            listener.close()
+            _answer(Connection(found.detach()))
+        found.close()
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def _answer(connection: Connection) -> None:
+    """Run one function, send what it yields, and exit. Exit at once if the other side goes away."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        function, arguments, environment = pickle.loads(connection.recv_bytes())
+        threading.Thread(target=_exit_with, args=[connection], daemon=True).start()
+        os.environ.update(environment | _ENVIRONMENT)
+        for value in function(*arguments):
+            connection.send(("value", value))
+        connection.send(("end", None))
+    except EOFError:  # a connection that only asked whether anybody listens
+        pass
+    except Exception:
+        connection.send(("error", traceback.format_exc()))
+    os._exit(0)
+
+
+def _exit_with(connection: Connection) -> None:
+    with contextlib.suppress(OSError, EOFError):
+        connection.recv_bytes()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "answer":
+        _answer(Connection(int(sys.argv[2])))
+    _serve(socket.socket(fileno=int(sys.argv[2])), Path(sys.argv[3]))
