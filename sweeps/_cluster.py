@@ -14,10 +14,11 @@ from ray._private.utils import read_ray_address
 
 from data_prep._command import InputError
 
-# Read by every process of a cluster started here. TensorFlow's chatter and Tune's own tables would bury ours; Tune's
-# loggers would write a second record beside ours, and its Ctrl-C handler would keep training for minutes.
+# Read by every process of a cluster started here. TensorFlow's chatter and Tune's own tables would bury ours; its own
+# state, which nothing reads, and its loggers' would be a second record; its Ctrl-C handler would train for minutes.
 _ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -25,9 +26,6 @@ _ENVIRONMENT = {
 }
 
 _SECONDS_TO_ANSWER = 5
-
-# Workers import Tune, a second or two, while the driver is still preparing.
-_PRELOADED = ["trainables._actor"]
 
 
 def connect() -> str:
@@ -41,8 +39,7 @@ def connect() -> str:
         return f"Joined the Ray cluster at {address}: {_resources()}."
     if os.environ.pop("RAY_ADDRESS", None):
         raise InputError(f"No Ray cluster answers at RAY_ADDRESS={address}; start it, or unset RAY_ADDRESS.")
-    system = {"preload_python_modules": _PRELOADED}
-    ray.init(address="local", include_dashboard=False, _system_config=system, **quiet)
+    ray.init(address="local", include_dashboard=False, **quiet)
     return f"Started Ray on this machine: {_resources()}."
 
 

@@ -1,5 +1,6 @@
 """A record's manifest: under which conditions its numbers were made, and whether new ones may join them."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -47,6 +48,7 @@ def describe(sweep: "Sweep", options: Options, inputs: Inputs, hardware: dict[st
         "metric": sweep.metric,
         "direction": sweep.direction,
         **_commit(),
+        "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
         "versions": {package: version(package) for package in _PACKAGES},
         "hardware": hardware,
         "seeds": sorted({recipe.seed for recipe in sweep.recipes}),

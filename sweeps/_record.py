@@ -63,11 +63,7 @@ EPOCH_SCHEMA = pa.schema(
     [
         ("trial", pa.string()),
         ("epoch", pa.int64()),
-        *[
-            (f"{split}_{name}", pa.float64())
-            for split in ("train", "validation")
-            for name in ("loss", "accuracy", "auc")
-        ],
+        *[(name, pa.float64()) for name in ("train_loss", "train_accuracy", *_METRICS[:3])],
         ("learning_rate", pa.float64()),
         ("wall_seconds", pa.float64()),
     ]

@@ -1,5 +1,6 @@
 """A sweep: some recipes, trained side by side on Ray, and the record of what came out. The only place with a Tuner."""
 
+import contextlib
 import secrets
 import subprocess
 import sys
@@ -70,9 +71,11 @@ def _run(sweep: Sweep, options: Options, inputs: Inputs) -> int:
     for trial, recipe in wanted.items():
         record.add(trial, recipe)
     left = [trial for trial in wanted if not record.is_over(trial)]
-    if left:
-        _run_on_ray(sweep, options, record, inputs, left)
-    return _finish(record, list(wanted))
+    with contextlib.ExitStack() as cluster:
+        if left:
+            _run_on_ray(sweep, options, record, inputs, left, cluster)
+        analysis = subprocess.Popen([sys.executable, "-m", "analysis", str(record.folder)])
+    return _finish(record, list(wanted), analysis.wait())
 
 
 def _weights(sweep: Sweep, options: Options) -> dict[str, Weights]:
@@ -84,29 +87,30 @@ def _weights(sweep: Sweep, options: Options) -> dict[str, Weights]:
     return find(sorted(bodies), options.weights)
 
 
-def _run_on_ray(sweep: Sweep, options: Options, record: Record, inputs: Inputs, left: list[str]) -> None:
+def _run_on_ray(
+    sweep: Sweep, options: Options, record: Record, inputs: Inputs, left: list[str], cluster: contextlib.ExitStack
+) -> None:
+    """Run the trials that are left. The cluster is left with `cluster`, beside what then is still to do."""
     from sweeps import _cluster, _resources
 
     started = time.monotonic()
+    cluster.callback(_cluster.disconnect)
     print(_cluster.connect(), flush=True)
+    costs = _resources.costs(sweep.recipes, inputs)
+    resources = _resources.request(sweep.recipes, costs, options)
+    left = sorted(left, key=lambda trial: _resources.work(record.recipe(trial), costs), reverse=True)
+    manifest = describe(sweep, options, inputs, _cluster.hardware())
+    record.write()
+    record.folder.write_table(IMAGES, pa.table(image_rows(inputs.source.folder, inputs.data)))
+    record.folder.write_json(MANIFEST, manifest)
     try:
-        costs = _resources.costs(sweep.recipes, inputs)
-        resources = _resources.request(sweep.recipes, costs, options)
-        left = sorted(left, key=lambda trial: _resources.work(record.recipe(trial), costs), reverse=True)
-        manifest = describe(sweep, options, inputs, _cluster.hardware())
-        record.write()
-        record.folder.write_table(IMAGES, pa.table(image_rows(inputs.source.folder, inputs.data)))
-        record.folder.write_json(MANIFEST, manifest)
-        try:
-            _tune(record, inputs, left, resources)
-        finally:
-            record.put_back_running()
-            record.write()
-            over = sum(record.is_over(trial) for trial in record.trials)
-            print(f"{over} of {len(record.trials)} trials are over.")
-        record.folder.write_json(MANIFEST, manifest | {"wall_seconds": time.monotonic() - started})
+        _tune(record, inputs, left, resources)
     finally:
-        _cluster.disconnect()
+        record.put_back_running()
+        record.write()
+        over = sum(record.is_over(trial) for trial in record.trials)
+        print(f"{over} of {len(record.trials)} trials are over.")
+    record.folder.write_json(MANIFEST, manifest | {"wall_seconds": time.monotonic() - started})
 
 
 def _tune(record: Record, inputs: Inputs, left: list[str], resources: dict[str, float]) -> None:
@@ -152,12 +156,11 @@ def tune_trials(record: Record, trainable: Callable[..., None], left: list[str],
             raise
 
 
-def _finish(record: Record, wanted: list[str]) -> int:
-    """Analyse the record, list the wanted trials that failed, and return the exit code."""
-    done = subprocess.run([sys.executable, "-m", "analysis", str(record.folder)], check=False)
+def _finish(record: Record, wanted: list[str], analysed: int) -> int:
+    """List the wanted trials that failed, and return the exit code."""
     failed = [record.trials[trial] for trial in wanted if record.trials[trial]["status"] == "failed"]
     for row in failed:
         print(f"failed: {row['network']} (seed {row['seed']}): {row['reason']}", file=sys.stderr)
     if failed:
         print(f"{len(failed)} trials failed; the same command tries them again.", file=sys.stderr)
-    return 1 if failed else done.returncode
+    return 1 if failed else analysed

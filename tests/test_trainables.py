@@ -16,7 +16,7 @@ from trainables import MODELS, Recipe, _checkpoint
 from trainables._augmentation import RandomAffine
 from trainables._data import Data, Source, Split, load_data, shared_data
 from trainables._network import build, network
-from trainables._pipeline import scoring_batches, training_batches
+from trainables._pipeline import training_batches
 from trainables._train import (
     Run,
     best_epoch,
@@ -207,7 +207,6 @@ def test_batches_keep_labels_with_their_images(data: Data) -> None:
         for image, label in zip(np.asarray(images), np.asarray(labels), strict=True):
             place = np.flatnonzero((data.train.images == image).all((1, 2, 3)))[0]
             assert data.train.labels[place] == label[0]
-    assert sum(len(labels) for _, labels in scoring_batches(data.test)) == len(data.test)
 
 
 def test_one_copy_of_the_data_is_shared(shard_folder: Folder, tmp_path: Path) -> None:
@@ -328,6 +327,13 @@ def test_training_learns(data: Data) -> None:
     run = train(start(Recipe("age-c2-f1", epochs=4, learning_rate=1e-3), data), data)
     assert run.history[-1]["train_loss"] < run.history[0]["train_loss"]
     assert max(row["validation_accuracy"] for row in run.history) > 0.9
+
+
+def test_scores_are_those_of_keras_in_order(data: Data) -> None:
+    model = start(Recipe("custom-3"), data).model
+    expected = model.predict(data.test.images.astype(np.float32), verbose=0)[:, 0]
+    for training_batch in (1, 4, 32):  # 60 images in whole batches, with a rest, and in one
+        assert np.allclose(score(model, data.test, training_batch), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_scores_are_of_the_best_epoch(data: Data) -> None:

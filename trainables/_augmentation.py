@@ -10,8 +10,9 @@ from keras import ops
 class RandomAffine(keras.layers.Layer):  # type: ignore[misc]
     """Images rotated, shifted, sheared and zoomed at random, by one affine map each, what lies outside repeated.
 
-    Keras's own layers do one of these each. A row of them interpolates an image again and again, and wipes out the fine
-    detail by which fakes are told: custom 3 reached 0.83 with four of them where it reaches 0.91 with this one.
+    Each new pixel is the nearest old one: interpolation wipes out the fine detail by which fakes are told, and Keras's
+    own layers, of which each does one of these, interpolate again and again. Custom 3 on 40,000 images of CIFAKE, 6
+    epochs, best validation accuracy: 0.83 with four such layers, 0.89 with one bilinear map, 0.91 with this one.
 
     `rotation` in degrees, `shift` in parts of the side, `shear` as a slope, `zoom` in parts of the scale, each up to
     this much in both directions.

@@ -30,8 +30,12 @@ from pathlib import Path
 from typing import Any
 
 _SOCKET = "socket"
-# OpenBLAS and Arrow's jemalloc would start threads as soon as they are imported.
+# OpenBLAS and Arrow's jemalloc would start threads as soon as they are imported. Left to itself, malloc hands every
+# large array of a training step back to the system, and is given fresh pages for the next: a tenth of the time.
 _ENVIRONMENT = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+    "MALLOC_TOP_PAD_": str(2**26),
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "OPENBLAS_NUM_THREADS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",

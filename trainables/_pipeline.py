@@ -4,8 +4,9 @@ Batches are cut out of the arrays some dozens at a time: one numpy gather feeds 
 show beside them, and the arrays themselves, shared by all trials of a machine, are never copied.
 """
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -13,7 +14,8 @@ import numpy as np
 
 from trainables._data import Split
 
-STEPS_PER_EXECUTION = 32
+#: TensorFlow loops over so many steps without returning to Python; JAX would unroll them, and compile for minutes.
+STEPS_PER_EXECUTION = 32 if keras.backend.backend() == "tensorflow" else 1
 
 
 def set_up(threads: int) -> None:
@@ -40,9 +42,19 @@ def training_batches(split: Split, batch_size: int, seed: int, epoch: int) -> An
     return _batches(split, order, batch_size)
 
 
-def scoring_batches(split: Split, training_batch: int = 32) -> Any:
-    """All images of a split, in order, as of `training_batches`, in batches for which training's memory is enough."""
-    return _batches(split, np.arange(len(split)), 4 * training_batch)
+@functools.lru_cache(maxsize=1)
+def forward(model: keras.Model) -> Callable[[np.ndarray], Any]:
+    """The model's compiled forward pass: (n, h, w, 3) uint8 → (n, 1).
+
+    Keras's `predict` unrolls the steps of an execution, and traces them anew for every number of steps: on 10,000
+    images it took twice as long.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return lambda images: model.predict_on_batch(images)
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)]
+    return tf.function(lambda images: model(images, training=False), input_signature=signature)  # type: ignore[no-any-return]
 
 
 def _batches(split: Split, order: np.ndarray, batch_size: int) -> Any:

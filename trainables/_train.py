@@ -19,7 +19,7 @@ from data_prep._command import InputError
 from trainables import MODELS
 from trainables._data import Data, Split
 from trainables._network import Network, build, thawed_layers
-from trainables._pipeline import STEPS_PER_EXECUTION, scoring_batches, training_batches
+from trainables._pipeline import STEPS_PER_EXECUTION, forward, training_batches
 from trainables._recipe import Recipe
 from trainables._weights import Layers, put
 
@@ -51,6 +51,8 @@ class Run:
     thawed: list[keras.Layer] = field(default_factory=list)
     history: list[EpochRow] = field(default_factory=list)
     best_weights: list[np.ndarray] = field(default_factory=list)
+    #: Of the validation images, by `best_weights`; None where these were restored.
+    best_scores: np.ndarray | None = None
 
     @property
     def best_epoch(self) -> int:
@@ -95,12 +97,9 @@ class Run:
         self.model.compile(
             optimizer=_optimizer(self.recipe, self.steps_per_epoch, self.is_head_first),
             loss=keras.losses.BinaryCrossentropy(from_logits=True),
-            metrics=[
-                keras.metrics.BinaryAccuracy("accuracy", threshold=0.0),
-                keras.metrics.AUC(name="auc", from_logits=True),
-            ],
+            metrics=[keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)],
             steps_per_execution=STEPS_PER_EXECUTION,
-            jit_compile=False,  # two to three times slower on a CPU
+            jit_compile=keras.backend.backend() != "tensorflow",  # whose XLA is two to three times slower on a CPU
         )
         self.model.optimizer.build(self.model.trainable_variables)
 
@@ -153,10 +152,10 @@ def train(run: Run, data: Data, callbacks: Sequence[Callback] = ()) -> Run:
 def epochs(run: Run, data: Data) -> Iterator[EpochRow]:
     """Train as `train` does, an epoch at a time."""
     while not run.stop_reason:
-        row = _train_epoch(run, data)
+        row, scores = _train_epoch(run, data)
         run.history.append(row)
         if run.is_best:
-            run.best_weights = run.model.get_weights()
+            run.best_weights, run.best_scores = run.model.get_weights(), scores
         yield row
 
 
@@ -165,13 +164,18 @@ def score(model: keras.Model, split: Split, training_batch: int = 32) -> np.ndar
 
     `training_batch` is the batch for which memory was enough; without gradients it is enough for several times that.
     """
-    return np.asarray(model.predict(scoring_batches(split, training_batch), verbose=0), np.float32)[:, 0]
+    size, passed = 4 * training_batch, forward(model)
+    parts = [np.asarray(passed(split.images[at : at + size])) for at in range(0, len(split), size)]
+    return np.concatenate([np.zeros((0, 1)), *parts])[:, 0].astype(np.float32)
 
 
 def score_best(run: Run, data: Data) -> dict[str, np.ndarray]:
     """The scores of validation and test by the weights of the best epoch. The only place where test is looked at."""
     run.model.set_weights(run.best_weights)
-    return {name: score(run.model, getattr(data, name), run.batch_size) for name in ("validation", "test")}
+    scores = run.best_scores
+    if scores is None:
+        scores = score(run.model, data.validation, run.batch_size)
+    return {"validation": scores, "test": score(run.model, data.test, run.batch_size)}
 
 
 def metrics(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
@@ -231,7 +235,8 @@ def _first_rate(recipe: Recipe, is_head_first: bool) -> float:
     return recipe.learning_rate / 10 if is_fine_tuning else recipe.learning_rate
 
 
-def _train_epoch(run: Run, data: Data) -> EpochRow:
+def _train_epoch(run: Run, data: Data) -> tuple[EpochRow, np.ndarray]:
+    """The next epoch's row, and the scores of the validation images after it."""
     started = time.perf_counter()
     epoch = len(run.history) + 1
     recipe = run.recipe
@@ -242,14 +247,16 @@ def _train_epoch(run: Run, data: Data) -> EpochRow:
     rate = float(run.model.optimizer.learning_rate)
     batches = training_batches(data.train, run.batch_size, recipe.seed, epoch)
     logs = run.model.fit(batches, epochs=1, shuffle=False, verbose=0).history
-    validation = metrics(data.validation.labels, score(run.model, data.validation, run.batch_size))
-    return {
+    scores = score(run.model, data.validation, run.batch_size)
+    validation = metrics(data.validation.labels, scores)
+    row = {
         "epoch": epoch,
-        **{f"train_{name}": float(logs[name][0]) for name in ("loss", "accuracy", "auc")},
+        **{f"train_{name}": float(logs[name][0]) for name in ("loss", "accuracy")},
         **{f"validation_{name}": value for name, value in validation.items()},
         "learning_rate": rate,
         "wall_seconds": time.perf_counter() - started,
     }
+    return row, scores
 
 
 def _optimizer(recipe: Recipe, steps_per_epoch: int, is_head_first: bool) -> keras.optimizers.Optimizer:

@@ -1,0 +1,74 @@
+"""The same code on JAX: the twelve age networks compute what they compute on TensorFlow, and sweep."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, run_python
+from test_trainables import PARAMETERS, split_of
+
+from trainables import MODELS
+
+pytest.importorskip("jax")
+ON_JAX = os.environ | {"KERAS_BACKEND": "jax"}
+
+SCORES = """
+import keras, numpy
+assert keras.backend.backend() == "jax"
+images, scores = numpy.load("images.npy"), {}
+for name in NAMES:
+    model = keras.models.load_model(name + ".keras")
+    scores[name] = model.predict(images, verbose=0)
+numpy.savez("scores.npz", **scores)
+"""
+
+CURVE = """
+from data_prep._storage import Folder
+from test_trainables import curve, split_of
+from trainables import Recipe, _checkpoint
+from trainables._data import Data
+from trainables._train import start, train
+
+data = Data(split_of(200, 0), split_of(50, 1), split_of(60, 2), "fingerprint")
+recipe, folder = Recipe("age-c2-f1", epochs=4), Folder(".")
+undisturbed = train(start(recipe, data), data)
+begun = start(recipe, data)
+type(begun).stop_reason = property(lambda run: "enough" if run is begun and len(run.history) == 2 else
+    ("done" if len(run.history) == 4 else None))
+train(begun, data, [lambda run: _checkpoint.save(_checkpoint.snapshot(run), folder)])
+resumed = start(recipe, data)
+_checkpoint.restore(resumed, folder)
+assert len(resumed.history) == 2
+train(resumed, data)
+assert curve(resumed.history) == curve(undisturbed.history)
+assert resumed.history[-1]["train_loss"] < resumed.history[0]["train_loss"]
+"""
+
+
+def test_the_age_networks_give_the_same_scores(tmp_path: Path) -> None:
+    images = split_of(20, 0).images
+    np.save(tmp_path / "images.npy", images)
+    expected = {}
+    for name in PARAMETERS:
+        model = MODELS[name].build(32)
+        model.save(tmp_path / f"{name}.keras")
+        expected[name] = model.predict(images, verbose=0)
+    run_python("-c", SCORES.replace("NAMES", repr(list(PARAMETERS))), cwd=tmp_path, env=ON_JAX).check_returncode()
+    with np.load(tmp_path / "scores.npz") as scores:
+        for name in PARAMETERS:
+            assert np.allclose(scores[name], expected[name], rtol=1e-4, atol=1e-5), name
+
+
+def test_a_resumed_run_gives_the_same_curve(tmp_path: Path) -> None:
+    done = run_python("-c", CURVE, cwd=tmp_path, env=ON_JAX | {"PYTHONPATH": str(ROOT / "tests")})
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_sweep_runs(tmp_path: Path) -> None:
+    zoo = ROOT / "sweeps" / "zoo.py"
+    done = run_python(zoo, "--models", "age-c2-f1,age-c4-f1", "--smoke", cwd=tmp_path, env=ON_JAX)
+    assert done.returncode == 0, done.stderr
+    rows = pd.read_parquet(tmp_path / "results" / "zoo" / "trials.parquet")
+    assert (rows["status"] == "finished").all()
