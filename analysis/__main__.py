@@ -2,6 +2,7 @@
 
 import click
 import pandas as pd
+from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -62,7 +63,8 @@ def _show(console: Console, study: Study) -> None:
 
 
 def _ranking(ranked: pd.DataFrame) -> Table:
-    table = Table("rank", Column("network", overflow="fold"), *_NUMBERS)
+    columns = [Column("rank"), Column("network", overflow="fold"), *_NUMBERS]
+    table = Table(*columns, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for _, row in ranked.iterrows():
         accuracies = [percent(row[f"{split}_accuracy"]) for split in SPLITS]
         table.add_row(

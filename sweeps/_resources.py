@@ -65,7 +65,7 @@ def request(recipes: Sequence[Recipe], costs: Costs, options: Options) -> dict[s
 
 
 def _auto_cpus(recipes: Sequence[Recipe], costs: Costs, nodes: Sequence[dict[str, float]]) -> float:
-    cpus = [node["CPU"] for node in nodes if node.get("CPU")]
+    cpus = [node["CPU"] for node in nodes if node.get("CPU")] or [1.0]
     return cpu_share(len(recipes), sum(cpus), min(cpus), max(costs[_kind(recipe)].flops for recipe in recipes))
 
 

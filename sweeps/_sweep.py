@@ -74,7 +74,7 @@ def _run(sweep: Sweep, options: Options, inputs: Inputs) -> int:
     with contextlib.ExitStack() as cluster:
         if left:
             _run_on_ray(sweep, options, record, inputs, left, cluster)
-        analysis = subprocess.Popen([sys.executable, "-m", "analysis", str(record.folder)])
+        analysis = subprocess.Popen([sys.executable, "-P", "-m", "analysis", str(record.folder)])
     return _finish(record, list(wanted), analysis.wait())
 
 

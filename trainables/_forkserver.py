@@ -40,6 +40,7 @@ _ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
+_PYTHON = [sys.executable, "-P", "-m", "trainables._forkserver"]  # -P: what lies in the working folder is not ours
 _CAN_FORK = sys.platform == "linux"  # elsewhere system libraries do not survive it
 
 _servers: list[tuple["subprocess.Popen[bytes]", Path]] = []  # their standard input is what keeps them alive
@@ -72,7 +73,7 @@ def start(place: Path) -> None:
             listener.bind(str(place / _SOCKET))
             listener.listen(128)
             server = subprocess.Popen(
-                [sys.executable, "-m", "trainables._forkserver", "serve", str(listener.fileno()), str(place)],
+                [*_PYTHON, "serve", str(listener.fileno()), str(place)],
                 env=os.environ | _ENVIRONMENT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
@@ -140,8 +141,7 @@ def _serve(listener: socket.socket, place: Path) -> None:
     while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
         found, _ = listener.accept()
         if not _CAN_FORK:
-            command = [sys.executable, "-m", "trainables._forkserver", "answer", str(found.fileno())]
-            subprocess.Popen(command, pass_fds=[found.fileno()])
+            subprocess.Popen([*_PYTHON, "answer", str(found.fileno())], pass_fds=[found.fileno()])
         elif os.fork() == 0:
             listener.close()
             _answer(Connection(found.detach()))
