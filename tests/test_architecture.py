@@ -34,7 +34,7 @@ def test_only_the_pipeline_imports_tensorflow(path: Path) -> None:
     assert ("tensorflow" in imported(path)) == (path == ROOT / "trainables" / "_pipeline.py")
 
 
-@pytest.mark.parametrize("package", ["trainables._train", "trainables._pipeline", "trainables._checkpoint"])
+@pytest.mark.parametrize("package", ["trainables._train", "trainables._pipeline", "trainables._trial"])
 def test_training_needs_no_ray(package: str) -> None:
     code = f"import sys, {package}; assert 'ray' not in sys.modules, 'ray was imported'"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -43,6 +43,6 @@ def test_training_needs_no_ray(package: str) -> None:
 def test_the_driver_imports_no_tensorflow() -> None:
     code = (
         "import sys, ray.tune, sweeps.age, sweeps._sweep, sweeps._cluster, sweeps._recorder, sweeps._resources, "
-        "trainables._trial; assert not {'tensorflow', 'keras'} & set(sys.modules)"
+        "trainables._actor; assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
