@@ -52,7 +52,7 @@ print(sum(len(labels) for _, labels in images))
 """
 RAY_DATA = """
 import sys, ray
-ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 ray.data.DataContext.get_current().enable_progress_bars = False
 images = ray.data.read_images(sys.argv[1], file_extensions=["jpg"])
 print(sum(len(batch["image"]) for batch in images.iter_batches(batch_size=500)))

@@ -80,7 +80,7 @@ def plain(count: int) -> float:
     import ray
     from ray import tune
 
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     with tempfile.TemporaryDirectory() as folder:
         tuner = tune.Tuner(
             tune.with_resources(lambda config: tune.report({"accuracy": 0.5}), {"cpu": 1}),

@@ -76,7 +76,7 @@ def _fit(model, split, batch_size):  # type: ignore[no-untyped-def]
     model.compile(
         keras.optimizers.Adam(1e-3),
         keras.losses.BinaryCrossentropy(from_logits=True),
-        [keras.metrics.BinaryAccuracy("accuracy", threshold=0)],
+        metrics=[keras.metrics.BinaryAccuracy("accuracy", threshold=0)],
     )
     return lambda number: model.fit(split.images, split.labels, batch_size=batch_size, epochs=1, verbose=0).history
 

@@ -22,7 +22,7 @@ def compiled(name: str):  # type: ignore[no-untyped-def]
     model.compile(
         keras.optimizers.Adam(1e-3),
         keras.losses.BinaryCrossentropy(from_logits=True),
-        [keras.metrics.BinaryAccuracy("accuracy", threshold=0)],
+        metrics=[keras.metrics.BinaryAccuracy("accuracy", threshold=0)],
     )
     return model
 

@@ -29,7 +29,7 @@ for name in NETWORKS:
     model.compile(
         keras.optimizers.Adam(1e-3),
         keras.losses.BinaryCrossentropy(from_logits=True),
-        [keras.metrics.BinaryAccuracy("accuracy", threshold=0)],
+        metrics=[keras.metrics.BinaryAccuracy("accuracy", threshold=0)],
     )
     history = model.fit(train, epochs=2, validation_data=validation, verbose=0)
     model.evaluate(test, verbose=0)

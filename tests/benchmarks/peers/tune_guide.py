@@ -13,7 +13,7 @@ def train(config: dict) -> None:  # type: ignore[type-arg]
     sys.path.insert(0, config["here"])
     from _fit import fit
 
-    fit(config["name"], Path(config["work"]), [TuneReportCheckpointCallback({"accuracy": "val_accuracy"})])
+    fit(config["name"], Path(config["work"]), [TuneReportCheckpointCallback(metrics={"accuracy": "val_accuracy"})])
 
 
 if __name__ == "__main__":
