@@ -101,7 +101,8 @@ def make_way(folder: Folder, options: Options, inputs: Inputs) -> None:
         print(f"The old record is now at {aside}.")
         return
     _refuse_other_settings(folder, manifest["settings"], options.settings())
-    if any(manifest["weights"].get(body, weights.sha256) != weights.sha256 for body, weights in inputs.weights.items()):
+    then = manifest.get("weights", {})  # a record from before there were any has none
+    if any(then.get(body, weights.sha256) != weights.sha256 for body, weights in inputs.weights.items()):
         raise InputError(f"{folder} was made with other --weights; give those, another --results, or --fresh.")
     if manifest["data"]["fingerprint"] != inputs.data.fingerprint:
         made = manifest["data"]["shards"]

@@ -21,9 +21,20 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture(scope="session")
 def cifake() -> Path:
     """Kaggle's archive of CIFAKE, named by the environment variable CIFAKE_ZIP."""
-    path = Path(os.environ.get("CIFAKE_ZIP", "no such file"))
+    return file_named_by("CIFAKE_ZIP", "needs the real CIFAKE: set CIFAKE_ZIP to Kaggle's archive")
+
+
+@pytest.fixture(scope="session")
+def imagenet() -> Path:
+    """Keras's file of VGG16's ImageNet weights, named by the environment variable VGG16_WEIGHTS."""
+    return file_named_by("VGG16_WEIGHTS", "needs VGG16's ImageNet weights: set VGG16_WEIGHTS to Keras's file")
+
+
+def file_named_by(variable: str, otherwise: str) -> Path:
+    """The file that an environment variable names; without it the test is skipped, and says so."""
+    path = Path(os.environ.get(variable, "no such file"))
     if not path.is_file():
-        pytest.skip("needs the real CIFAKE: set CIFAKE_ZIP to Kaggle's archive")
+        pytest.skip(otherwise)
     return path.resolve()
 
 

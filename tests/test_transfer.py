@@ -32,15 +32,6 @@ def data() -> Data:
     return Data(split_of(128, 0), split_of(50, 1), split_of(60, 2), "fingerprint", is_smoke=True)
 
 
-@pytest.fixture(scope="session")
-def imagenet() -> Path:
-    """Keras's file of VGG16's ImageNet weights, named by the environment variable VGG16_WEIGHTS."""
-    path = Path(os.environ.get("VGG16_WEIGHTS", "no such file"))
-    if not path.is_file():
-        pytest.skip("needs VGG16's ImageNet weights: set VGG16_WEIGHTS to Keras's file")
-    return path.resolve()
-
-
 def application(body: str) -> keras.Model:
     """Keras's own network, with weights that make all of it count."""
     model = getattr(keras.applications, BODIES[body].application)(
