@@ -34,16 +34,15 @@ MODELS |= {
 
 _SGD = {"optimizer": "sgd", "momentum": 0.9}
 MODELS |= {
-    "vgg16-transfer": Network("transfer.transfer", {"body": "vgg16"}, _SIMONYAN, _SGD, pretrained="vgg16"),
-    "vgg19-transfer": Network("transfer.transfer", {"body": "vgg19"}, _SIMONYAN, _SGD, pretrained="vgg19"),
+    "vgg16-transfer": Network("transfer.transfer", {"body": "vgg16"}, _SIMONYAN, _SGD),
+    "vgg19-transfer": Network("transfer.transfer", {"body": "vgg19"}, _SIMONYAN, _SGD),
     "resnet50-transfer": Network(
         "transfer.transfer",
         {"body": "resnet50", "train_from": "conv4_block1", "hidden": (512,)},  # the eighth residual block
         "He et al. 2016, as in Sheoran 2025",
-        pretrained="resnet50",
     ),
     "densenet121-transfer": Network(
-        "transfer.transfer", {"body": "densenet121"}, "Huang et al. 2017, as in Sheoran 2025", pretrained="densenet121"
+        "transfer.transfer", {"body": "densenet121"}, "Huang et al. 2017, as in Sheoran 2025"
     ),
 }
 

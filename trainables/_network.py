@@ -21,14 +21,18 @@ class Network:
     and must not wait 4–10 s for TensorFlow. The function takes `image_size` (pixels) and `options`, and returns an
     uncompiled model from (batch, image_size, image_size, 3) pixels, 0–255, to (batch, 1) logits, positive for FAKE.
     `source` is where the network was published; `recipe` are the knobs in which its published recipe differs from the
-    default one; `pretrained` is the body, a name in `_weights.BODIES`, that starts from ImageNet's weights.
+    default one.
     """
 
     function: str
     options: dict[str, Any] = field(default_factory=dict)
     source: str = ""
     recipe: dict[str, Any] = field(default_factory=dict)
-    pretrained: str = ""
+
+    @property
+    def pretrained(self) -> str:
+        """The body, a name in `_weights.BODIES`, that starts from ImageNet's weights; empty without one."""
+        return str(self.options.get("body", ""))
 
     def build(self, image_size: int = 32, options: Mapping[str, Any] | None = None) -> "keras.Model":
         """The model with fresh weights, drawn from Keras's global random seed; `options` go above the network's own.
@@ -43,6 +47,10 @@ class Network:
             if option not in known:
                 near = f"the nearest is {nearest(option, known)!r}" if known else "it has none"
                 raise InputError(f"{self.function} has no option {option!r}; {near}.")
+        if self.pretrained and (options or {}).get("body", self.pretrained) != self.pretrained:
+            raise InputError(
+                f"The weights of this network are {self.pretrained}'s; for another body, take its network."
+            )
         given = {option: checked(option, value, kinds[option]) for option, value in (options or {}).items()}
         model: keras.Model = function(image_size, **{**self.options, **given})
         return model
