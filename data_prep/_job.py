@@ -1,13 +1,12 @@
 """The job: list, decode on all cores, audit, split, write.
 
-    listing ──decode──▶ parts in OUT.partial/ (pixels .npy, facts .arrow) ──split──▶ shards in OUT.partial/ ──▶ OUT
+    listing ──decode──▶ parts in OUT.partial/ (pixels .rgb, facts .arrow) ──split──▶ shards in OUT.partial/ ──▶ OUT
 
 A part that is there is whole, so a killed job goes on where it stopped. Nothing depends on the number of workers.
 """
 
 import gc
 import hashlib
-import io
 import json
 import math
 import multiprocessing
@@ -78,7 +77,7 @@ def _prepare(
 ) -> shards.Manifest:
     opened = open_source(source)
     files = list(opened.files())
-    with _pool(workers, opened, len(files)) as pool:
+    with _pool(workers, len(files)) as pool:
         items, elsewhere = list_images(opened.name, files)
         options: dict[str, Any] = {"image_size": image_size, "validation": validation, "seed": seed, "limit": limit}
         options["listing"] = _listing_hash(items)
@@ -89,7 +88,8 @@ def _prepare(
         scratch = _scratch(folder, options)
         facts, unreadable = _decode_all(pool, opened, items, image_size, scratch, progress)
         facts, notes = _split(facts, validation)
-        written = _write_all(pool, scratch, Folder(str(scratch / "shards")) if folder.is_local else folder, facts)
+        target = Folder(str(scratch / "shards")) if folder.is_local else folder
+        written = _write_all(pool, scratch, target, image_size, facts)
         manifest = shards.Manifest(
             format_version=shards.FORMAT_VERSION,
             source=source if source in ("sample", "kaggle") else opened.name,
@@ -104,24 +104,24 @@ def _prepare(
     return manifest
 
 
-def _pool(workers: int | None, source: Source, files: int) -> Executor:
+def _pool(workers: int | None, files: int) -> Executor:
     """Processes, one a core; for so few images that starting processes would take longer, this one.
 
-    Their imports, and the directory of an archive, take a second: they begin while this process is still listing.
+    Their imports take a second: they begin while this process is still listing.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = min(workers or cores, math.ceil(files / _ITEMS_PER_PART))
     if count <= 1 or files <= _ITEMS_IN_PROCESS:
         return ThreadPoolExecutor(1)
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, context, initializer=_begin_work, initargs=(source,))
+    pool = ProcessPoolExecutor(count, context, initializer=_begin_work)
     for _ in range(count):
         pool.submit(os.getpid)
     return pool
 
 
-def _begin_work(source: Source) -> None:
-    """Open the source, and see to it that this process dies with the one that started it."""
+def _begin_work() -> None:
+    """See to it that this process dies with the one that started it."""
     parent = os.getppid()
 
     def watch() -> None:
@@ -131,11 +131,10 @@ def _begin_work(source: Source) -> None:
 
     threading.Thread(target=watch, daemon=True).start()
     gc.disable()  # as in `prepare`
-    source.open()
 
 
 def _listing_hash(items: list[Item]) -> str:
-    return hashlib.sha256(json.dumps([(item.path, item.bytes) for item in items]).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([(item.path, item.file.bytes) for item in items]).encode()).hexdigest()[:16]
 
 
 def _finished(folder: Folder, options: dict[str, Any]) -> shards.Manifest | None:
@@ -192,18 +191,20 @@ def _check_readable(readable: pd.DataFrame, unreadable: dict[str, str]) -> None:
 
 
 def _decode_part(source: Source, image_size: int, scratch: Path, index: int, items: list[Item]) -> pa.Table:
-    """Decode some items: pixels to part-N.npy, facts to part-N.arrow, which comes last and so stands for both."""
+    """Decode some items: pixels to part-N.rgb, facts to part-N.arrow, which comes last and so stands for both."""
     path = scratch / f"part-{index:05d}.arrow"
     if path.exists():
         return feather.read_table(path)
-    pixels: list[Pixels] = []
+    pixels = np.empty((len(items), image_size, image_size, 3), np.uint8)
     rows: list[tuple[Any, ...]] = []
+    readable = 0
     for item in items:
         image, facts, reason = _decode_item(source, item, image_size)
-        rows.append((*item[:3], item.object_class, reason, index, len(pixels), *facts))
+        rows.append((*item[:3], item.object_class, reason, index, readable, *facts))
         if image is not None:
-            pixels.append(image)
-    _save_pixels(path.with_suffix(".npy"), pixels, image_size)
+            pixels[readable] = image
+            readable += 1
+    path.with_suffix(".rgb").write_bytes(pixels[:readable].data)
     table = pa.table(list(zip(*rows, strict=True)), schema=_FACTS)
     feather.write_feather(table, beside := path.with_suffix(".writing"), compression="uncompressed")
     os.replace(beside, path)
@@ -214,18 +215,11 @@ def _decode_item(source: Source, item: Item, image_size: int) -> tuple[Pixels | 
     """Pixels, facts and no reason, or the reason why there are none."""
     nothing = [None] * len(Facts._fields)
     try:
-        return *decode(source.read(item.name), image_size), None
+        return *decode(source.read(item.file), image_size), None
     except UnreadableError as error:
         return None, nothing, str(error)
     except Exception as error:  # a source reads files or archives, and each fails in its own way
         return None, nothing, f"cannot be read: {error}"
-
-
-def _save_pixels(path: Path, pixels: list[Pixels], image_size: int) -> None:
-    """Write an .npy file. In memory first: numpy tells of a full disk in a way that nobody can recognise."""
-    buffer = io.BytesIO()
-    np.save(buffer, np.stack(pixels) if pixels else np.empty((0, image_size, image_size, 3), np.uint8))
-    path.write_bytes(buffer.getbuffer())
 
 
 _FACTS = pa.schema(
@@ -284,13 +278,15 @@ def _cut(rows: pd.DataFrame, share: float) -> pd.Index:
 # ── write ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _write_all(pool: Executor, scratch: Path, target: Folder, facts: pd.DataFrame) -> list["Future[_Written]"]:
+def _write_all(
+    pool: Executor, scratch: Path, target: Folder, image_size: int, facts: pd.DataFrame
+) -> list["Future[_Written]"]:
     """Begin to write all shards, on all cores."""
     is_test = (facts["shard_split"] == "test").to_numpy()
     groups = pd.factorize(facts["group"])[0]  # numbers: looking strings up takes twenty times as long
     facts = facts.assign(in_train=is_test & np.isin(groups, groups[~is_test]))
     facts = facts[["shard_split", "part", "place", *_COLUMNS]]
-    return [pool.submit(_write_shard, scratch, target, name, rows) for name, rows in _shard_rows(facts)]
+    return [pool.submit(_write_shard, scratch, target, image_size, name, rows) for name, rows in _shard_rows(facts)]
 
 
 def _written(shards_written: list["Future[_Written]"]) -> dict[str, Any]:
@@ -327,11 +323,11 @@ def _shard_rows(facts: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
             yield shards.file_name(split, index), rows.iloc[start : start + shards.ROWS_PER_SHARD]
 
 
-def _write_shard(scratch: Path, folder: Folder, name: str, rows: pd.DataFrame) -> _Written:
+def _write_shard(scratch: Path, folder: Folder, image_size: int, name: str, rows: pd.DataFrame) -> _Written:
     """Write one shard. Returns its name, its rows and bytes, and the moments of its pixels."""
     images = np.concatenate(
         [
-            np.load(scratch / f"part-{part:05d}.npy", mmap_mode="r")[places.to_numpy()]
+            np.memmap(scratch / f"part-{part:05d}.rgb").reshape(-1, image_size, image_size, 3)[places.to_numpy()]
             for part, places in rows.groupby("part", sort=False)["place"]
         ]
     )

@@ -7,10 +7,12 @@ FAKE, in any case; splits are train, validation and test, or nothing at all, in 
 import hashlib
 import os
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -37,15 +39,34 @@ _CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog"
 _MOST_EXPANSION = 100
 _LARGEST_FILE_BYTES = 512 * 2**20
 
+_HEADER = struct.Struct("<26xHH")  # of a zip's member
+_ENCRYPTED = 1
+
+
+class Member(NamedTuple):
+    """Where an archive has a file: the offset of its header, its bytes there, how they are packed, and their CRC-32."""
+
+    offset: int
+    bytes: int
+    method: int
+    checksum: int
+
+
+class File(NamedTuple):
+    """A file of a source: its name there, its size in bytes, and its place if the source is an archive."""
+
+    name: str
+    bytes: int
+    member: Member | None = None
+
 
 class Item(NamedTuple):
-    """One raw file. `path` starts at the split (`train/REAL/0001.jpg`), `name` is the file's name within the source."""
+    """One raw image. `path` starts at the split (`train/REAL/0001.jpg`)."""
 
     split: str
     label: int
     path: str
-    name: str
-    bytes: int
+    file: File
     object_class: str | None = None
 
 
@@ -57,16 +78,12 @@ class Source(Protocol):
         """The folder or archive, as an absolute path."""
         ...
 
-    def files(self) -> Iterable[tuple[str, int]]:
-        """Every file's name and size in bytes."""
+    def files(self) -> Iterable[File]:
+        """Every file there is."""
         ...
 
-    def open(self) -> None:
-        """Do what a process need do only once."""
-        ...
-
-    def read(self, name: str) -> bytes:
-        """The bytes of the file `name`. Raises OSError or zipfile.BadZipFile."""
+    def read(self, file: File) -> bytes:
+        """The bytes of one of them. Raises OSError or zipfile.BadZipFile."""
         ...
 
 
@@ -76,19 +93,16 @@ class FolderSource:
 
     name: str
 
-    def files(self) -> Iterable[tuple[str, int]]:
-        """Every file's name and size in bytes."""
+    def files(self) -> Iterable[File]:
+        """Every file there is."""
         for parent, _, files in os.walk(self.name, followlinks=True):
             for file in files:
                 path = Path(parent, file)
-                yield path.relative_to(self.name).as_posix(), path.stat().st_size if path.exists() else 0
+                yield File(path.relative_to(self.name).as_posix(), path.stat().st_size if path.exists() else 0)
 
-    def open(self) -> None:
-        """Nothing: a folder is open."""
-
-    def read(self, name: str) -> bytes:
-        """The bytes of the file `name`. Raises OSError."""
-        return Path(self.name, name).read_bytes()
+    def read(self, file: File) -> bytes:
+        """The bytes of one of them. Raises OSError."""
+        return Path(self.name, file.name).read_bytes()
 
 
 @dataclass(frozen=True)
@@ -97,28 +111,54 @@ class ZipSource:
 
     name: str
 
-    def files(self) -> Iterable[tuple[str, int]]:
-        """Every file's name and size in bytes. Raises InputError for an archive that is no good."""
-        members = [member for member in _open_zip(self.name).infolist() if not member.is_dir()]
+    def files(self) -> Iterable[File]:
+        """Every file there is. Raises InputError for an archive that is no good."""
+        members = [member for member in self._directory() if not member.is_dir()]
         _check_members(self.name, members)
-        return [(member.filename, member.file_size) for member in members]
+        return [File(member.filename, member.file_size, _place(member)) for member in members]
 
-    def open(self) -> None:
-        """Read the archive's directory."""
-        _open_zip(self.name)
+    def read(self, file: File) -> bytes:
+        """The bytes of one of them. Raises zipfile.BadZipFile.
 
-    def read(self, name: str) -> bytes:
-        """The bytes of the member `name`. Raises zipfile.BadZipFile."""
-        return _open_zip(self.name).read(name)
+        Python's zipfile takes longer for a small member than all the rest that is done with it, and would have every
+        process read the directory of 120,000 names, a second each. It is asked where a member is packed otherwise.
+        """
+        if not file.member:
+            with zipfile.ZipFile(self.name) as archive:
+                return archive.read(file.name)
+        return _unpack(_descriptor(self.name), file.member)
+
+    def _directory(self) -> list[zipfile.ZipInfo]:
+        try:
+            with zipfile.ZipFile(self.name) as archive:
+                return archive.infolist()
+        except zipfile.BadZipFile:
+            raise InputError(f"{self.name} is no complete zip archive; download it again, or pass the unzipped folder.")
+
+
+def _place(member: zipfile.ZipInfo) -> Member | None:
+    """Where a member stands, if it is packed in one of the two usual ways and not encrypted."""
+    if member.flag_bits & _ENCRYPTED or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return None
+    return Member(member.header_offset, member.compress_size, member.compress_type, member.CRC)
 
 
 @cache
-def _open_zip(path: str) -> zipfile.ZipFile:
-    """One open archive a process: reading its directory of 120,000 names costs a second."""
-    try:
-        return zipfile.ZipFile(path)
-    except zipfile.BadZipFile:
-        raise InputError(f"{path} is no complete zip archive; download it again, or pass the unzipped folder.")
+def _descriptor(path: str) -> int:
+    """One open file a process."""
+    return os.open(path, os.O_RDONLY)
+
+
+def _unpack(descriptor: int, member: Member) -> bytes:
+    """A member's bytes: they follow its header, which ends in the lengths of the name and of what is between."""
+    header = os.pread(descriptor, _HEADER.size, member.offset)
+    if not header.startswith(b"PK\3\4"):
+        raise zipfile.BadZipFile("its header in the archive is damaged")
+    packed = os.pread(descriptor, member.bytes, member.offset + _HEADER.size + sum(_HEADER.unpack(header)))
+    content = zlib.decompress(packed, wbits=-15) if member.method == zipfile.ZIP_DEFLATED else packed
+    if zlib.crc32(content) != member.checksum:
+        raise zipfile.BadZipFile("its bytes in the archive are damaged")
+    return content
 
 
 def _check_members(archive: str, members: list[zipfile.ZipInfo]) -> None:
@@ -151,32 +191,42 @@ def open_source(source: str) -> Source:
     return FolderSource(str(path.resolve())) if path.is_dir() else ZipSource(str(path.resolve()))
 
 
-def list_images(source: str, files: Iterable[tuple[str, int]]) -> tuple[list[Item], list[str]]:
+def list_images(source: str, files: Iterable[File]) -> tuple[list[Item], list[str]]:
     """The images among a source's files, sorted by path, and the names of files that are in no REAL or FAKE folder.
 
     Raises InputError for a source without images, with one label only, or without a training split.
     """
     items, elsewhere = [], []
-    for name, size in files:
-        item = _item(name, size)
+    for file in files:
+        item = _item(file)
         if item:
             items.append(item)
-        elif not _is_litter(name):
-            elsewhere.append(name)
+        elif not _is_litter(file.name):
+            elsewhere.append(file.name)
     _check_items(source, items, elsewhere)
     return _with_cifake_classes(sorted(items, key=lambda item: item.path)), sorted(elsewhere)
 
 
-def _item(name: str, size: int) -> Item | None:
-    parts = name.split("/")
-    lowered = name.lower().split("/")[:-1]
+def _item(file: File) -> Item | None:
+    folder, _, name = file.name.rpartition("/")
+    meaning = _meaning(folder)
+    if meaning is None or _is_litter(file.name):
+        return None
+    split, label, within = meaning
+    parts = [split, LABEL_NAMES[label], within, name] if within else [split, LABEL_NAMES[label], name]
+    return Item(split, label, "/".join(parts), file, object_class=within or None)
+
+
+@lru_cache
+def _meaning(folder: str) -> tuple[str, int, str] | None:
+    """The split and label that a folder stands for, and the rest of its path; None if it is in no REAL or FAKE."""
+    parts = folder.split("/")
+    lowered = folder.lower().split("/")
     at = next((index for index, part in enumerate(lowered) if part in LABELS), None)
-    if at is None or _is_litter(name):
+    if at is None:
         return None
     split = _SPLITS.get(lowered[at - 1]) if at else None
-    label = LABELS[lowered[at]]
-    path = "/".join([split or "train", LABEL_NAMES[label], *parts[at + 1 :]])
-    return Item(split or "train", label, path, name, size, object_class="/".join(parts[at + 1 : -1]) or None)
+    return split or "train", LABELS[lowered[at]], "/".join(parts[at + 1 :])
 
 
 def _is_litter(name: str) -> bool:

@@ -283,6 +283,24 @@ def test_bad_files_are_listed_and_the_job_goes_on(tmp_path: Path, command: Comma
     assert audit["images"] == 78
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+def test_damage_inside_an_archive_is_listed_however_it_is_packed(tmp_path: Path, method: int) -> None:
+    tree, archive = make_tree(tmp_path / "tree"), tmp_path / "tree.zip"
+    with zipfile.ZipFile(archive, "w", method) as file:
+        for path in sorted(tree.rglob("*.jpg")):
+            file.write(path, path.relative_to(tree))
+        bodies = {member.filename: member.header_offset + 30 + len(member.filename) for member in file.infolist()}
+        header = file.getinfo("train/FAKE/0002.jpg").header_offset
+    content = bytearray(archive.read_bytes())
+    content[bodies["train/REAL/0003.jpg"] + 600] ^= 0xFF
+    content[header] ^= 0xFF
+    archive.write_bytes(content)
+    audit = prepare(str(archive), str(tmp_path / "out")).audit
+    assert audit["unreadable"].keys() == {"train/REAL/0003.jpg", "train/FAKE/0002.jpg"}
+    assert all(reason.startswith("cannot be read: ") for reason in audit["unreadable"].values())
+    assert audit["images"] == 78
+
+
 def test_a_codec_that_gives_the_label_away_is_told(tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "tree")
     for path in tree.glob("*/REAL/*.jpg"):
