@@ -1,5 +1,7 @@
 """python -m analysis ROOT/age: a sweep's record in, its tables, figures and report.html out, into the same folder."""
 
+import time
+
 import click
 import pandas as pd
 from rich import box
@@ -7,6 +9,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from analysis._style import png, svg
+from analysis._watch import changes
 from analysis.figures import figures
 from analysis.frames import SPLITS, Study, read
 from analysis.report import report
@@ -25,9 +28,12 @@ _NUMBERS = [Column(name, justify="right") for name in ("seed", "validation %", "
 
 @click.command()
 @click.argument("record")
-def main(record: str) -> None:
+@click.option("--watch", is_flag=True, help="First follow the sweep until it is over, a line whenever it has got on.")
+def main(record: str, watch: bool) -> None:
     """Write tables, figures and report.html into the folder RECORD, which a sweep filled, such as results/age."""
     folder = Folder(record)
+    for told in changes(folder) if watch else ():
+        click.echo(f"{time.strftime('%H:%M:%S')}  {told}")
     study = read(folder)
     written = _write(study, folder)
     _show(Console(), study)

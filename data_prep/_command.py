@@ -16,6 +16,7 @@ _REMEDIES = {
     errno.ENOTDIR: "a part of that path is a file; choose another folder",
     errno.EISDIR: "that is a folder, and a file is needed",
     errno.ENOENT: "no such file or folder; check the path",
+    errno.ETIMEDOUT: "it does not answer; run the same command again when it does",
 }
 
 

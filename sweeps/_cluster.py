@@ -4,15 +4,21 @@ import logging
 import os
 import platform
 import socket
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import ray
+import yaml
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray._private.utils import read_ray_address
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from data_prep._command import InputError
+from data_prep._storage import Folder
+from trainables._actor import UNSHARED
 
 # Read by every process of a cluster started here. TensorFlow's chatter and Tune's own tables would bury ours; its own
 # state, which nothing reads, and its loggers' would be a second record; its Ctrl-C handler would train for minutes.
@@ -26,6 +32,7 @@ _ENVIRONMENT = {
 }
 
 _SECONDS_TO_ANSWER = 5
+_AUTOSCALING = Path("~/ray_bootstrap_config.yaml").expanduser()
 
 
 def connect() -> str:
@@ -68,6 +75,62 @@ def _answers(address: str) -> bool:
 def disconnect() -> None:
     """Leave the cluster, and end it if it was started here."""
     ray.shutdown()
+
+
+def must_send(folder: Folder) -> bool:
+    """Whether other nodes of the cluster may not be able to read a folder, because it is on this machine's disk."""
+    return folder.is_local and len(nodes()) > 1
+
+
+def check_shared(folder: Folder, name: str) -> None:
+    """Raise InputError if some node does not see the file `name` of a folder, for trials write beside it."""
+    if not must_send(folder):
+        return
+    path = str(folder.local_path(name))
+    answers = {node["NodeManagerHostname"]: _on(node, os.path.exists, path) for node in ray.nodes() if node["Alive"]}
+    for host, answer in answers.items():
+        if not ray.get(answer):
+            raise InputError(UNSHARED.format(host=host, folder=folder))
+
+
+def _on(node: dict[str, Any], function: Callable[..., Any], *arguments: Any) -> Any:
+    """A reference to what a function returns on a node."""
+    there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+    return ray.remote(num_cpus=0)(function).options(scheduling_strategy=there).remote(*arguments)
+
+
+def nodes() -> list[dict[str, float]]:
+    """The resources of the cluster's nodes, and of those that its autoscaler may still start."""
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    to_come = _workers_at_most()
+    return alive + to_come[: max(0, len(to_come) + 1 - len(alive))]
+
+
+def _workers_at_most() -> list[dict[str, float]]:
+    """`ray up` leaves its configuration on the head node, and the machines of each type have resources in it."""
+    if not _AUTOSCALING.exists():
+        return []
+    config = yaml.safe_load(_AUTOSCALING.read_text())
+    most = config.get("max_workers", 0)
+    kinds = [kind for name, kind in config["available_node_types"].items() if name != config["head_node_type"]]
+    found = [kind["resources"] for kind in kinds for _ in range(kind.get("max_workers", most)) if kind.get("resources")]
+    return sorted(found, key=lambda resources: -resources.get("GPU", 0))[:most]
+
+
+def smallest_gpu_bytes(otherwise: float) -> float:
+    """The memory of the smallest GPU of the cluster, or that of one that nvidia-smi does not tell of."""
+    having = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
+    return float(min(ray.get([_on(node, _smallest_gpu_bytes, otherwise) for node in having]), default=otherwise))
+
+
+def _smallest_gpu_bytes(otherwise: float) -> float:
+    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        told = subprocess.run(query, capture_output=True, text=True, check=True).stdout
+        mebibytes: list[int] = [int(line) for line in told.split()]
+        return min(mebibytes) * 2.0**20
+    except (OSError, ValueError, subprocess.CalledProcessError):
+        return otherwise
 
 
 def resources() -> dict[str, float]:

@@ -32,7 +32,9 @@ class Options:
     cpus_per_trial: float | None
     weights: str | None
     set: Sequence[str]
+    hang_minutes: float
     plan: bool
+    hourly_price: float | None
     smoke: bool
     fresh: bool
     #: What a sweep's own options were given, by name.
@@ -131,7 +133,20 @@ _OPTIONS = [
         metavar="KNOB=VALUE",
         help="A knob of all recipes, or NETWORK.KNOB=VALUE of one network.",
     ),
+    click.option(
+        "--hang-minutes",
+        type=click.FloatRange(0, min_open=True),
+        default=60,
+        show_default=True,
+        help="A trial that shows no sign of life for so long is stopped: more than an epoch takes.",
+    ),
     click.option("--plan", is_flag=True, help="Print the trials, their parameters and a time estimate; start nothing."),
+    click.option(
+        "--hourly-price",
+        type=click.FloatRange(0),
+        metavar="DOLLARS",
+        help="With --plan: what a machine like this costs an hour; says what the sweep would.",
+    ),
     click.option("--smoke", is_flag=True, help="One epoch on a few hundred images, to see that everything runs."),
     click.option("--fresh", is_flag=True, help="Start over: the old record is moved aside, not deleted."),
 ]

@@ -48,10 +48,16 @@ def show(sweep: "Sweep", shard_folder: Folder, options: Options) -> int:
     console.print(table)
     console.print(
         f"{len(sweep.recipes)} trials on {images['train']:,} training images: about {duration(total / at_once)} on "
-        f"this machine's CPUs, {at_once} at a time. Nothing was started.",
+        f"this machine's CPUs, {at_once} at a time{_price(total / at_once, options)}. Nothing was started.",
         soft_wrap=True,
     )
     return 0
+
+
+def _price(seconds: float, options: Options) -> str:
+    if options.hourly_price is None:
+        return ""
+    return f", about ${seconds / 3600 * options.hourly_price:.2f} at ${options.hourly_price:g} an hour"
 
 
 def _measure(recipe: Recipe, image_size: int, images: dict[str, int], threads: int) -> tuple[Cost, float]:

@@ -1,13 +1,16 @@
 """What Tune's driver hears from its trials, written into the record and shown."""
 
-import errno
 import os
 from typing import Any, NoReturn
 
 from ray.tune import Callback
 
+from data_prep._command import InputError
 from sweeps._progress import Display
 from sweeps._record import Record
+
+#: So often may a trial lose its worker without an epoch in between.
+MOST_LOSSES = 3
 
 
 class Recorder(Callback):  # type: ignore[misc]
@@ -19,7 +22,7 @@ class Recorder(Callback):  # type: ignore[misc]
 
     def __init__(self, record: Record, display: Display) -> None:
         self._record, self._display = record, display
-        self.error: OSError | None = None
+        self.error: OSError | InputError | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune saves its callbacks for a restore, and a record needs none."""
@@ -33,8 +36,12 @@ class Recorder(Callback):  # type: ignore[misc]
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """A report of `trainables._trial.run_trial`."""
-        if "disk_full" in result:
-            self._end(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), result["disk_full"]))
+        if "refusal" in result:
+            self._end(InputError(result["refusal"]))
+        if "storage" in result:
+            self._end(OSError(result["storage"], os.strerror(result["storage"]), str(self._record.folder)))
+        if result["rows"]:
+            trial.run_metadata.num_failures = 0  # what counts are losses in a row, without an epoch between them
         known = self._record.epochs_known(_identity(trial), result["rows"])
         row = self._update(trial, result["result"], result["rows"])
         self._display.epochs(row["network"], result["rows"], known)
@@ -42,8 +49,11 @@ class Recorder(Callback):  # type: ignore[misc]
             self._display.ended(row)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial whose worker was lost more often than Ray tries."""
-        reason = f"its worker died again and again: {_last_line(trial)}"
+        """A trial whose worker was lost more often than Tune tries; or lost before it began: that is left pending."""
+        if trial.num_failures <= MOST_LOSSES:
+            self._update(trial, {"status": "pending"})
+            return
+        reason = f"its worker died {trial.num_failures} times in a row: {_last_line(trial)}"
         self._display.ended(self._update(trial, {"status": "failed", "reason": reason}))
 
     def _update(self, trial: Any, columns: dict[str, Any], rows: list[dict[str, Any]] | None = None) -> dict[str, Any]:
@@ -54,7 +64,7 @@ class Recorder(Callback):  # type: ignore[misc]
             self._end(error)
         return self._record.trials[_identity(trial)]
 
-    def _end(self, error: OSError) -> NoReturn:
+    def _end(self, error: OSError | InputError) -> NoReturn:
         self.error = error
         raise KeyboardInterrupt
 

@@ -2,19 +2,16 @@
 
 import math
 import os
-import subprocess
 from collections.abc import Iterator, Sequence
 
-import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
 from data_prep._command import InputError
+from sweeps import _cluster
 from sweeps._manifest import Inputs
 from sweeps._options import Options
 from trainables import MODELS, Network, Recipe, _forkserver
 from trainables._cost import Cost, training_bytes
 
-_MIB, _GIB = float(2**20), float(2**30)
+_GIB = float(2**30)
 _PROCESS_BYTES = 1.5 * _GIB  # of a GPU, for CUDA and cuDNN, whatever the network
 _SMALL_FLOPS = 50_000_000  # of an image: less does not fill more than two threads
 _UNKNOWN_GPU_BYTES = 16 * _GIB  # of a GPU that nvidia-smi does not tell of
@@ -44,7 +41,7 @@ def work(recipe: Recipe, costs: Costs) -> int:
     return costs[_kind(recipe)].flops * recipe.epochs
 
 
-def request(recipes: Sequence[Recipe], costs: Costs, options: Options) -> dict[str, float]:
+def request(recipes: Sequence[Recipe], costs: Costs, inputs: Inputs, options: Options) -> dict[str, float]:
     """CPUs and GPUs a trial, the same for all: Ray hands a warm worker on only between equal requests.
 
     Without GPUs, none are asked for. `auto` shares them so that all trials fit on all GPUs at once, as far as memory
@@ -52,10 +49,10 @@ def request(recipes: Sequence[Recipe], costs: Costs, options: Options) -> dict[s
     of all nodes shared among all trials, one at least; a small network does not fill more than two.
     Raises InputError if no node could ever run a trial.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = _cluster.nodes()
     asked = {
         "CPU": _auto_cpus(recipes, costs, nodes) if options.cpus_per_trial is None else options.cpus_per_trial,
-        "GPU": _auto_gpus(recipes, costs) if options.gpus_per_trial is None else options.gpus_per_trial,
+        "GPU": _auto_gpus(recipes, costs, inputs, nodes) if options.gpus_per_trial is None else options.gpus_per_trial,
     }
     for name, amount in asked.items():
         most = max(node.get(name, 0) for node in nodes)
@@ -69,12 +66,13 @@ def _auto_cpus(recipes: Sequence[Recipe], costs: Costs, nodes: Sequence[dict[str
     return cpu_share(len(recipes), sum(cpus), min(cpus), max(costs[_kind(recipe)].flops for recipe in recipes))
 
 
-def _auto_gpus(recipes: Sequence[Recipe], costs: Costs) -> float:
-    gpus = ray.cluster_resources().get("GPU", 0)
+def _auto_gpus(recipes: Sequence[Recipe], costs: Costs, inputs: Inputs, nodes: Sequence[dict[str, float]]) -> float:
+    gpus = sum(node.get("GPU", 0) for node in nodes)
     if not gpus:
         return 0.0
     most = max(training_bytes(costs[_kind(recipe)], recipe) for recipe in recipes)
-    return gpu_share(len(recipes), gpus, (most + _PROCESS_BYTES) / _gpu_bytes())
+    most += inputs.data.train.images.nbytes  # each trial's process holds its own
+    return gpu_share(len(recipes), gpus, (most + _PROCESS_BYTES) / _cluster.smallest_gpu_bytes(_UNKNOWN_GPU_BYTES))
 
 
 def cpu_share(trials: int, cpus: float, node_cpus: float, flops: int) -> float:
@@ -106,25 +104,3 @@ def _measure(recipes: Sequence[Recipe], image_size: int, models: dict[str, Netwo
             yield measure(recipe, image_size, models)
         except InputError as error:
             yield error.message
-
-
-def _gpu_bytes() -> float:
-    """The memory of the smallest GPU of the cluster."""
-    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
-    answers = [
-        ray.remote(num_cpus=0)(_smallest_gpu)
-        .options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
-        .remote()
-        for node in nodes
-    ]
-    return float(min(ray.get(answers)))
-
-
-def _smallest_gpu() -> float:
-    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    try:
-        told = subprocess.run(query, capture_output=True, text=True, check=True).stdout
-        mebibytes: list[int] = [int(line) for line in told.split()]
-        return min(mebibytes) * _MIB
-    except (OSError, ValueError, subprocess.CalledProcessError):
-        return _UNKNOWN_GPU_BYTES

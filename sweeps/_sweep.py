@@ -14,18 +14,18 @@ import pyarrow as pa
 
 from data_prep._command import run_command
 from data_prep._storage import Folder
-from sweeps import _options
+from sweeps import _lease, _options
 from sweeps._manifest import Inputs, describe, make_way
 from sweeps._options import Options
 from sweeps._progress import Display
 from sweeps._record import IMAGES, MANIFEST, Record
 from trainables import MODELS, Recipe, _forkserver
-from trainables._data import Source, image_rows, shared_data
+from trainables._data import Source, image_rows, in_memory, shared_data
 from trainables._weights import Weights, find
 
 __all__ = ["Options", "Sweep", "main", "run"]
 
-_MOST_WORKER_LOSSES = 3
+_MOST_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,12 @@ def run(sweep: Sweep, options: Options) -> int:
 
 def _run(sweep: Sweep, options: Options, inputs: Inputs) -> int:
     folder = Folder(options.results).folder(sweep.name)
+    with _lease.held(folder) as lease:
+        return _run_alone(sweep, options, inputs, folder, lease)
+
+
+def _run_alone(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: _lease.Lease) -> int:
+    """Run what is left of a sweep, as the only one that writes its record."""
     make_way(folder, options, inputs)
     record = Record(folder)
     wanted = {recipe.identity(inputs.data.fingerprint): recipe for recipe in sweep.recipes}
@@ -73,7 +79,7 @@ def _run(sweep: Sweep, options: Options, inputs: Inputs) -> int:
     left = [trial for trial in wanted if not record.is_over(trial)]
     with contextlib.ExitStack() as cluster:
         if left:
-            _run_on_ray(sweep, options, record, inputs, left, cluster)
+            _run_on_ray(sweep, options, record, inputs, left, cluster, lease)
         analysis = subprocess.Popen([sys.executable, "-P", "-m", "analysis", str(record.folder)])
     return _finish(record, list(wanted), analysis.wait())
 
@@ -88,7 +94,13 @@ def _weights(sweep: Sweep, options: Options) -> dict[str, Weights]:
 
 
 def _run_on_ray(
-    sweep: Sweep, options: Options, record: Record, inputs: Inputs, left: list[str], cluster: contextlib.ExitStack
+    sweep: Sweep,
+    options: Options,
+    record: Record,
+    inputs: Inputs,
+    left: list[str],
+    cluster: contextlib.ExitStack,
+    lease: _lease.Lease,
 ) -> None:
     """Run the trials that are left. The cluster is left with `cluster`, beside what then is still to do."""
     from sweeps import _cluster, _resources
@@ -97,25 +109,30 @@ def _run_on_ray(
     cluster.callback(_cluster.disconnect)
     print(_cluster.connect(), flush=True)
     costs = _resources.costs(sweep.recipes, inputs)
-    resources = _resources.request(sweep.recipes, costs, options)
+    resources = _resources.request(sweep.recipes, costs, inputs, options)
     left = sorted(left, key=lambda trial: _resources.work(record.recipe(trial), costs), reverse=True)
     manifest = describe(sweep, options, inputs, _cluster.hardware())
+    lease.check()
+    _cluster.check_shared(lease.folder, lease.name)
     record.write()
     record.folder.write_table(IMAGES, pa.table(image_rows(inputs.source.folder, inputs.data)))
     record.folder.write_json(MANIFEST, manifest)
     try:
-        _tune(record, inputs, left, resources)
+        _tune(record, inputs, left, resources, options.hang_minutes)
     finally:
-        record.put_back_running()
-        record.write()
+        if not lease.error:  # for then the record is another's
+            record.put_back_running()
+            record.write()
         over = sum(record.is_over(trial) for trial in record.trials)
         print(f"{over} of {len(record.trials)} trials are over.")
     record.folder.write_json(MANIFEST, manifest | {"wall_seconds": time.monotonic() - started})
 
 
-def _tune(record: Record, inputs: Inputs, left: list[str], resources: dict[str, float]) -> None:
+def _tune(record: Record, inputs: Inputs, left: list[str], resources: dict[str, float], hang_minutes: float) -> None:
+    import ray
     from ray import tune
 
+    from sweeps import _cluster
     from trainables._actor import run_trial
 
     shared = {
@@ -124,14 +141,21 @@ def _tune(record: Record, inputs: Inputs, left: list[str], resources: dict[str, 
         "weights": {body: weights.layers for body, weights in inputs.weights.items()},
         "record": record.folder.absolute(),
     }
-    tune_trials(record, tune.with_parameters(run_trial, token=inputs.token, shared=shared), left, resources)
+    if _cluster.must_send(inputs.source.folder):
+        shared["data"] = ray.put(in_memory(inputs.data))
+    trainable = tune.with_parameters(run_trial, token=inputs.token, shared=shared, hang_minutes=hang_minutes)
+    for _ in range(_MOST_ROUNDS):  # a trial whose node goes while it is being placed is not tried again by Tune
+        tune_trials(record, trainable, left, resources)
+        left = [trial for trial in left if record.trials[trial]["status"] == "pending"]
+        if not left:
+            return
 
 
 def tune_trials(record: Record, trainable: Callable[..., None], left: list[str], resources: dict[str, float]) -> None:
     """Run the trials that are left on the connected cluster, as many at once as it has room for, in this order."""
     from ray import tune
 
-    from sweeps._recorder import Recorder
+    from sweeps._recorder import MOST_LOSSES, Recorder
 
     orders = [{"trial": trial, "knobs": record.recipe(trial).knobs()} for trial in left]
     with Display(record) as display, tempfile.TemporaryDirectory() as scratch:  # for Tune's own state, never read again
@@ -144,7 +168,7 @@ def tune_trials(record: Record, trainable: Callable[..., None], left: list[str],
                 name="tune",
                 storage_path=scratch,
                 callbacks=[recorder],
-                failure_config=tune.FailureConfig(max_failures=_MOST_WORKER_LOSSES),
+                failure_config=tune.FailureConfig(max_failures=MOST_LOSSES),
                 verbose=0,
             ),
         )

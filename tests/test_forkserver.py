@@ -6,22 +6,26 @@ import pickle
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import psutil
 import pytest
+from forked import cleaning, endless
 from test_sweeps import wait_until
 
 from trainables import _forkserver
-from trainables._forkserver import LostError, RemoteError, stream
+from trainables._forkserver import HungError, LostError, RemoteError, stream
 
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
     place = _forkserver.place(f"test-{os.getpid()}")
-    _forkserver.start(place)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where what is forked finds `forked`
+        _forkserver.start(place)
     yield place
     _forkserver.stop()
     assert not place.exists()
@@ -70,6 +74,22 @@ def test_a_process_ends_with_its_caller(place: Path) -> None:
     wait_until(lambda: not server().children(), 10)
 
 
+def test_a_process_can_be_asked_to_stop_and_cleans_up(place: Path, tmp_path: Path) -> None:
+    stop = threading.Event()
+    for number in stream(place, cleaning, str(tmp_path / "told"), stop=stop):
+        if number == 3:
+            stop.set()
+    assert (tmp_path / "told").read_text() == "clean"
+
+
+def test_a_process_that_hangs_is_killed(place: Path) -> None:
+    numbers = stream(place, endless, limit=2)
+    process = psutil.Process(next(numbers))
+    with pytest.raises(HungError):
+        next(numbers)
+    wait_until(lambda: not process.is_running(), 10)
+
+
 def test_a_server_that_died_is_started_again(place: Path) -> None:
     _forkserver._servers[0][0].kill()
     _forkserver._servers[0][0].wait()
@@ -83,5 +103,6 @@ def test_where_there_is_no_fork_a_fresh_interpreter_answers() -> None:
     theirs.close()
     with Connection(ours.detach()) as connection:
         connection.send_bytes(pickle.dumps((range, (2,), {})))
+        assert connection.recv() == ("process", process.pid)
         assert [connection.recv() for _ in range(3)] == [("value", 0), ("value", 1), ("end", None)]
     process.wait(timeout=20)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +22,9 @@ import pytest
 from conftest import ROOT, Command, copy_of_the_code, refused, run_python
 from test_trainables import PARAMETERS
 
+from data_prep._command import InputError
 from data_prep._storage import Folder
+from sweeps._lease import Lease
 from sweeps._record import EPOCH_SCHEMA, TRIAL_SCHEMA, Record
 from sweeps._resources import cpu_share, gpu_share
 from trainables import Recipe, _checkpoint
@@ -150,6 +154,19 @@ def test_the_same_command_again_trains_nothing(place: Path) -> None:
     assert (place / "results" / "age" / "trials.parquet").stat().st_mtime_ns == before
 
 
+def test_a_curve_does_not_depend_on_how_many_run_beside_it(place: Path, undisturbed: Path) -> None:
+    """Two at once in `undisturbed`; here one alone, and four at once on as many halves of a core."""
+    for results, models, share in (("alone", "age-c4-f2", 1), ("crowd", FOUR[2], 0.5)):
+        words = (ZOO, "--models", models, *TINY, "--cpus-per-trial", share, "--results", results)
+        done = run_python(*words, cwd=place)
+        assert done.returncode == 0, done.stderr
+        found = epochs(place / results).drop(columns="wall_seconds")
+        expected = epochs(undisturbed).drop(columns="wall_seconds")
+        expected = expected[expected["trial"].isin(found["trial"])].reset_index(drop=True)
+        assert len(found) == 3 * len(models.split(","))
+        pd.testing.assert_frame_equal(found, expected, check_exact=True)
+
+
 # ── disturbed sweeps ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -227,6 +244,89 @@ def kill_a_worker(driver: int, worker: str) -> None:
 def is_forked(process: psutil.Process) -> bool:
     parent = process.parent()
     return parent is not None and FORK_SERVER in " ".join(parent.cmdline())
+
+
+def test_a_second_sweep_on_the_same_record_says_so_and_stops(place: Path, undisturbed: Path) -> None:
+    first = start_sweep(place, "two")
+    wait_until(lambda: (place / "two" / "zoo.running.json").exists())
+    second = run_python(*FOUR, "--results", "two", cwd=place)
+    assert f"written by another sweep (process {first.pid} on " in refused(second)
+    first.communicate(timeout=300)
+    assert first.returncode == 0
+    assert_same_results(undisturbed, place / "two")
+    assert not (place / "two" / "zoo.running.json").exists()
+
+
+def lease(folder: Path, **story: Any) -> Lease:
+    (folder / "age.running.json").write_text(json.dumps({"token": "other", "since": "noon", "renewed": 0} | story))
+    return Lease(Folder(str(folder / "age")))
+
+
+def test_the_lease_of_another_host_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sweeps._lease._SECONDS_TO_EXPIRE", 2)
+    ours = lease(tmp_path, host="elsewhere", process=1)
+    started = time.monotonic()
+    ours.take()
+    assert time.monotonic() - started >= 2
+    ours.check()
+
+
+def test_the_lease_of_a_dead_process_is_taken_over_at_once(tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    ours = lease(tmp_path, host=platform.node(), process=gone.pid)
+    started = time.monotonic()
+    ours.take()
+    assert time.monotonic() - started < 1
+
+
+def test_of_two_that_take_a_lease_at_once_one_goes(tmp_path: Path) -> None:
+    first, second = Lease(Folder(str(tmp_path / "age"))), Lease(Folder(str(tmp_path / "age")))
+    first.take()
+    (tmp_path / "age.running.json").unlink()  # as if the second had looked before the first wrote
+    second.take()
+    second.check()
+    with pytest.raises(InputError, match="written by another sweep"):
+        first.check()
+    first.give_up()
+    assert (tmp_path / "age.running.json").exists()
+    second.give_up()
+    assert not (tmp_path / "age.running.json").exists()
+
+
+SLEEPER = """
+import os
+import time
+
+import keras
+from keras import layers
+
+from trainables._blocks import head, image_input
+
+
+def sleeper(image_size: int) -> keras.Model:
+    if os.environ.get("CUDA_VISIBLE_DEVICES") != "-1":  # which it is where costs are measured
+        time.sleep(3600)
+    pixels, x = image_input(image_size)
+    return keras.Model(pixels, head(layers.Flatten()(x), hidden=()))
+"""
+
+
+def test_a_trial_that_hangs_is_stopped_and_said_so(tmp_path: Path) -> None:
+    line = 'MODELS["sleeper"] = Network("sleeper.sleeper", {}, source="a test")\n'
+    copy = copy_of_the_code(tmp_path, {"sleeper.py": SLEEPER}, line)
+    done = run_python("sweeps/zoo.py", "--models", "age-c2-f1,sleeper", *TINY, "--hang-minutes", "0.2", **copy)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "it hung: no sign of life for 0.2 minutes" in done.stderr
+    rows = trials(tmp_path / "results").set_index("network")
+    assert rows["status"].to_dict() == {"age-c2-f1": "finished", "sleeper": "failed"}
+
+
+def test_random_kill_points_end_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    """The first of the twenty of `python tests/kill_points.py`, which takes ten minutes."""
+    from kill_points import count_identical
+
+    assert count_identical(2, 0, tmp_path) == 2
 
 
 def test_nothing_is_left_behind(place: Path) -> None:

@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 from data_prep._command import InputError
 from data_prep._job import prepare
 from data_prep._storage import Folder
-from trainables import MODELS, Recipe, _checkpoint
+from trainables import MODELS, Recipe, _checkpoint, _pipeline
 from trainables._augmentation import RandomAffine
 from trainables._data import Data, Source, Split, load_data, shared_data
 from trainables._network import build, network
@@ -201,6 +201,17 @@ def test_an_epoch_shows_every_image_once_in_the_order_of_seed_and_epoch(data: Da
     assert len({tuple(order) for order in orders.values()}) == 3
     again = [np.asarray(images)[:, 0, 0, 0] for images, _ in training_batches(numbered, 32, 0, 1)]
     assert np.concatenate(again).tolist() == orders[0, 1]
+
+
+def test_images_that_lie_in_the_device_give_the_same_curve(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Recipe("custom-3", epochs=2)  # which augments
+    fed = train(start(recipe, data), data)
+    monkeypatch.setattr(_pipeline, "is_resident", lambda: True)
+    resident = start(recipe, data)
+    assert resident.trainer is not resident.model
+    train(resident, data)
+    assert curve(resident.history) == curve(fed.history)
+    assert len(resident.variables()) == len(fed.variables())
 
 
 def test_batches_keep_labels_with_their_images(data: Data) -> None:

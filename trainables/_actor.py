@@ -5,31 +5,77 @@ It imports no TensorFlow, so that Ray starts it at once, and one actor hands ove
 
 import os
 import platform
+import random
+import time
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
 
 from trainables import _forkserver
+from trainables._data import keep_data
+from trainables._forkserver import HungError, LostError
+from trainables._notice import leave_to_others, notice
+
+_SECONDS_BEFORE_AGAIN = (2.0, 10.0)
 
 
-def run_trial(config: dict[str, Any], *, token: str, shared: dict[str, Any]) -> None:
+#: What is wrong with a results folder that a node does not see.
+UNSHARED = "The node {host} does not see {folder}; give --results a folder that all nodes share, or s3://…"
+
+
+class MovedError(Exception):
+    """The trial's machine is being taken away: it is for Tune to start it elsewhere."""
+
+
+def run_trial(config: dict[str, Any], *, token: str, shared: dict[str, Any], hang_minutes: float) -> None:
     """Report what the trial of `config["order"]`, its identity and its recipe's knobs, reports.
 
     `token` is the sweep's, by which its fork servers are found; `shared` what all its trials are told, by the names of
-    `Task`. Raises LostError if the trial's process dies: that is Tune's to repeat.
+    `Task`, and under `data`, if nodes cannot read the shards, a reference to the images. A trial that says nothing for
+    `hang_minutes` is stopped and has failed. Raises LostError if the trial's process dies, and MovedError if its
+    machine is about to go: those are Tune's to repeat.
     """
     place = _forkserver.place(token)
     resources = _resources()
     where = {"hardware": _hardware(), **resources}
-    task = {**config["order"], **shared, "threads": max(1, int(resources["cpus"]))}
-    body = shared["models"][task["knobs"]["network"]].pretrained
+    task = _task(config["order"], shared, int(resources["cpus"]))
+    if not shared["record"].exists("manifest.json"):  # which the driver writes first: a node that came later
+        refusal = UNSHARED.format(host=platform.node(), folder=shared["record"])
+        tune.report({"rows": [], "result": {}, "refusal": refusal})
+        return
+    _forkserver.start(place)
+    if "data" in shared:
+        keep_data(shared["data"], place)
+    try:
+        reports = _forkserver.stream(place, _trial, task, place, limit=60 * hang_minutes, stop=notice())
+        is_over = False
+        for report in reports:
+            is_over = "status" in report["result"]
+            tune.report(report | {"result": where | report["result"]})
+    except HungError:
+        reason = f"it hung: no sign of life for {hang_minutes:g} minutes, so it was stopped"
+        tune.report({"rows": [], "result": where | {"status": "failed", "reason": reason}})
+    except LostError:
+        time.sleep(random.uniform(*_SECONDS_BEFORE_AGAIN))  # whatever killed it may be over by then
+        raise
+    else:
+        if notice().is_set() and not is_over:
+            leave_to_others()
+            raise MovedError("its machine is being taken away")
+
+
+def _task(order: dict[str, Any], shared: dict[str, Any], cpus: int) -> dict[str, Any]:
+    """What `Task` is made of; of the pretrained weights only those that the trial's network starts from."""
+    task = {**order, **shared, "threads": max(1, cpus)}
+    task.pop("data", None)
+    body = shared["models"][order["knobs"]["network"]].pretrained
     task["weights"] = {body: shared["weights"][body]} if body in shared["weights"] else {}
-    for report in _forkserver.stream(place, _trial, task, place):
-        tune.report(report | {"result": where | report["result"]})
+    return task
 
 
-def _trial(task: dict[str, Any], place: Any) -> Any:
+def _trial(task: dict[str, Any], place: Path) -> Any:
     """What runs in the forked process, which has imported TensorFlow."""
     from trainables._trial import Task, run_trial
 

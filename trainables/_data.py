@@ -3,7 +3,7 @@
 import fcntl
 import hashlib
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,25 @@ def shared_data(source: Source, place: Path) -> Data:
     }
     story = json.loads((place / _STORY).read_text())
     return Data(**splits, fingerprint=story["fingerprint"], is_smoke=story["is_smoke"])
+
+
+def in_memory(data: Data) -> Data:
+    """The same data, not mapped from files: for nodes that do not have those."""
+    train, validation, test = (
+        Split(*(np.array(getattr(split, field.name)) for field in fields(Split)))
+        for split in (data.train, data.validation, data.test)
+    )
+    return replace(data, train=train, validation=validation, test=test)
+
+
+def keep_data(reference: Any, place: Path) -> None:
+    """Lay data that Ray holds where `shared_data` finds it on this node, once."""
+    import ray
+
+    with (place / "data.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / _STORY).exists():
+            _write_arrays(ray.get(reference), place)
 
 
 def _write_arrays(data: Data, place: Path) -> None:

@@ -8,11 +8,13 @@ A node's server and its trials meet in a folder, `place`: there are its socket, 
 (`_data.shared_data`). The server lives as long as the process that started it; the folder goes with it.
 """
 
+import _thread
 import contextlib
 import errno
 import fcntl
 import gc
 import importlib
+import math
 import os
 import pickle
 import select
@@ -23,13 +25,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-_SOCKET = "socket"
+_SOCKET, _STOP = "socket", b"stop"
 # OpenBLAS and Arrow's jemalloc would start threads as soon as they are imported. Left to itself, malloc hands every
 # large array of a training step back to the system, and is given fresh pages for the next: a tenth of the time.
 _ENVIRONMENT = {
@@ -48,6 +51,10 @@ _servers: list[tuple["subprocess.Popen[bytes]", Path]] = []  # their standard in
 
 class LostError(Exception):
     """The process that was to answer has died."""
+
+
+class HungError(Exception):
+    """The process that was to answer gave no sign of life, and was killed."""
 
 
 class RemoteError(Exception):
@@ -94,21 +101,52 @@ def stop() -> None:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def stream(place: Path, function: Callable[..., Iterable[Any]], *arguments: Any) -> Iterator[Any]:
+def stream(
+    place: Path,
+    function: Callable[..., Iterable[Any]],
+    *arguments: Any,
+    limit: float = math.inf,
+    stop: threading.Event | None = None,
+) -> Iterator[Any]:
     """What `function(*arguments)` yields, in a fresh process that has TensorFlow imported and this one's environment.
 
-    The process ends with this generator, whichever way that ends. Raises RemoteError for an error of the function's,
-    and LostError if the process dies.
+    The process ends with this generator, whichever way that ends. Once `stop` is set it is interrupted, a generator's
+    clean-up runs, and so this one ends. Raises RemoteError for an error of the function's, LostError if the process
+    dies, and HungError if nothing comes of it for `limit` seconds: then it is killed.
     """
     with _connect(place) as connection:
+        messages, process = _messages(connection, limit, stop), 0
         try:
             connection.send_bytes(pickle.dumps((function, arguments, dict(os.environ))))
-            while (message := connection.recv())[0] == "value":
-                yield message[1]
+            for kind, content in messages:
+                if kind == "process":
+                    process = content
+                elif kind == "error":
+                    raise RemoteError(content)
+                elif kind == "end":
+                    return
+                else:
+                    yield content
         except (EOFError, ConnectionError):
             raise LostError("its process died")
-        if message[0] == "error":
-            raise RemoteError(message[1])
+        except HungError:
+            if process:
+                os.kill(process, signal.SIGKILL)
+            raise
+
+
+def _messages(connection: Connection, limit: float, stop: threading.Event | None) -> Iterator[tuple[str, Any]]:
+    """What comes from the other side, a kind and its content. It is asked to stop as soon as `stop` is set."""
+    last = time.monotonic()
+    while True:
+        if stop and stop.is_set():
+            connection.send_bytes(_STOP)
+            stop = None
+        if connection.poll(1):
+            yield connection.recv()
+            last = time.monotonic()
+        elif time.monotonic() - last > limit:
+            raise HungError(f"nothing came for {limit:g} s")
 
 
 def _connect(place: Path) -> Connection:
@@ -152,23 +190,37 @@ def _serve(listener: socket.socket, place: Path) -> None:
 def _answer(connection: Connection) -> None:
     """Run one function, send what it yields, and exit. Exit at once if the other side goes away."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         function, arguments, environment = pickle.loads(connection.recv_bytes())
-        threading.Thread(target=_exit_with, args=[connection], daemon=True).start()
+        connection.send(("process", os.getpid()))
+        threading.Thread(target=_listen, args=[connection], daemon=True).start()
         os.environ.update(environment | _ENVIRONMENT)
-        for value in function(*arguments):
-            connection.send(("value", value))
+        _send_all(connection, function(*arguments))
         connection.send(("end", None))
     except EOFError:  # a connection that only asked whether anybody listens
         pass
+    except KeyboardInterrupt:  # asked to stop
+        connection.send(("end", None))
     except Exception:
         connection.send(("error", traceback.format_exc()))
     os._exit(0)
 
 
-def _exit_with(connection: Connection) -> None:
+def _send_all(connection: Connection, values: Iterable[Any]) -> None:
+    """Send values as they come; a generator is closed whatever happens, so that it cleans up."""
+    with contextlib.ExitStack() as stack:
+        if isinstance(values, Generator):
+            stack.callback(values.close)
+        for value in values:
+            connection.send(("value", value))
+
+
+def _listen(connection: Connection) -> None:
+    """Interrupt what this process does when it is asked to stop; exit when the other side goes away."""
     with contextlib.suppress(OSError, EOFError):
-        connection.recv_bytes()
+        while connection.recv_bytes() == _STOP:
+            _thread.interrupt_main()
     os._exit(1)
 
 

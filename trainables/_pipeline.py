@@ -1,7 +1,8 @@
 """Arrays → batches. The only file that may import TensorFlow.
 
-Batches are cut out of the arrays some dozens at a time: one numpy gather feeds that many steps, so that Python does not
-show beside them, and the arrays themselves, shared by all trials of a machine, are never copied.
+On a CPU, batches are cut out of the arrays some dozens at a time: one numpy gather feeds that many steps, so that
+Python does not show beside them, and the arrays, shared by all trials of a machine, are never copied. On a GPU the
+images lie in its memory, and only their places are fed.
 """
 
 import functools
@@ -36,10 +37,30 @@ def set_up(threads: int) -> None:
         assert tf.config.threading.get_intra_op_parallelism_threads() == threads
 
 
+def trainer(model: keras.Model, split: Split) -> keras.Model:
+    """What is to be compiled and fitted on `training_batches`: the model, or one around it that holds the images.
+
+    Where there is a GPU, and on JAX, the images are laid into the device's memory once, and batches are cut out there.
+    """
+    return _Resident(model, split.images) if is_resident() else model
+
+
+def is_resident() -> bool:
+    """Whether training images are kept in a device's memory rather than in that which all trials share."""
+    if keras.backend.backend() != "tensorflow":
+        return True
+    import tensorflow as tf
+
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
 def training_batches(split: Split, batch_size: int, seed: int, epoch: int) -> Any:
-    """One epoch of (images (b, h, w, 3) uint8, labels (b, 1) float32), in the order that (seed, epoch) gives."""
-    order = np.random.default_rng([seed, epoch]).permutation(len(split))
-    return _batches(split, order, batch_size)
+    """One epoch for `trainer`, in the order that (seed, epoch) gives: images and labels (b, 1) float32.
+
+    The images are (b, h, w, 3) uint8, or their places (b,) int32 if the trainer holds them.
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(len(split)).astype(np.int32)
+    return _Places(split, order, batch_size) if is_resident() else _image_batches(split, order, batch_size)
 
 
 @functools.lru_cache(maxsize=1)
@@ -57,10 +78,7 @@ def forward(model: keras.Model) -> Callable[[np.ndarray], Any]:
     return tf.function(lambda images: model(images, training=False), input_signature=signature)  # type: ignore[no-any-return]
 
 
-def _batches(split: Split, order: np.ndarray, batch_size: int) -> Any:
-    steps = math.ceil(len(order) / batch_size)
-    if keras.backend.backend() != "tensorflow":
-        return _Sequence(split, order, batch_size)
+def _image_batches(split: Split, order: np.ndarray, batch_size: int) -> Any:
     import tensorflow as tf
 
     size = split.images.shape[1:]
@@ -70,6 +88,7 @@ def _batches(split: Split, order: np.ndarray, batch_size: int) -> Any:
     # tf.data's autotuner sleeps ever longer, and the end of an epoch waits for it to wake: up to half of a short epoch.
     options.autotune.enabled = False
     options.threading.private_threadpool_size = 1
+    steps = math.ceil(len(order) / batch_size)
     dataset = dataset.unbatch().apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)
     return dataset.with_options(options)
 
@@ -89,17 +108,31 @@ def _stack(split: Split, places: np.ndarray, batch_size: int) -> tuple[np.ndarra
     return images.reshape(-1, batch_size, *images.shape[1:]), labels.reshape(-1, batch_size, 1)
 
 
-class _Sequence(keras.utils.PyDataset):  # type: ignore[misc]
-    """The batches for backends other than TensorFlow."""
+class _Resident(keras.Model):  # type: ignore[misc]
+    """A model that is given places in an array of images, which the device holds, instead of images."""
+
+    def __init__(self, model: keras.Model, images: np.ndarray) -> None:
+        super().__init__(name="trainer")
+        self.model = model
+        self.images = self.add_weight(shape=images.shape, dtype="uint8", trainable=False, initializer="zeros")
+        self.images.assign(images)
+
+    def call(self, places: Any, training: bool | None = None) -> Any:
+        """(b,) int32 → (b, 1) logits."""
+        return self.model(keras.ops.take(self.images, places, axis=0), training=training)
+
+
+class _Places(keras.utils.PyDataset):  # type: ignore[misc]
+    """One epoch of (places (b,) int32, labels (b, 1) float32)."""
 
     def __init__(self, split: Split, order: np.ndarray, batch_size: int) -> None:
         super().__init__(workers=0)
-        self._split, self._order, self._batch_size = split, order, batch_size
+        self._order, self._batch_size = order, batch_size
+        self._labels = split.labels[order].astype(np.float32)[:, None]
 
     def __len__(self) -> int:
         return math.ceil(len(self._order) / self._batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        places = self._order[index * self._batch_size :][: self._batch_size]
-        images, labels = _stack(self._split, places, len(places))
-        return images[0], labels[0]
+        batch = slice(index * self._batch_size, (index + 1) * self._batch_size)
+        return self._order[batch], self._labels[batch]

@@ -19,7 +19,7 @@ from data_prep._command import InputError
 from trainables import MODELS
 from trainables._data import Data, Split
 from trainables._network import Network, build, thawed_layers
-from trainables._pipeline import STEPS_PER_EXECUTION, forward, training_batches
+from trainables._pipeline import STEPS_PER_EXECUTION, forward, trainer, training_batches
 from trainables._recipe import Recipe
 from trainables._weights import Layers, put
 
@@ -44,6 +44,8 @@ class Run:
 
     recipe: Recipe
     model: keras.Model
+    #: What is compiled and fitted: the model, or one around it.
+    trainer: keras.Model
     initial_weights: str
     batch_size: int
     train_images: int
@@ -94,18 +96,18 @@ class Run:
         """Give the model a fresh optimizer for the next epoch's stage, and free or freeze its layers for it."""
         for layer in self.thawed:
             layer.trainable = not self.is_head_first
-        self.model.compile(
+        self.trainer.compile(
             optimizer=_optimizer(self.recipe, self.steps_per_epoch, self.is_head_first),
             loss=keras.losses.BinaryCrossentropy(from_logits=True),
             metrics=[keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)],
             steps_per_execution=STEPS_PER_EXECUTION,
             jit_compile=keras.backend.backend() != "tensorflow",  # whose XLA is two to three times slower on a CPU
         )
-        self.model.optimizer.build(self.model.trainable_variables)
+        self.trainer.optimizer.build(self.model.trainable_variables)
 
     def variables(self) -> list[Any]:
         """Everything that training changes, in a fixed order: weights, random states, the optimizer's moments."""
-        return [*self.model.variables, *self.model.optimizer.variables]
+        return [*self.model.variables, *self.trainer.optimizer.variables]
 
 
 Callback = Callable[[Run], None]
@@ -134,9 +136,8 @@ def start(
         raise InputError(f"{recipe.network} starts from the ImageNet weights of {body}; give them to it.")
     chance = None if data.is_smoke else (chance_level(data.train.labels), chance_level(data.validation.labels))
     thawed = thawed_layers(model) if recipe.head_epochs else []
-    run = Run(
-        recipe, model, _weights_hash(model), batch_size or recipe.batch_size, len(data.train), chance, thawed=thawed
-    )
+    trained, batch = trainer(model, data.train), batch_size or recipe.batch_size
+    run = Run(recipe, model, trained, _weights_hash(model), batch, len(data.train), chance, thawed=thawed)
     run.compile()
     return run
 
@@ -243,10 +244,10 @@ def _train_epoch(run: Run, data: Data) -> tuple[EpochRow, np.ndarray]:
     if run.thawed and epoch == recipe.head_epochs + 1:
         run.compile()
     if recipe.schedule != "cosine":
-        run.model.optimizer.learning_rate.assign(learning_rate(recipe, run.history))
-    rate = float(run.model.optimizer.learning_rate)
+        run.trainer.optimizer.learning_rate.assign(learning_rate(recipe, run.history))
+    rate = float(run.trainer.optimizer.learning_rate)
     batches = training_batches(data.train, run.batch_size, recipe.seed, epoch)
-    logs = run.model.fit(batches, epochs=1, shuffle=False, verbose=0).history
+    logs = run.trainer.fit(batches, epochs=1, shuffle=False, verbose=0).history
     scores = score(run.model, data.validation, run.batch_size)
     validation = metrics(data.validation.labels, scores)
     row = {

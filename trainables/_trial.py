@@ -26,8 +26,10 @@ from trainables._weights import Layers
 SCORES = pa.schema([("split", pa.string()), ("row", pa.int32()), ("label", pa.int8()), ("score", pa.float32())])
 
 _MOST_HALVINGS = 3
+_STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.ETIMEDOUT)
 
-#: `rows`, epochs not yet reported; `result`, columns of the trial's row; `disk_full`, the record's folder, if it is.
+#: `rows`, epochs not yet reported; `result`, columns of the trial's row; `storage`, an errno, if the record cannot be
+#: written any more.
 Report = dict[str, Any]
 
 
@@ -53,15 +55,15 @@ def run_trial(task: Task, place: Path) -> Iterator[Report]:
     """Train, checkpoint and score one trial, from wherever its last checkpoint stands.
 
     An error of the trial's own is reported, not raised: it would come again, while the loss of a process would not. A
-    full disk is no trial's own, and ends the sweep.
+    full disk, or a storage that no longer answers, is no trial's own, and ends the sweep.
     """
     started = time.perf_counter()
     result: dict[str, Any] = {}
     try:
         yield from _train_and_score(task, shared_data(task.source, place), result)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            yield {"rows": [], "result": {}, "disk_full": str(task.record)}
+        if isinstance(error, OSError) and error.errno in _STORAGE_ERRORS:
+            yield {"rows": [], "result": {}, "storage": error.errno}
             return
         result |= {
             "status": "failed",

@@ -26,10 +26,16 @@ PARTS = ("sweep", "decoding", "throughput", "overhead", "memory")
 def sweep_lines(archive: Path, work: Path, repeats: int) -> list[str]:
     found = sweep.measure(archive, work, repeats, [*sweep.PEERS, "ours"]).groupby("contender")
     seconds, accuracy = found["seconds"].median(), found["accuracy"].mean()
+    differences = sweep.pairs(archive, work, repeats)
+    error = differences.std() / len(differences) ** 0.5
+    paired = f"| the same: validation accuracy | bare steps, same weights | {differences.mean():+.4f} ± {error:.4f} "
     return [
-        f"| twelve networks, 8,000 images, 2 epochs | {name} | {seconds['ours'] / value:.2f} | {value:.0f} s, "
-        f"validation {accuracy[name]:.3f}; ours {seconds['ours']:.0f} s, {accuracy['ours']:.3f} |"
-        for name, value in seconds.drop("ours").items()
+        paired + f"| mean of n = {len(differences)} differences and its standard error |",
+        *(
+            f"| twelve networks, 8,000 images, 2 epochs | {name} | {seconds['ours'] / value:.2f} | {value:.0f} s, "
+            f"validation {accuracy[name]:.3f}; ours {seconds['ours']:.0f} s, {accuracy['ours']:.3f} |"
+            for name, value in seconds.drop("ours").items()
+        ),
     ]
 
 

@@ -25,11 +25,13 @@ from trainables._data import load_data
 HERE = Path(__file__).parent
 AGE = HERE.parent.parent / "sweeps" / "age.py"
 LIMIT = 8_000
+WORK = ("--data", "shards", "--limit", str(LIMIT), "--epochs", "2")
 PEERS = {
     "floor": ["floor.py"],
     "notebook": ["notebook.py"],
     "plain Ray Tune": ["tune_guide.py"],
     "Ray Tune, reused actors": ["tune_guide.py", "--reuse"],
+    "Ray Tune, reused actors, decoded arrays": ["tune_guide.py", "--reuse", "--arrays"],
     "Optuna alone, threads": ["optuna_alone.py"],
     "KerasTuner": ["keras_tuner_alone.py"],
 }
@@ -66,11 +68,32 @@ def measure(archive: Path, work: Path, repeats: int, chosen: list[str]) -> pd.Da
     return pd.DataFrame(rows)
 
 
+def pairs(archive: Path, work: Path, seeds: int) -> pd.Series:
+    """The validation accuracy of ours minus that of bare steps from the same initial weights, by network and seed.
+
+    The orders of the images differ, so a difference is noise of training unless the mean of many is not.
+    """
+    if not (work / "shards").exists():
+        prepare(archive, work)
+    run([sys.executable, str(AGE), *WORK, "--results", "pairs", "--seeds", str(seeds)], work)
+    bare = {}
+    for seed in range(seeds):
+        run([sys.executable, str(HERE / "peers" / "floor.py"), str(work), str(work / f"seed-{seed}.json"), str(seed)])
+        for network, accuracy in json.loads((work / f"seed-{seed}.json").read_text()).items():
+            bare[network, seed] = accuracy
+    return last_accuracies(work / "pairs" / "age") - pd.Series(bare).rename_axis(["network", "seed"])
+
+
 def ours(work: Path, repeat: int) -> tuple[float, dict[str, float]]:
-    words = [sys.executable, str(AGE), "--data", "shards", "--limit", str(LIMIT), "--epochs", "2"]
-    seconds = run([*words, "--results", f"results-{repeat}"], work)
-    trials = pd.read_parquet(work / f"results-{repeat}" / "age" / "trials.parquet")
-    return seconds, dict(zip(trials["network"], trials["validation_accuracy"], strict=True))
+    seconds = run([sys.executable, str(AGE), *WORK, "--results", f"results-{repeat}"], work)
+    return seconds, last_accuracies(work / f"results-{repeat}" / "age").droplevel("seed").to_dict()
+
+
+def last_accuracies(record: Path) -> pd.Series:
+    """The validation accuracy after the last epoch, by network and seed: the peers pick no best epoch either."""
+    trials, epochs = (pd.read_parquet(record / f"{name}.parquet") for name in ("trials", "epochs"))
+    last = epochs.sort_values("epoch").groupby("trial")["validation_accuracy"].last()
+    return trials.set_index(["network", "seed"])["trial"].map(last)
 
 
 def peer(words: list[str], work: Path, out: Path) -> tuple[float, dict[str, float]]:

@@ -1,4 +1,7 @@
-"""The floor: one plain process a core, decoded images, compiled steps, no sweep system. python floor.py WORK OUT"""
+"""The floor: one plain process a core, decoded images, compiled steps, no sweep system.
+
+python floor.py WORK OUT [SEED]
+"""
 
 import json
 import multiprocessing
@@ -11,7 +14,7 @@ import numpy as np
 NETWORKS = [f"age-{trunk}-{head}" for trunk in ("c4", "c3", "c2") for head in ("f4", "f3", "f2", "f1")]
 
 
-def train(names: list[str], work: Path, out: Path) -> None:
+def train(names: list[str], work: Path, out: Path, seed: int) -> None:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import keras
     import tensorflow as tf
@@ -30,7 +33,7 @@ def train(names: list[str], work: Path, out: Path) -> None:
     accuracies = {}
     for name in names:
         keras.utils.clear_session()
-        keras.utils.set_random_seed(0)
+        keras.utils.set_random_seed(seed)
         model = MODELS[name].build(32)
         optimizer = keras.optimizers.Adam(1e-3)
         optimizer.build(model.trainable_variables)
@@ -54,7 +57,7 @@ def train(names: list[str], work: Path, out: Path) -> None:
             return float(sum(parts)) / len(images)
 
         for epoch in range(2):
-            order = np.random.default_rng([0, epoch]).permutation(len(data["train"][0]))
+            order = np.random.default_rng([seed, epoch]).permutation(len(data["train"][0]))
             for at in range(0, len(order), 32):
                 step(tf.constant(order[at : at + 32]))
             accuracies[name] = accuracy("validation")
@@ -62,11 +65,11 @@ def train(names: list[str], work: Path, out: Path) -> None:
     out.write_text(json.dumps(accuracies))
 
 
-def main(work: Path, out: Path) -> None:
+def main(work: Path, out: Path, seed: int = 0) -> None:
     context = multiprocessing.get_context("spawn")
     parts = [out.with_suffix(f".{core}") for core in range(os.cpu_count() or 1)]
     processes = [
-        context.Process(target=train, args=(NETWORKS[core :: len(parts)], work, part))
+        context.Process(target=train, args=(NETWORKS[core :: len(parts)], work, part, seed))
         for core, part in enumerate(parts)
     ]
     for process in processes:
@@ -78,4 +81,4 @@ def main(work: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))

@@ -1,0 +1,34 @@
+"""A sweep followed from its record, on any machine that can read it, until it is over."""
+
+import time
+from collections.abc import Iterator
+
+from analysis.frames import Study, read
+from data_prep._storage import Folder
+from sweeps._record import read_manifest
+
+_SECONDS_BETWEEN_LOOKS = 5.0
+
+
+def changes(folder: Folder) -> Iterator[str]:
+    """How a sweep stands, in words, each time that has changed; ends when the sweep has. Raises InputError."""
+    said = ""
+    while True:
+        is_over = read_manifest(folder).get("wall_seconds") is not None  # before the tables, which are final then
+        told = progress(read(folder))
+        if told != said:
+            yield told
+        if is_over:
+            return
+        said = told
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+def progress(study: Study) -> str:
+    """How many trials are in which state, the epochs done, and the best so far."""
+    states = ", ".join(f"{count:,} {state}" for state, count in study.results["status"].value_counts().items())
+    told = f"{states}; {len(study.epochs):,} of {study.results['epochs'].sum():,} epochs"
+    if len(study.ranked):
+        best = study.ranked.iloc[0]
+        told += f"; best validation accuracy {best['validation_accuracy']:.4f} ({best['configuration']})"
+    return told

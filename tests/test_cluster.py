@@ -1,0 +1,286 @@
+"""A real cluster: three hosts with addresses and sshd of their own, `ray up`, `ray submit`, shared storage, disasters.
+
+The configuration is cluster.yaml with the changes that the README names for machines of one's own.
+"""
+
+import contextlib
+import http.server
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import boto3
+import botocore.exceptions
+import hosts as machines
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT, refused, run_python
+from hosts import AWS, ENDPOINT, LAPTOP, STORAGE, Host, storage_answers, wait_until
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+from data_prep._storage import Folder
+
+AGE = ROOT / "sweeps" / "age.py"
+RAY = Path(sys.executable).with_name("ray")
+WORK = ("--limit", "400", "--epochs", "4", "--cpus-per-trial", "1")
+TRIAL = "trainables._forkserver serve"
+
+
+def variant(head: str, workers: list[str], user: str, key: str) -> dict[str, object]:
+    """cluster.yaml with the README's changes for machines of one's own."""
+    config = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+    readme = (ROOT / "README.md").read_text()
+    changes = yaml.safe_load(re.search(r"```yaml\n(provider:\n  type: local\n.*?)```", readme, re.DOTALL)[1])
+    assert {"head_node_type", "available_node_types"} <= set(re.findall(r"`(\w+)`", readme))
+    del config["head_node_type"], config["available_node_types"]
+    changes["provider"] |= {"head_ip": head, "worker_ips": workers}
+    changes["auth"] |= {"ssh_user": user, "ssh_private_key": key}
+    return config | changes
+
+
+def test_both_configurations_are_rays() -> None:
+    aws = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+    for config in (aws, variant("10.0.0.1", ["10.0.0.2"], "me", "~/.ssh/id_ed25519")):
+        validate_config(prepare_config(config))
+    with pytest.raises(Exception, match="max_worker"):
+        validate_config(prepare_config(aws | {"max_worker": 3}))
+    priorities = {name: kind.get("priority", 0) for name, kind in aws["available_node_types"].items()}
+    assert max(priorities, key=priorities.get) == "spot"  # type: ignore[arg-type]
+
+
+# ── three hosts ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Cluster:
+    """A running cluster, and the laptop that commands it."""
+
+    def __init__(self, hosts: list[Host], folder: Path) -> None:
+        self.hosts, self.head, self.folder = hosts, hosts[0], folder
+        self.config = folder / "cluster.yaml"
+        self.environment = os.environ | AWS | {"RAY_UP_enable_autoscaler_v2": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+        config = variant(self.head.address, [host.address for host in hosts[1:]], "root", str(folder / "key"))
+        config |= {"setup_commands": [], "worker_setup_commands": []}  # hosts share this machine's packages
+        self.config.write_text(yaml.safe_dump(config))
+
+    def ray(self, *words: object) -> "subprocess.CompletedProcess[str]":
+        given = [str(RAY), *map(str, words)]
+        return subprocess.run(given, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=300)
+
+    def up(self) -> None:
+        done = self.ray("up", "--yes", "--no-config-cache", self.config)
+        assert done.returncode == 0, done.stdout + done.stderr
+        wait_until(lambda: self.nodes() == len([host for host in self.hosts if host.process]), 120)
+
+    def nodes(self) -> int:
+        told = self.head.run("source ~/.bashrc; HOME=/tmp/ray/home ray status 2>/dev/null")
+        active = told.partition("Active:")[2].partition("Pending:")[0]
+        return sum(map(int, re.findall(r"^ (\d+) ", active, re.MULTILINE)))
+
+    def submit(self, *options: object) -> "subprocess.Popen[str]":
+        words = [str(RAY), "submit", "--no-config-cache", str(self.config), str(AGE), "--", *map(str, options)]
+        log = (self.folder / "submit.log").open("w")
+        return subprocess.Popen(words, cwd=ROOT, env=self.environment, stdout=log, stderr=log, text=True)
+
+    def output(self) -> str:
+        return (self.folder / "submit.log").read_text()
+
+    def sweep(self, results: str, *options: object) -> None:
+        """Submit a sweep and see it end well."""
+        code = self.submit("--results", results, *options).wait(timeout=300)
+        assert code == 0, self.output()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three hosts, a bucket `sweeps` on a server at an address of its own, and `ray up`."""
+    reason = machines.missing()
+    if reason:
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("hosts")
+    with pytest.MonkeyPatch.context() as patch, machines.hosts(3, folder) as hosts, storage_server():
+        for name, value in AWS.items():
+            patch.setenv(name, value)
+        cluster = Cluster(hosts, folder)
+        cluster.up()
+        yield cluster
+        down = cluster.ray("down", "--yes", "--no-config-cache", cluster.config)
+        assert down.returncode == 0, down.stdout + down.stderr
+        for host in hosts:
+            left = host.run("ps -eo args | grep -E 'ray|forkserver' | grep -v -e grep -e sshd")
+            assert not left, f"{host.name} still runs {left}"
+            assert host.run("ls /tmp/ray/tmp") == "", "files of a sweep were left"
+
+
+@contextlib.contextmanager
+def storage_server() -> Iterator[None]:
+    words = [Path(sys.executable).with_name("moto_server"), "-H", STORAGE, "-p", "5000"]
+    server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        client = boto3.client("s3", endpoint_url=ENDPOINT, aws_access_key_id="test", aws_secret_access_key="test")
+        wait_until(lambda: answers(client), 30)
+        client.create_bucket(Bucket="sweeps")
+        yield
+    finally:
+        server.kill()
+        server.wait()
+
+
+def answers(client: Any) -> bool:
+    try:
+        client.list_buckets()
+    except botocore.exceptions.BotoCoreError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """The record of the same sweep on this machine, left in peace."""
+    place = tmp_path_factory.mktemp("undisturbed")
+    done = run_python(AGE, *WORK, cwd=place)
+    assert done.returncode == 0, done.stderr
+    return Folder(str(place / "results" / "age"))
+
+
+def table(record: Folder, name: str) -> pd.DataFrame:
+    frame = record.read_table(f"{name}.parquet").to_pandas().sort_values(["trial"], kind="stable", ignore_index=True)
+    return frame.drop(columns=[column for column in ("wall_seconds", "hardware") if column in frame])
+
+
+def assert_as_undisturbed(undisturbed: Folder, results: str) -> None:
+    record = Folder(f"{results}/age")
+    epochs = table(record, "epochs")
+    assert not epochs.duplicated(["trial", "epoch"]).any()
+    assert (table(record, "trials")["status"] == "finished").sum() == 12
+    pd.testing.assert_frame_equal(epochs, table(undisturbed, "epochs"), check_exact=True)
+    pd.testing.assert_frame_equal(table(record, "trials"), table(undisturbed, "trials"), check_exact=True)
+
+
+def epochs_done(results: str) -> int:
+    record = Folder(f"{results}/age")
+    return len(table(record, "epochs")) if record.exists("epochs.parquet") else 0
+
+
+def test_a_submitted_sweep_runs_on_several_hosts_and_reports_on_shared_storage(cluster: Cluster) -> None:
+    cluster.sweep("s3://sweeps/smoke", "--smoke")
+    record = Folder("s3://sweeps/smoke/age")
+    rows = record.read_table("trials.parquet").to_pandas()
+    assert (rows["status"] == "finished").sum() == 12
+    assert rows["hardware"].str.partition(",")[0].nunique() >= 2
+    assert record.size("report.html") > 10_000
+    assert "joined" in cluster.output().lower()
+
+
+def test_a_killed_process_costs_nothing_but_time(cluster: Cluster, undisturbed: Folder) -> None:
+    sweep = cluster.submit("--results", "s3://sweeps/process", *WORK)
+    wait_until(lambda: epochs_done("s3://sweeps/process") >= 4, 120)
+    assert sum(host.kill(TRIAL, most=1) for host in cluster.hosts) >= 2
+    assert sweep.wait(timeout=300) == 0, cluster.output()
+    assert_as_undisturbed(undisturbed, "s3://sweeps/process")
+
+
+def test_a_killed_driver_goes_on(cluster: Cluster, undisturbed: Folder) -> None:
+    sweep = cluster.submit("--results", "s3://sweeps/driver", *WORK)
+    wait_until(lambda: epochs_done("s3://sweeps/driver") >= 6, 120)
+    assert cluster.head.kill("python.*age.py") >= 1
+    assert sweep.wait(timeout=60) != 0
+    cluster.sweep("s3://sweeps/driver", *WORK)
+    assert_as_undisturbed(undisturbed, "s3://sweeps/driver")
+
+
+def test_a_second_sweep_on_the_same_record_says_so_and_stops(cluster: Cluster, undisturbed: Folder) -> None:
+    first = cluster.submit("--results", "s3://sweeps/two", *WORK)
+    wait_until(lambda: epochs_done("s3://sweeps/two") >= 1, 120)
+    second = run_python(AGE, *WORK, "--results", "s3://sweeps/two", cwd=cluster.folder)
+    assert "is being written by another sweep" in refused(second)
+    assert first.wait(timeout=300) == 0, cluster.output()
+    assert_as_undisturbed(undisturbed, "s3://sweeps/two")
+
+
+def test_storage_that_does_not_answer_is_waited_for(cluster: Cluster, undisturbed: Folder) -> None:
+    sweep = cluster.submit("--results", "s3://sweeps/storage", *WORK)
+    wait_until(lambda: epochs_done("s3://sweeps/storage") >= 6, 120)
+    storage_answers(False)
+    time.sleep(20)
+    storage_answers(True)
+    assert sweep.wait(timeout=300) == 0, cluster.output()
+    assert "does not answer, and is waited for" in cluster.output()
+    assert_as_undisturbed(undisturbed, "s3://sweeps/storage")
+
+
+def test_a_folder_that_is_not_shared_is_refused(cluster: Cluster) -> None:
+    assert cluster.submit("--results", "/tmp/ray/results", "--smoke").wait(timeout=120) != 0
+    assert "give --results a folder that all nodes share" in cluster.output()
+
+
+def test_a_network_that_is_cut_for_a_minute(cluster: Cluster, undisturbed: Folder) -> None:
+    sweep = cluster.submit("--results", "s3://sweeps/cut", *WORK)
+    wait_until(lambda: epochs_done("s3://sweeps/cut") >= 6, 120)
+    cluster.hosts[2].cut()
+    time.sleep(60)
+    cluster.hosts[2].cut(False)
+    assert sweep.wait(timeout=300) == 0, cluster.output()
+    assert_as_undisturbed(undisturbed, "s3://sweeps/cut")
+
+
+def test_a_head_whose_ray_dies_is_brought_up_again(cluster: Cluster, undisturbed: Folder) -> None:
+    sweep = cluster.submit("--results", "s3://sweeps/head", *WORK)
+    wait_until(lambda: epochs_done("s3://sweeps/head") >= 6, 120)
+    assert cluster.head.kill("gcs_server|raylet") >= 2
+    assert sweep.wait(timeout=180) != 0
+    cluster.up()
+    cluster.sweep("s3://sweeps/head", *WORK)
+    assert_as_undisturbed(undisturbed, "s3://sweeps/head")
+
+
+class Metadata(http.server.BaseHTTPRequestHandler):
+    """Amazon's service that tells a spot instance of its end: /HOST/latest/…"""
+
+    noticed: ClassVar[set[int]] = set()
+
+    def do_PUT(self) -> None:
+        self._answer(200, b"token")
+
+    def do_GET(self) -> None:
+        number = int(self.path.split("/")[1])
+        is_asked = self.path.endswith("/latest/meta-data/spot/instance-action")
+        known = is_asked and number in self.noticed and self.headers["X-aws-ec2-metadata-token"] == "token"
+        self._answer(200 if known else 404, b'{"action": "terminate"}' if known else b"")
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_trials_leave_a_machine_that_is_given_notice(cluster: Cluster, undisturbed: Folder) -> None:
+    server = http.server.ThreadingHTTPServer((LAPTOP, 5001), Metadata)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sweep = cluster.submit("--results", "s3://sweeps/spot", *WORK)
+    wait_until(lambda: epochs_done("s3://sweeps/spot") >= 2, 120)
+    Metadata.noticed.add(3)
+    wait_until(lambda: not cluster.hosts[2].run("pgrep -f '^ray::ImplicitFunc.train'"), 60)
+    assert sweep.poll() is None, "the sweep was over before the machine was left"
+    assert sweep.wait(timeout=300) == 0, cluster.output()
+    server.shutdown()
+    assert_as_undisturbed(undisturbed, "s3://sweeps/spot")
+
+
+def test_a_host_that_stops(cluster: Cluster, undisturbed: Folder) -> None:
+    sweep = cluster.submit("--results", "s3://sweeps/host", *WORK)
+    wait_until(lambda: epochs_done("s3://sweeps/host") >= 6, 120)
+    cluster.hosts[1].stop()
+    assert sweep.wait(timeout=300) == 0, cluster.output()
+    assert_as_undisturbed(undisturbed, "s3://sweeps/host")
+    cluster.hosts[1].start()

@@ -1,0 +1,127 @@
+"""Folders on an object store: a real S3 server on this machine, which at times does not answer."""
+
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import botocore.exceptions
+import pandas as pd
+import pytest
+from conftest import ROOT, Command, make_tree, refused
+
+from data_prep import _storage
+from data_prep._storage import Folder
+
+Server = subprocess.Popen[bytes]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """An S3 server with a bucket `sweeps`; every process started from here finds it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = [Path(sys.executable).with_name("moto_server"), "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    settings = {"ENDPOINT_URL": f"http://127.0.0.1:{port}", "ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(f"AWS_{name}", value)
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        client = boto3.client("s3")
+        deadline = time.monotonic() + 30
+        while not _answers(client):
+            assert time.monotonic() < deadline
+        client.create_bucket(Bucket="sweeps")
+        yield server
+    server.kill()
+    server.wait()
+
+
+def _answers(client) -> bool:  # type: ignore[no-untyped-def]
+    try:
+        client.list_buckets()
+    except botocore.exceptions.BotoCoreError:
+        time.sleep(0.1)
+        return False
+    return True
+
+
+def test_a_bucket_is_a_folder_like_any_other(server: Server) -> None:
+    folder = Folder("s3://sweeps/plain").folder("inner")
+    assert not folder.exists("a.json")
+    assert folder.names() == []
+    folder.write_json("a.json", {"x": 1})
+    folder.write_bytes("b/c.bin", b"123")
+    assert folder.names() == ["a.json", "b"]
+    assert folder.read_json("a.json") == {"x": 1}
+    assert folder.size("b/c.bin") == 3
+    with pytest.raises(FileNotFoundError):
+        folder.read_bytes("d")
+    folder.move_to(Folder("s3://sweeps/moved"))
+    assert not folder.exists("a.json")
+    assert Folder("s3://sweeps/moved").read_bytes("b/c.bin") == b"123"
+    Folder("s3://sweeps/moved").delete("a.json")
+    assert Folder("s3://sweeps/moved").names() == ["b"]
+
+
+def test_a_storage_that_hangs_is_waited_for(server: Server) -> None:
+    folder = Folder("s3://sweeps/patient")
+    folder.write_bytes("x", b"before")
+    server.send_signal(signal.SIGSTOP)
+    threading.Timer(20, server.send_signal, [signal.SIGCONT]).start()
+    started = time.monotonic()
+    folder.write_bytes("x", b"after")
+    assert time.monotonic() - started >= 19
+    assert folder.read_bytes("x") == b"after"
+
+
+def test_waiting_ends_with_a_sentence(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_storage, "_PATIENCE_SECONDS", 8)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(OSError, match="s3://sweeps/gone") as raised:
+        Folder("s3://sweeps/gone").read_bytes("x")
+    assert raised.value.errno == errno.ETIMEDOUT
+    assert capfd.readouterr().err.count("s3://sweeps/gone does not answer, and is waited for") == 1
+
+
+def test_a_bucket_that_does_not_exist_is_one_sentence(server: Server, command: Command, tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree")
+    done = command("-m", "data_prep", "--source", tree, "--out", "s3://nowhere/shards")
+    assert "s3://nowhere/shards: no such file or folder; check the path." in refused(done)
+
+
+def test_shards_and_records_can_live_there(server: Server, command: Command, tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree", images=60)
+    done = command("-m", "data_prep", "--source", tree, "--out", "s3://sweeps/shards")
+    assert done.returncode == 0, done.stderr
+    zoo = (ROOT / "sweeps" / "zoo.py", "--models", "age-c2-f1,age-c4-f1", "--data", "s3://sweeps/shards", "--epochs", 2)
+    for place in ("s3://sweeps/results", "results"):
+        done = command(*zoo, "--results", place)
+        assert done.returncode == 0, done.stderr
+    remote, local = (
+        Folder(str(place)).read_table("epochs.parquet").to_pandas().drop(columns="wall_seconds")
+        for place in ("s3://sweeps/results/zoo", tmp_path / "results" / "zoo")
+    )
+    pd.testing.assert_frame_equal(remote, local, check_exact=True)
+    assert Folder("s3://sweeps/results/zoo").size("report.html") > 10_000
+    assert not Folder("s3://sweeps/results").exists("zoo.running.json")
+    watched = command("-m", "analysis", "s3://sweeps/results/zoo", "--watch")
+    assert watched.returncode == 0, watched.stderr
+    assert "2 finished; 4 of 4 epochs" in watched.stdout
+
+
+def test_a_shard_that_is_deleted_under_a_sweep_is_one_sentence(server: Server, command: Command) -> None:
+    zoo = (ROOT / "sweeps" / "zoo.py", "--models", "age-c2-f1", "--data", "s3://sweeps/shards", "--epochs", 3)
+    Folder("s3://sweeps/shards").delete("validation-00000.parquet")
+    assert "validation-00000.parquet is missing" in refused(command(*zoo, env=os.environ))
