@@ -64,7 +64,7 @@ class Cluster:
     def __init__(self, hosts: list[Host], folder: Path) -> None:
         self.hosts, self.head, self.folder = hosts, hosts[0], folder
         self.config = folder / "cluster.yaml"
-        self.environment = os.environ | AWS | {"RAY_UP_enable_autoscaler_v2": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+        self.environment = os.environ | AWS | {"RAY_UP_enable_autoscaler_v2": "0", "RAY_USAGE_STATS_ENABLED": "0"}
         config = variant(self.head.address, [host.address for host in hosts[1:]], "root", str(folder / "key"))
         config |= {"setup_commands": [], "worker_setup_commands": []}  # hosts share this machine's packages
         self.config.write_text(yaml.safe_dump(config))
