@@ -21,16 +21,20 @@ import hosts as machines
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, refused, run_python
+from conftest import ROOT, make_tree, refused, run_python
 from hosts import AWS, ENDPOINT, LAPTOP, STORAGE, Host, storage_answers, wait_until
 from ray.autoscaler._private.util import prepare_config, validate_config
 
+from data_prep._job import prepare
 from data_prep._storage import Folder
 
 AGE = ROOT / "sweeps" / "age.py"
 RAY = Path(sys.executable).with_name("ray")
-WORK = ("--limit", "400", "--epochs", "4", "--cpus-per-trial", "1")
+WORK = ("--data", "s3://sweeps/shards", "--epochs", "4", "--cpus-per-trial", "1")
 TRIAL = "trainables._forkserver serve"
+
+#: Each takes a minute or two: together more than all other tests.
+disaster = pytest.mark.skipif(os.environ.get("DISASTERS") != "all", reason="takes minutes: set DISASTERS=all")
 
 
 def variant(head: str, workers: list[str], user: str, key: str) -> dict[str, object]:
@@ -107,10 +111,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch, machines.hosts(3, folder) as hosts, storage_server():
         for name, value in AWS.items():
             patch.setenv(name, value)
+        prepare(str(make_tree(folder / "tree", images=250)), "s3://sweeps/shards")  # which every network can learn
         cluster = Cluster(hosts, folder)
         cluster.up()
         yield cluster
-        down = cluster.ray("down", "--yes", "--no-config-cache", cluster.config)
+        down = cluster.ray("down", "--yes", cluster.config)
         assert down.returncode == 0, down.stdout + down.stderr
         for host in hosts:
             left = host.run("ps -eo args | grep -E 'ray|forkserver' | grep -v -e grep -e sshd")
@@ -141,7 +146,7 @@ def answers(client: Any) -> bool:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Folder:
     """The record of the same sweep on this machine, left in peace."""
     place = tmp_path_factory.mktemp("undisturbed")
     done = run_python(AGE, *WORK, cwd=place)
@@ -178,6 +183,7 @@ def test_a_submitted_sweep_runs_on_several_hosts_and_reports_on_shared_storage(c
     assert "joined" in cluster.output().lower()
 
 
+@disaster
 def test_a_killed_process_costs_nothing_but_time(cluster: Cluster, undisturbed: Folder) -> None:
     sweep = cluster.submit("--results", "s3://sweeps/process", *WORK)
     wait_until(lambda: epochs_done("s3://sweeps/process") >= 4, 120)
@@ -186,6 +192,7 @@ def test_a_killed_process_costs_nothing_but_time(cluster: Cluster, undisturbed: 
     assert_as_undisturbed(undisturbed, "s3://sweeps/process")
 
 
+@disaster
 def test_a_killed_driver_goes_on(cluster: Cluster, undisturbed: Folder) -> None:
     sweep = cluster.submit("--results", "s3://sweeps/driver", *WORK)
     wait_until(lambda: epochs_done("s3://sweeps/driver") >= 6, 120)
@@ -195,6 +202,7 @@ def test_a_killed_driver_goes_on(cluster: Cluster, undisturbed: Folder) -> None:
     assert_as_undisturbed(undisturbed, "s3://sweeps/driver")
 
 
+@disaster
 def test_a_second_sweep_on_the_same_record_says_so_and_stops(cluster: Cluster, undisturbed: Folder) -> None:
     first = cluster.submit("--results", "s3://sweeps/two", *WORK)
     wait_until(lambda: epochs_done("s3://sweeps/two") >= 1, 120)
@@ -204,6 +212,7 @@ def test_a_second_sweep_on_the_same_record_says_so_and_stops(cluster: Cluster, u
     assert_as_undisturbed(undisturbed, "s3://sweeps/two")
 
 
+@disaster
 def test_storage_that_does_not_answer_is_waited_for(cluster: Cluster, undisturbed: Folder) -> None:
     sweep = cluster.submit("--results", "s3://sweeps/storage", *WORK)
     wait_until(lambda: epochs_done("s3://sweeps/storage") >= 6, 120)
@@ -211,15 +220,16 @@ def test_storage_that_does_not_answer_is_waited_for(cluster: Cluster, undisturbe
     time.sleep(20)
     storage_answers(True)
     assert sweep.wait(timeout=300) == 0, cluster.output()
-    assert "does not answer, and is waited for" in cluster.output()
     assert_as_undisturbed(undisturbed, "s3://sweeps/storage")
 
 
+@disaster
 def test_a_folder_that_is_not_shared_is_refused(cluster: Cluster) -> None:
     assert cluster.submit("--results", "/tmp/ray/results", "--smoke").wait(timeout=120) != 0
     assert "give --results a folder that all nodes share" in cluster.output()
 
 
+@disaster
 def test_a_network_that_is_cut_for_a_minute(cluster: Cluster, undisturbed: Folder) -> None:
     sweep = cluster.submit("--results", "s3://sweeps/cut", *WORK)
     wait_until(lambda: epochs_done("s3://sweeps/cut") >= 6, 120)
@@ -230,6 +240,7 @@ def test_a_network_that_is_cut_for_a_minute(cluster: Cluster, undisturbed: Folde
     assert_as_undisturbed(undisturbed, "s3://sweeps/cut")
 
 
+@disaster
 def test_a_head_whose_ray_dies_is_brought_up_again(cluster: Cluster, undisturbed: Folder) -> None:
     sweep = cluster.submit("--results", "s3://sweeps/head", *WORK)
     wait_until(lambda: epochs_done("s3://sweeps/head") >= 6, 120)
@@ -264,6 +275,7 @@ class Metadata(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@disaster
 def test_trials_leave_a_machine_that_is_given_notice(cluster: Cluster, undisturbed: Folder) -> None:
     server = http.server.ThreadingHTTPServer((LAPTOP, 5001), Metadata)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -277,6 +289,7 @@ def test_trials_leave_a_machine_that_is_given_notice(cluster: Cluster, undisturb
     assert_as_undisturbed(undisturbed, "s3://sweeps/spot")
 
 
+@disaster
 def test_a_host_that_stops(cluster: Cluster, undisturbed: Folder) -> None:
     sweep = cluster.submit("--results", "s3://sweeps/host", *WORK)
     wait_until(lambda: epochs_done("s3://sweeps/host") >= 6, 120)
