@@ -33,6 +33,7 @@ _FINAL = {
     "Bucket does not exist": errno.ENOENT,
 }
 
+_OBJECT_STORES = ("s3", "gcs")
 _REMOTE = ("AWS Error", "curlCode", "google::cloud")  # how the errors of remote file systems begin
 
 _Given = ParamSpec("_Given")
@@ -179,7 +180,7 @@ class Folder:
         """
         path = self._path(name)
         parent, _, base = path.rpartition("/")
-        if self.is_local:
+        if self._system.type_name not in _OBJECT_STORES:  # which have no folders
             self._system.create_dir(parent, recursive=True)
         beside = f"{parent}/.{base}.{uuid.uuid4().hex[:8]}" if self.is_local else path
         try:

