@@ -118,7 +118,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         down = cluster.ray("down", "--yes", cluster.config)
         assert down.returncode == 0, down.stdout + down.stderr
         for host in hosts:
-            # `ray down` stops the head of machines of one's own; the others' Ray ends when it has missed that for a minute.
+            # `ray down` stops the head of machines of one's own; the others' Ray ends a minute after it misses that.
             listing = "ps -eo args | grep -E 'ray|forkserver' | grep -v -e grep -e sshd"
             wait_until(lambda host=host, listing=listing: not host.run(listing), 120)
             files = host.run("ls /tmp/ray/tmp").split()
