@@ -164,9 +164,15 @@ class Folder:
 
     @_patient
     def read_bytes(self, name: str) -> bytes:
-        """The whole of a file. Raises FileNotFoundError."""
-        with self._system.open_input_stream(self._path(name), compression=None) as stream:
-            return bytes(stream.read())
+        """The whole of a file, as it was at one time. Raises FileNotFoundError.
+
+        Arrow asks an object's size first: of one that was replaced since, it reads too few bytes.
+        """
+        while True:
+            with self._system.open_input_stream(self._path(name), compression=None) as stream:
+                content = bytes(stream.read())
+            if self.is_local or len(content) == self.size(name):
+                return content
 
     def read_json(self, name: str) -> Any:
         """A JSON file. Raises FileNotFoundError, and ValueError for what is no JSON."""
@@ -206,7 +212,7 @@ class Folder:
     @_patient
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """A Parquet file, checksums verified. Raises FileNotFoundError, and OSError or ArrowInvalid if corrupt."""
-        with self.open(name) as file:
+        with self.open(name) if self.is_local else pa.BufferReader(self.read_bytes(name)) as file:
             return pq.read_table(file, columns=columns, page_checksum_verification=True)
 
     @_patient

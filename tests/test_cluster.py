@@ -118,12 +118,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         down = cluster.ray("down", "--yes", cluster.config)
         assert down.returncode == 0, down.stdout + down.stderr
         for host in hosts:
-            # `ray down` stops the head of machines of one's own; the others' Ray ends a minute after it misses that.
+            # `ray down` stops the head's Ray only; the others' ends when it has missed that for a minute.
             listing = "ps -eo args | grep -E 'ray|forkserver' | grep -v -e grep -e sshd"
             wait_until(lambda host=host, listing=listing: not host.run(listing), 120)
             files = host.run("ls /tmp/ray/tmp").split()
             ours = [name for name in files if not name.startswith(("ray", "pymp-"))]  # Ray's logs, and its dashboard's
-            assert not ours, "files of a sweep were left"
+            assert not ours, host.run("ls -lR /tmp/ray/tmp/tmp*")
 
 
 @contextlib.contextmanager
@@ -276,6 +276,38 @@ class Metadata(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         pass
+
+
+@disaster
+def test_a_machine_that_joins_late_gets_work(cluster: Cluster, undisturbed: Folder) -> None:
+    late = cluster.hosts[2]
+    late.run("source ~/.bashrc; ray stop")
+    wait_until(lambda: cluster.nodes() == 2, 120)
+    sweep = cluster.submit("--results", "s3://sweeps/late", *WORK)
+    wait_until(lambda: epochs_done("s3://sweeps/late") >= 2, 120)
+    late.run(f"source ~/.bashrc; HOME=/tmp/ray/home ray start --address={cluster.head.address}:6379")
+    assert sweep.wait(timeout=300) == 0, cluster.output()
+    assert_as_undisturbed(undisturbed, "s3://sweeps/late")
+    hardware = Folder("s3://sweeps/late/age").read_table("trials.parquet").to_pandas()["hardware"]
+    assert hardware.str.startswith(late.name).any()
+
+
+@disaster
+def test_a_submitted_job_is_a_sweep(cluster: Cluster, undisturbed: Folder) -> None:
+    words = [
+        "ray",
+        "job",
+        "submit",
+        "--",
+        "python",
+        "cifake-sweeps/sweeps/age.py",
+        "--results",
+        "s3://sweeps/job",
+        *WORK,
+    ]
+    log = cluster.head.run(f"source ~/.bashrc; cd ~; HOME=/tmp/ray/home {' '.join(words)} 2>&1")
+    assert "succeeded" in log, log
+    assert_as_undisturbed(undisturbed, "s3://sweeps/job")
 
 
 @disaster
