@@ -3,6 +3,7 @@
 It imports no TensorFlow, so that Ray starts it at once, and one actor hands over many trials.
 """
 
+import contextlib
 import os
 import platform
 import random
@@ -51,9 +52,10 @@ def run_trial(config: dict[str, Any], *, token: str, shared: dict[str, Any], han
     try:
         reports = _forkserver.stream(place, _trial, task, place, limit=60 * hang_minutes, stop=notice())
         is_over = False
-        for report in reports:
-            is_over = "status" in report["result"]
-            tune.report(report | {"result": where | report["result"]})
+        with contextlib.closing(reports):  # a trial that is stopped ends in `report`
+            for report in reports:
+                is_over = "status" in report["result"]
+                tune.report(report | {"result": where | report["result"]})
     except HungError:
         reason = f"it hung: no sign of life for {hang_minutes:g} minutes, so it was stopped"
         tune.report({"rows": [], "result": where | {"status": "failed", "reason": reason}})

@@ -1,6 +1,6 @@
 """Augmentation that is part of a network, at rest outside training."""
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -54,6 +54,21 @@ class RandomAffine(keras.layers.Layer):  # type: ignore[misc]
 
     def _uniform(self, count: Any, most: float) -> keras.KerasTensor:
         return keras.random.uniform((count,), -most, most, seed=self.seed_generator)
+
+
+#: `flip`, left and right; `shift`, also moved by a tenth of the side; `affine`, also rotated by up to 15°, sheared and
+#: zoomed by up to a fifth.
+Augmentation = Literal["none", "flip", "shift", "affine"]
+
+
+def augmented(x: keras.KerasTensor, kind: Augmentation) -> keras.KerasTensor:
+    """Images, (batch, side, side, 3), that training sees changed at random."""
+    if kind == "none":
+        return x
+    x = keras.layers.RandomFlip("horizontal")(x)
+    if kind == "shift":
+        return RandomAffine(shift=0.1)(x)
+    return RandomAffine(rotation=15, shift=0.1, shear=0.2, zoom=0.2)(x) if kind == "affine" else x
 
 
 def without_augmentation(model: keras.Model) -> keras.Model:

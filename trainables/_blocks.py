@@ -5,18 +5,28 @@ from typing import Literal
 import keras
 from keras import layers
 
+from trainables._augmentation import Augmentation, augmented
 
-def image_input(image_size: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """The input, pixels 0–255, and the same rescaled to 0–1: both (batch, image_size, image_size, 3)."""
+
+def image_input(image_size: int, augmentation: Augmentation = "none") -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """The input, pixels 0–255, and the same rescaled to 0–1, augmented: both (batch, image_size, image_size, 3)."""
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
-    return pixels, layers.Rescaling(1 / 255)(pixels)
+    return pixels, augmented(layers.Rescaling(1 / 255)(pixels), augmentation)
 
 
 def conv(
-    x: keras.KerasTensor, filters: int, size: int = 3, strides: int = 1, padding: str = "valid"
+    x: keras.KerasTensor,
+    filters: int,
+    size: int = 3,
+    strides: int = 1,
+    padding: str = "valid",
+    batch_norm: bool = False,
 ) -> keras.KerasTensor:
-    """A convolution with ReLU."""
-    return layers.Conv2D(filters, size, strides, padding, activation="relu")(x)
+    """A convolution with ReLU; with batch norm between the two, and then no bias."""
+    if not batch_norm:
+        return layers.Conv2D(filters, size, strides, padding, activation="relu")(x)
+    x = layers.Conv2D(filters, size, strides, padding, use_bias=False)(x)
+    return layers.ReLU()(layers.BatchNormalization()(x))
 
 
 def pool(x: keras.KerasTensor) -> keras.KerasTensor:
@@ -24,11 +34,18 @@ def pool(x: keras.KerasTensor) -> keras.KerasTensor:
     return layers.MaxPooling2D(2)(x)
 
 
-def head(x: keras.KerasTensor, hidden: tuple[int, ...]) -> keras.KerasTensor:
-    """Dense layers with ReLU and one logit, positive for FAKE: (batch, 1), float32 whatever the others compute with."""
+def head(x: keras.KerasTensor, hidden: tuple[int, ...], dropout: float = 0.0) -> keras.KerasTensor:
+    """Dense layers with ReLU and one logit, positive for FAKE: (batch, 1), float32 whatever the others compute with.
+
+    `dropout` is the share of its inputs, 0–1, that each dense layer loses in training.
+    """
     for units in hidden:
-        x = layers.Dense(units, activation="relu")(x)
-    return layers.Dense(1, dtype="float32", name="logit")(x)
+        x = layers.Dense(units, activation="relu")(_dropout(x, dropout))
+    return layers.Dense(1, dtype="float32", name="logit")(_dropout(x, dropout))
+
+
+def _dropout(x: keras.KerasTensor, share: float) -> keras.KerasTensor:
+    return layers.Dropout(share)(x) if share else x
 
 
 def batch_norm_relu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:

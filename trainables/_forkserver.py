@@ -107,7 +107,7 @@ def stream(
     *arguments: Any,
     limit: float = math.inf,
     stop: threading.Event | None = None,
-) -> Iterator[Any]:
+) -> Generator[Any]:
     """What `function(*arguments)` yields, in a fresh process that has TensorFlow imported and this one's environment.
 
     The process ends with this generator, whichever way that ends. Once `stop` is set it is interrupted, a generator's

@@ -2,7 +2,7 @@
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -39,21 +39,27 @@ class Network:
 
         Raises InputError for an option that the function does not take, or of a wrong type.
         """
-        file, name = self.function.split(".")
-        function = getattr(importlib.import_module(f"trainables.{file}"), name)
-        kinds = get_type_hints(function, include_extras=True)
-        known = [option for option in inspect.signature(function).parameters if option != "image_size"]
-        for option in options or ():
+        model: keras.Model = self._function()(image_size, **{**self.options, **self.checked(options or {})})
+        return model
+
+    def checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options as the function takes them. Raises InputError for one that it does not take."""
+        kinds = get_type_hints(self._function(), include_extras=True)
+        known = [option for option in inspect.signature(self._function()).parameters if option != "image_size"]
+        for option in options:
             if option not in known:
                 near = f"the nearest is {nearest(option, known)!r}" if known else "it has none"
                 raise InputError(f"{self.function} has no option {option!r}; {near}.")
-        if self.pretrained and (options or {}).get("body", self.pretrained) != self.pretrained:
+        if self.pretrained and options.get("body", self.pretrained) != self.pretrained:
             raise InputError(
                 f"The weights of this network are {self.pretrained}'s; for another body, take its network."
             )
-        given = {option: checked(option, value, kinds[option]) for option, value in (options or {}).items()}
-        model: keras.Model = function(image_size, **{**self.options, **given})
-        return model
+        return {option: checked(option, value, kinds[option]) for option, value in options.items()}
+
+    def _function(self) -> "Callable[..., keras.Model]":
+        file, name = self.function.split(".")
+        function: Callable[..., keras.Model] = getattr(importlib.import_module(f"trainables.{file}"), name)
+        return function
 
 
 def network(models: Mapping[str, Network], name: str) -> Network:
@@ -73,6 +79,15 @@ def build(recipe: Recipe, image_size: int, models: Mapping[str, Network]) -> "ke
             "head; take a transfer network with the option train_from."
         )
     return model
+
+
+def refusals(asked: Sequence[tuple[str, Mapping[str, Any]]], models: Mapping[str, Network]) -> Iterator[str]:
+    """Why networks do not take these options, (network, options) by (network, options), for those that do not."""
+    for name, options in asked:
+        try:
+            network(models, name).checked(options)
+        except InputError as error:
+            yield error.message
 
 
 def body_layers(model: "keras.Model") -> "list[keras.Layer]":

@@ -46,6 +46,8 @@ class Recipe:
     #: Of a network with ImageNet's weights: first epochs, in which only its head is trained. Then what its `train_from`
     #: frees is trained too, at a tenth of the rate, with an optimizer that starts anew. 0: all from the start.
     head_epochs: Annotated[int, Between(0, 10_000)] = 0
+    #: Labels that training sees are drawn towards a half by this share: 0.1 makes 0.05 and 0.95 of 0 and 1.
+    label_smoothing: Annotated[float, Between(0, 0.9)] = 0.0
     #: Of the layers' computations: `mixed_bfloat16` and `mixed_float16` are for GPUs; weights stay float32.
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     #: Of the initial weights, the order of the images, dropout and augmentation.

@@ -55,6 +55,8 @@ class Run:
     best_weights: list[np.ndarray] = field(default_factory=list)
     #: Of the validation images, by `best_weights`; None where these were restored.
     best_scores: np.ndarray | None = None
+    #: Of scoring the test images, once that is done.
+    seconds_per_image: float = math.nan
 
     @property
     def best_epoch(self) -> int:
@@ -98,7 +100,7 @@ class Run:
             layer.trainable = not self.is_head_first
         self.trainer.compile(
             optimizer=_optimizer(self.recipe, self.steps_per_epoch, self.is_head_first),
-            loss=keras.losses.BinaryCrossentropy(from_logits=True),
+            loss=keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=self.recipe.label_smoothing),
             metrics=[keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)],
             steps_per_execution=STEPS_PER_EXECUTION,
             jit_compile=keras.backend.backend() != "tensorflow",  # whose XLA is two to three times slower on a CPU
@@ -176,7 +178,10 @@ def score_best(run: Run, data: Data) -> dict[str, np.ndarray]:
     scores = run.best_scores
     if scores is None:
         scores = score(run.model, data.validation, run.batch_size)
-    return {"validation": scores, "test": score(run.model, data.test, run.batch_size)}
+    started = time.perf_counter()
+    test = score(run.model, data.test, run.batch_size)
+    run.seconds_per_image = (time.perf_counter() - started) / max(1, len(test))
+    return {"validation": scores, "test": test}
 
 
 def metrics(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:

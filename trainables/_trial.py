@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from data_prep._storage import Folder
 from trainables import _checkpoint, _pipeline, _train
+from trainables._cost import cost
 from trainables._data import Data, Source, shared_data
 from trainables._network import Network
 from trainables._recipe import Recipe
@@ -77,7 +78,8 @@ def _train_and_score(task: Task, data: Data, result: dict[str, Any]) -> Iterator
     _pipeline.set_up(task.threads)
     recipe = Recipe.of(task.knobs)
     run = _train.start(recipe, data, task.models, task.weights)
-    result |= {"parameters": run.model.count_params(), "initial_weights": run.initial_weights}
+    counted = cost(run.model)
+    result |= {"parameters": counted.parameters, "flops": counted.flops, "initial_weights": run.initial_weights}
     _checkpoint.restore(run, task.checkpoints)
     while True:
         try:
@@ -93,6 +95,7 @@ def _train_and_score(task: Task, data: Data, result: dict[str, Any]) -> Iterator
         run = _train.start(recipe, data, task.models, task.weights, half)
     task.record.write_table(f"scores/{task.trial}.parquet", _score_table(data, scores))
     result |= {"epochs_done": len(run.history), "best_epoch": run.best_epoch, **_metrics(data, scores)}
+    result |= {"seconds_per_image": run.seconds_per_image}
     status, reason = verdict(run.history, data, scores, run.stop_reason)
     if run.batch_size < recipe.batch_size:
         reason += f"; memory was too short for a batch of {recipe.batch_size}, so it was trained in {run.batch_size}s"

@@ -7,13 +7,13 @@ valid unless said. Augmentation is part of the model, and at rest outside traini
 import keras
 from keras import layers
 
-from trainables._augmentation import RandomAffine
+from trainables._augmentation import Augmentation, RandomAffine, augmented
 from trainables._blocks import conv, head, image_input, pool
 
 
-def custom_1(image_size: int) -> keras.Model:
+def custom_1(image_size: int, augmentation: Augmentation = "none") -> keras.Model:
     """Four convolutions and two dense layers, with dropout."""
-    pixels, x = image_input(image_size)
+    pixels, x = image_input(image_size, augmentation)
     x = pool(conv(x, 32))  # 15 x 15 x 32
     x = pool(conv(x, 64))  # 6 x 6 x 64
     x = conv(x, 128)
@@ -35,7 +35,7 @@ def custom_2(image_size: int) -> keras.Model:
 def custom_3(image_size: int) -> keras.Model:
     """Five convolutions with batch norm, dropout after each pool; rotated, shifted, sheared, zoomed, flipped images."""
     pixels, x = image_input(image_size)
-    x = RandomAffine(rotation=15, shift=0.1, shear=0.2, zoom=0.2)(layers.RandomFlip("horizontal")(x))
+    x = augmented(x, "affine")
     x = _pool_dropout(_conv_batch_norm(_conv_batch_norm(x, 32), 32))  # 14 x 14 x 32
     x = _pool_dropout(_conv_batch_norm(_conv_batch_norm(x, 64), 64))  # 5 x 5 x 64
     x = _pool_dropout(_conv_batch_norm(x, 128))  # 1 x 1 x 128

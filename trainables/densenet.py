@@ -9,15 +9,18 @@ from typing import Literal
 import keras
 from keras import layers
 
+from trainables._augmentation import Augmentation
 from trainables._blocks import batch_norm_relu, head, image_input, stem
 
 _BLOCKS = (6, 12, 24, 16)
 _GROWTH = 32
 
 
-def densenet121(image_size: int, stem_type: Literal["cifar", "imagenet"] = "cifar") -> keras.Model:
+def densenet121(
+    image_size: int, stem_type: Literal["cifar", "imagenet"] = "cifar", augmentation: Augmentation = "none"
+) -> keras.Model:
     """DenseNet121 from scratch, with global average pooling."""
-    pixels, x = image_input(image_size)
+    pixels, x = image_input(image_size, augmentation)
     x = densenet121_body(x, stem_type)  # 4 x 4 x 1024 at 32 pixels; 1 x 1 with the imagenet stem
     return keras.Model(pixels, head(layers.GlobalAveragePooling2D()(x), ()), name="densenet121")
 

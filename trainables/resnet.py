@@ -9,14 +9,17 @@ from typing import Literal
 import keras
 from keras import layers
 
+from trainables._augmentation import Augmentation
 from trainables._blocks import batch_norm_relu, head, image_input, stem
 
 _STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))  # filters of the bottleneck, blocks
 
 
-def resnet50(image_size: int, stem_type: Literal["cifar", "imagenet"] = "cifar") -> keras.Model:
+def resnet50(
+    image_size: int, stem_type: Literal["cifar", "imagenet"] = "cifar", augmentation: Augmentation = "none"
+) -> keras.Model:
     """ResNet50 from scratch, with global average pooling."""
-    pixels, x = image_input(image_size)
+    pixels, x = image_input(image_size, augmentation)
     x = resnet50_body(x, stem_type)  # 4 x 4 x 2048 at 32 pixels; 1 x 1 with the imagenet stem
     return keras.Model(pixels, head(layers.GlobalAveragePooling2D()(x), ()), name="resnet50")
 

@@ -5,12 +5,14 @@ K. Simonyan and A. Zisserman, "Very deep convolutional networks for large-scale 
 keras.applications, whose weights fit.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import keras
 from keras import layers
 
+from trainables._augmentation import Augmentation
 from trainables._blocks import head, image_input
+from trainables._recipe import Between
 
 #: Convolutions in each of the five blocks.
 CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -23,15 +25,17 @@ def vgg(
     batch_norm: bool = False,
     initializer: str = "glorot_uniform",
     top: Literal["dense", "pooled"] = "dense",
+    dropout: Annotated[float, Between(0, 0.9)] = 0.0,
+    augmentation: Augmentation = "none",
 ) -> keras.Model:
     """VGG from scratch. Without batch norm it collapses at Adam's usual 1e-3; with it, or at 1e-4, it learns.
 
     `initializer` is of the convolutions; `top` is two dense layers of 4096, as published, or global average pooling.
     """
-    pixels, x = image_input(image_size)
+    pixels, x = image_input(image_size, augmentation)
     x = vgg_body(x, depth, batch_norm, initializer)  # 1 x 1 x 512 at 32 pixels
     x = layers.Flatten()(x) if top == "dense" else layers.GlobalAveragePooling2D()(x)
-    return keras.Model(pixels, head(x, (4096, 4096) if top == "dense" else ()), name=f"vgg{depth}")
+    return keras.Model(pixels, head(x, (4096, 4096) if top == "dense" else (), dropout), name=f"vgg{depth}")
 
 
 def vgg_body(
