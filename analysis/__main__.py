@@ -19,9 +19,11 @@ from data_prep._storage import Folder
 
 _MOST_SHOWN = 12
 _REPORT = "report.html"
+_SEARCH = [f"search_{name}" for name in ("history", "rungs", "slices", "parallel", "importance", "pareto")]
 _OURS = [
     *[f"tables/{name}.{kind}" for name in ("results", "networks") for kind in ("csv", "parquet", "md")],
-    *[f"figures/{name}.{kind}" for name in ("curves", "grid", "confusion") for kind in ("png", "svg")],
+    *[f"tables/{name}.{kind}" for name in ("repeats", "front", "importance") for kind in ("csv", "parquet")],
+    *[f"figures/{name}.{kind}" for name in ("curves", "grid", "confusion", *_SEARCH) for kind in ("png", "svg")],
 ]
 _NUMBERS = [Column(name, justify="right") for name in ("seed", "validation %", "test %", "clean test %", "s")]
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from analysis import _confusion, _curves, _grid, frames
+from analysis import _confusion, _curves, _grid, _search_figures, frames, searches
 from analysis.frames import Study
 from analysis.tables import percent
 
@@ -20,14 +20,66 @@ class Drawing:
 
 
 def figures(study: Study) -> dict[str, Drawing]:
-    """File name → drawing, of all that the record has data for: curves, confusion, grid."""
-    drawings = {}
+    """File name → drawing, of all that the record has data for: those of a search, curves, confusion, grid."""
+    drawings = search_figures(study) if len(searches.searched(study)) else {}
     if study.epochs["trial"].isin(study.results["trial"]).any():
         drawings["curves"] = curves(study)
     if len(frames.grid(study.results)):
         drawings["grid"] = grid(study)
     if frames.confusions(study):
         drawings["confusion"] = confusion(study)
+    return drawings
+
+
+def search_figures(study: Study) -> dict[str, Drawing]:
+    """File name → drawing, of a search that has ended trials."""
+    found = searches.searched(study)
+    best = percent(found["best_so_far"].iloc[-1])
+    stopped = int((found["status"] == "stopped").sum())
+    drawings = {
+        "search_history": Drawing(
+            _search_figures.history(study),
+            "How the search got on",
+            f"Validation accuracy of {len(found)} trials in their order; the best reaches {best} %.",
+            "Each trial's validation accuracy, and the best so far, against trials and against the training spent.",
+        ),
+        "search_rungs": Drawing(
+            _search_figures.rungs(study),
+            "Who was stopped when",
+            f"A line a trial to the epoch after which it ended; {stopped} of {len(found)} were stopped early.",
+            f"How far each trial got; {stopped} of {len(found)} were stopped early.",
+        ),
+    }
+    if found["validation_accuracy"].notna().any() and searches.knobs(study):
+        drawings["search_slices"] = Drawing(
+            _search_figures.slices(study),
+            "Knob by knob",
+            f"Validation accuracy of {len(found)} trials against each of {len(searches.knobs(study))} knobs.",
+            "Validation accuracy against each knob, in the trials in which it matters.",
+        )
+        drawings["search_parallel"] = Drawing(
+            _search_figures.parallel(study),
+            "Trials as lines through their knobs",
+            f"Parallel coordinates of {len(found)} trials, coloured by validation accuracy.",
+            "A line a trial through the values of its knobs; the brightest lines are the most accurate trials.",
+        )
+    table = searches.importance(study)
+    if len(table):
+        told = ", ".join(f"{row['knob']} {percent(row['mean'], 0)} %" for row in table.to_dict("records"))
+        drawings["search_importance"] = Drawing(
+            _search_figures.importances(study),
+            "What the knobs matter",
+            f"Shares of the variance of validation accuracy: {told}.",
+            "How much of the differences between trials each knob explains, with its uncertainty.",
+        )
+    if len(searches.front(study)):
+        names = ", ".join(searches.front(study)["configuration"])
+        drawings["search_pareto"] = Drawing(
+            _search_figures.pareto(study),
+            "Pareto front",
+            f"Validation accuracy against {study.provenance.search['against']}; on the front: {names}.",
+            f"No trial is better in both than one on the front: {names}.",
+        )
     return drawings
 
 

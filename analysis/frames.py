@@ -1,6 +1,7 @@
 """Record → data frames. The trials that are results are ranked; those that are not stand below, with the reason."""
 
 import dataclasses
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,14 @@ FLAGGED = ("collapsed", "diverged", "failed", "running", "pending")
 SPLITS = ("validation", "test", "test_clean")
 METRICS = [f"{split}_{name}" for name in ("accuracy", "auc", "loss") for split in SPLITS]
 
-_COUNTS = ["parameters", "epochs_done", "best_epoch", "seed", *(f"{split}_images" for split in ("train", *SPLITS))]
+_COUNTS = [
+    "number",
+    "parameters",
+    "epochs_done",
+    "best_epoch",
+    "seed",
+    *(f"{split}_images" for split in ("train", *SPLITS)),
+]
 
 
 @dataclass(frozen=True)
@@ -102,15 +110,25 @@ def varied_knobs(frame: pd.DataFrame) -> list[str]:
 
 
 def _configurations(frame: pd.DataFrame) -> list[str]:
-    """Per trial, the network and the knobs in which trials of one network differ: what the seeds have in common."""
+    """Per trial, the network and the knobs in which trials of one network differ: what the seeds have in common.
+
+    In a search, where nearly all differ, it is the number of the trial that had these knobs first.
+    """
+    if frame["number"].notna().any():
+        knobs = [knob.name for knob in dataclasses.fields(Recipe) if knob.name != "seed"]
+        numbers = frame.groupby(knobs, dropna=False)["number"].transform("min")
+        return [f"#{number} {network}" for number, network in zip(numbers, frame["network"], strict=True)]
     per_network = frame.groupby("network")[varied_knobs(frame)].nunique().max()
     knobs = [str(knob) for knob, most in per_network.items() if most > 1]
-    told = [[row["network"], *(f"{knob} {_short(row[knob])}" for knob in knobs)] for _, row in frame.iterrows()]
-    return [", ".join(parts) for parts in told]
+    told = [[row["network"], *(_told(knob, row[knob]) for knob in knobs)] for _, row in frame.iterrows()]
+    return [", ".join(part for part in parts if part) for parts in told]
 
 
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _told(knob: str, value: object) -> str:
+    """`learning_rate 0.001`; of a network's options, each by its name: `padding same, units 64`."""
+    if knob == "options" and isinstance(value, str):
+        return ", ".join(_told(name, option) for name, option in json.loads(value).items())
+    return f"{knob} {value:.3g}" if isinstance(value, float) else f"{knob} {value}"
 
 
 def has_seeds(frame: pd.DataFrame) -> bool:

@@ -1,6 +1,6 @@
 """A record's manifest in one shape, whatever of it is missing: the only place that knows its keys."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from data_prep._command import InputError
@@ -23,7 +23,8 @@ class Provenance:
     """Where a record's numbers come from.
 
     `metric` ranks the trials and `direction` is max or min; `used` is split → images used; `facts` are term and text,
-    for people; `audit` is a sentence a finding; `caveats` are sentences that belong beside every number.
+    for people; `audit` is a sentence a finding; `caveats` are sentences that belong beside every number. `search` is
+    what `sweeps._study.Search.describe` tells; empty for a sweep that is no search.
     """
 
     sweep: str
@@ -35,6 +36,7 @@ class Provenance:
     facts: dict[str, str]
     audit: list[str]
     caveats: list[str]
+    search: dict[str, Any] = field(default_factory=dict)
 
 
 def provenance(manifest: dict[str, Any]) -> Provenance:
@@ -55,6 +57,7 @@ def provenance(manifest: dict[str, Any]) -> Provenance:
         facts={term: text for term, text in _facts(manifest, data, settings).items() if text},
         audit=_audit(_section(data, "audit")),
         caveats=caveats,
+        search=_section(manifest, "search"),
     )
 
 

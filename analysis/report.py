@@ -8,7 +8,7 @@ import pandas as pd
 from analysis._summary import summary
 from analysis.figures import Drawing
 from analysis.frames import Study, has_seeds
-from analysis.tables import flagged_cells, network_cells, note, ranked_cells, unbroken
+from analysis.tables import flagged_cells, network_cells, note, ranked_cells, repeat_cells, unbroken
 
 _TEMPLATE = "report.html.j2"
 
@@ -33,7 +33,13 @@ def report(study: Study, drawings: dict[str, Drawing], images: dict[str, bytes])
 def _tables(study: Study) -> list[tuple[str, str, pd.DataFrame]]:
     """Title, caption and cells of each table that has rows."""
     tables = [("Ranking", note(study), ranked_cells(study))]
-    if has_seeds(study.results):
+    if len(repeats := repeat_cells(study)):
+        caption = (
+            "Mean and 95 % interval (Student's t) over n new seeds, in %. The seed that a trial was chosen by does not "
+            "enter: the best of many is partly luck."
+        )
+        tables.insert(0, ("Trained again with new seeds", caption, repeats))
+    if has_seeds(study.results) and not study.provenance.search:
         caption = "Mean ± standard deviation over n ranked trials, in %. Flagged trials do not enter."
         tables.append(("Networks over their seeds", caption, network_cells(study)))
     tables.append(("Not ranked", "Trials that are no results, or not yet.", flagged_cells(study)))

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.frames import METRICS, SPLITS, Study, has_seeds, networks, varied_knobs
+from analysis.searches import front, importance, repeats
 
 _INTERVALS = [f"{split}_{end}" for split in SPLITS for end in ("low", "high")]
 _IMAGES = [f"{split}_images" for split in ("train", *SPLITS)]
@@ -15,10 +16,12 @@ _TITLES = dict(zip(SPLITS, ("validation", "test", "clean test"), strict=True))
 
 
 def files(study: Study) -> dict[str, bytes]:
-    """File name → content of every table of a study; `networks` only if there are several seeds."""
+    """File name → content of every table of a study that has rows; `networks` only if there are several seeds."""
     tables = {"results": results_table(study.results)}
     if has_seeds(study.results):
         tables["networks"] = networks(study.results, study.provenance.metric, study.provenance.direction)
+    found = {"repeats": repeats(study), "front": results_table(front(study)), "importance": importance(study)}
+    tables |= {name: frame for name, frame in found.items() if len(frame)}
     contents = {f"{name}.csv": frame.to_csv(index=False).encode() for name, frame in tables.items()}
     contents |= {f"{name}.parquet": _parquet(frame) for name, frame in tables.items()}
     markdown = {"results.md": results_markdown(study), "networks.md": networks_markdown(study)}
@@ -64,6 +67,22 @@ def network_cells(study: Study) -> pd.DataFrame:
         means, deviations = frame[f"{split}_accuracy_mean"], frame[f"{split}_accuracy_std"]
         cells[f"{title} %"] = [mean_and_deviation(*pair) for pair in zip(means, deviations, strict=True)]
     return cells.assign(parameters=[_count(value) for value in frame["parameters"]])
+
+
+def repeat_cells(study: Study) -> pd.DataFrame:
+    """What was trained again with new seeds, as text: mean and 95 % interval over n seeds."""
+    frame = repeats(study)
+    cells = pd.DataFrame(
+        {"network": frame.get("configuration", []), "n": frame.get("n", pd.Series(dtype=int)).astype(str)}
+    )
+    for split, title in _TITLES.items() if len(frame) else ():
+        columns = (frame[f"{split}_accuracy_{name}"] for name in ("mean", "low", "high"))
+        told = [
+            percent(mean) + (f" ({span(low, high, 2)})" if math.isfinite(low) else "")
+            for mean, low, high in zip(*columns, strict=True)
+        ]
+        cells[f"{title} %"] = told
+    return cells
 
 
 def results_markdown(study: Study) -> str:

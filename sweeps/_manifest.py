@@ -21,7 +21,18 @@ from trainables._weights import Weights
 if TYPE_CHECKING:
     from sweeps._sweep import Sweep
 
-_PACKAGES = ("cifake-sweeps", "keras", "numpy", "pandas", "pillow", "pyarrow", "ray", "scikit-learn", "tensorflow")
+_PACKAGES = (
+    "cifake-sweeps",
+    "keras",
+    "numpy",
+    "optuna",
+    "pandas",
+    "pillow",
+    "pyarrow",
+    "ray",
+    "scikit-learn",
+    "tensorflow",
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,8 @@ def describe(sweep: "Sweep", options: Options, inputs: Inputs, hardware: dict[st
         "sweep": sweep.name,
         "question": sweep.question,
         "command": shlex.join(["python", *sys.argv]),
-        "settings": options.settings(),
+        "settings": options.settings() | dict(sweep.settings),
+        "search": sweep.search.describe() if sweep.search else None,
         "data": _describe_data(inputs.source.folder, inputs.data),
         "weights": {body: weights.sha256 for body, weights in inputs.weights.items()},
         "metric": sweep.metric,
@@ -87,7 +99,7 @@ def _commit() -> dict[str, Any]:
         return {"commit": None, "dirty": None}
 
 
-def make_way(folder: Folder, options: Options, inputs: Inputs) -> None:
+def make_way(folder: Folder, sweep: "Sweep", options: Options, inputs: Inputs) -> None:
     """Move an old record aside where that was asked for, and refuse to mix results of other data or settings into it.
 
     A smoke run's record is no result: it makes way by itself for a real run.
@@ -100,7 +112,9 @@ def make_way(folder: Folder, options: Options, inputs: Inputs) -> None:
         folder.move_to(aside)
         print(f"The old record is now at {aside}.")
         return
-    _refuse_other_settings(folder, manifest["settings"], options.settings())
+    _refuse_other_settings(folder, manifest["settings"], options.settings() | dict(sweep.settings))
+    if sweep.search and manifest.get("search") != sweep.search.describe():
+        raise InputError(f"{folder} was made with another search space; give another --results, or --fresh.")
     then = manifest.get("weights", {})  # a record from before there were any has none
     if any(then.get(body, weights.sha256) != weights.sha256 for body, weights in inputs.weights.items()):
         raise InputError(f"{folder} was made with other --weights; give those, another --results, or --fresh.")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -39,6 +40,8 @@ class Options:
     fresh: bool
     #: What a sweep's own options were given, by name.
     own: dict[str, Any] = field(default_factory=dict)
+    #: When the command began, on the monotonic clock.
+    begun: float = field(default_factory=time.monotonic)
 
     def recipe(self, name: str, **knobs: Any) -> Recipe:
         """The network's own recipe; above it these knobs, and above them those given on the command line."""
@@ -60,6 +63,11 @@ class Options:
             if of in ("", name):
                 (knobs if knob in own or not of else choices)[knob] = _value(value)
         return knobs, choices
+
+    def told_to_all(self) -> dict[str, Any]:
+        """What `--set` says of all networks."""
+        settings = [setting.partition("=") for setting in self.set]
+        return {target: _value(value) for target, _, value in settings if "." not in target}
 
     def check(self, networks: Collection[str]) -> None:
         """Raises InputError if `--set` names a network that is not among these."""

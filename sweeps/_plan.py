@@ -28,7 +28,8 @@ def show(sweep: "Sweep", shard_folder: Folder, options: Options) -> int:
     manifest = shards.read_manifest(shard_folder)
     images = image_counts(manifest, options.limit, options.smoke)
     cpus = os.cpu_count() or 1
-    threads = options.cpus_per_trial or max(1, cpus // len(sweep.recipes))
+    trials = sweep.search.trials if sweep.search else len(sweep.recipes)
+    threads = options.cpus_per_trial or max(1, cpus // trials)
     at_once = max(1, int(cpus / threads))
     columns = ("network", "parameters", "memory", "epochs", "seeds", "time a trial")
     table = Table(*columns, title=f"{sweep.name}: {sweep.question}")
@@ -44,10 +45,13 @@ def show(sweep: "Sweep", shard_folder: Folder, options: Options) -> int:
         memory = f"{training_bytes(found, recipes[0]) / 2**20:,.0f} MiB"
         epochs, seeds = str(recipes[0].epochs), str(len(recipes))
         table.add_row(network, f"{found.parameters:,}", memory, epochs, seeds, duration(seconds))
+    trials, about = len(sweep.recipes), "about"
+    if sweep.search:
+        total, trials, about = total / trials * sweep.search.trials, sweep.search.trials, "at most about"
     console = Console(highlight=False)
     console.print(table)
     console.print(
-        f"{len(sweep.recipes)} trials on {images['train']:,} training images: about {duration(total / at_once)} on "
+        f"{trials} trials on {images['train']:,} training images: {about} {duration(total / at_once)} on "
         f"this machine's CPUs, {at_once} at a time{_price(total / at_once, options)}. Nothing was started.",
         soft_wrap=True,
     )

@@ -1,24 +1,29 @@
 """A sweep's progress, for a person: a live bar in a terminal, lines in a log."""
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from sweeps._record import Record
 
+if TYPE_CHECKING:
+    from sweeps._study import Search
+
 _SECONDS_BETWEEN_LOG_LINES = 30.0
 
 
 class Display:
-    """What a sweep shows while it runs, starting from where its record stands."""
+    """What a sweep shows while it runs, starting from where its record stands. A search makes its trials as it goes."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, search: "Search | None" = None) -> None:
         self._console = Console(highlight=False)
-        self._trials = len(record.trials)
+        self._is_search = search is not None
+        self._trials = search.trials if search else len(record.trials)
         self._finished = sum(record.is_over(trial) for trial in record.trials)
-        self._epochs = sum(int(row["epochs"]) for row in record.trials.values())
+        epochs = search.trials * search.epochs if search else 0
+        self._epochs = epochs or sum(int(row["epochs"]) for row in record.trials.values())
         self._done = self._before = len(record.epochs)
         self._started = self._said = time.monotonic()
         self._best: tuple[float, str] | None = None
@@ -43,9 +48,10 @@ class Display:
     def ended(self, row: dict[str, Any]) -> None:
         """A trial is over: `row` is its row of the record."""
         self._finished += 1
-        told = f"{row['network']} (seed {row['seed']})"
+        told = f"#{row['number']} {row['network']}" if self._is_search else f"{row['network']} (seed {row['seed']})"
         if row["status"] in ("finished", "stopped"):
             result = f"validation accuracy {row['validation_accuracy']:.4f} at epoch {row['best_epoch']}"
+            result += f", stopped after {row['epochs_done']}" if row["status"] == "stopped" else ""
         else:
             result = f"{row['status']}: {row['reason']}"
         line = f"{self._finished:>4}/{self._trials}  {told:<24} {result}, {row.get('wall_seconds') or 0:.0f} s"
@@ -65,7 +71,7 @@ class Display:
         new = self._done - self._before
         if new:
             left = (time.monotonic() - self._started) / new * (self._epochs - self._done)
-            told += f", {duration(left)} left"
+            told += f", {'at most ' if self._is_search else ''}{duration(left)} left"
         return told
 
 

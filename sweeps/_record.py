@@ -41,6 +41,7 @@ def _recipe_fields() -> list[tuple[str, pa.DataType]]:
 TRIAL_SCHEMA = pa.schema(
     [
         ("trial", pa.string()),
+        ("number", pa.int64()),  # in the study of a search
         *_recipe_fields(),
         ("status", pa.string()),
         ("reason", pa.string()),
@@ -49,6 +50,8 @@ TRIAL_SCHEMA = pa.schema(
         ("wall_seconds", pa.float64()),
         ("batch_size_used", pa.int64()),  # smaller than batch_size where memory was too short
         ("parameters", pa.int64()),
+        ("flops", pa.int64()),  # of one image's forward pass
+        ("seconds_per_image", pa.float64()),  # of the test images, in batches of four times the training batch
         ("initial_weights", pa.string()),
         *[(name, pa.float64()) for name in _METRICS],
         *[(f"{split}_images", pa.int64()) for split in ("train", "validation", "test", "test_clean")],

@@ -1,7 +1,7 @@
 """What Tune's driver hears from its trials, written into the record and shown."""
 
 import os
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ray.tune import Callback
 
@@ -9,19 +9,22 @@ from data_prep._command import InputError
 from sweeps._progress import Display
 from sweeps._record import Record
 
+if TYPE_CHECKING:
+    from sweeps._searching import Seeker
+
 #: So often may a trial lose its worker without an epoch in between.
 MOST_LOSSES = 3
 
 
 class Recorder(Callback):  # type: ignore[misc]
-    """Keeps the record and the display up to date while a Tuner runs.
+    """Keeps the record, the display and, in a search, its seeker up to date while a Tuner runs.
 
     Where the record can no longer be written the sweep must end. Tune would bury the error in one of its own, so it is
     kept as `error`, and the interrupt that Tune lets through is raised.
     """
 
-    def __init__(self, record: Record, display: Display) -> None:
-        self._record, self._display = record, display
+    def __init__(self, record: Record, display: Display, seeker: "Seeker | None" = None) -> None:
+        self._record, self._display, self._seeker = record, display, seeker
         self.error: OSError | InputError | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -45,8 +48,11 @@ class Recorder(Callback):  # type: ignore[misc]
         known = self._record.epochs_known(_identity(trial), result["rows"])
         row = self._update(trial, result["result"], result["rows"])
         self._display.epochs(row["network"], result["rows"], known)
-        if "status" in result["result"]:
-            self._display.ended(row)
+        stopped = self._seeker.verdict(_identity(trial)) if self._seeker else {}
+        if stopped:
+            row = self._update(trial, stopped)
+        if stopped or "status" in result["result"]:
+            self._ended(row)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial whose worker was lost more often than Tune tries; or lost before it began: that is left pending."""
@@ -54,7 +60,12 @@ class Recorder(Callback):  # type: ignore[misc]
             self._update(trial, {"status": "pending"})
             return
         reason = f"its worker died {trial.num_failures} times in a row: {_last_line(trial)}"
-        self._display.ended(self._update(trial, {"status": "failed", "reason": reason}))
+        self._ended(self._update(trial, {"status": "failed", "reason": reason}))
+
+    def _ended(self, row: dict[str, Any]) -> None:
+        self._display.ended(row)
+        if self._seeker:
+            self._seeker.ended(row)
 
     def _update(self, trial: Any, columns: dict[str, Any], rows: list[dict[str, Any]] | None = None) -> dict[str, Any]:
         """Enter columns and epochs, and return the trial's row."""

@@ -1,42 +1,58 @@
-"""A sweep: some recipes, trained side by side on Ray, and the record of what came out. The only place with a Tuner."""
+"""A sweep: some recipes, trained side by side on Ray, and the record of what came out."""
 
 import contextlib
+import math
 import secrets
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import click
 import pyarrow as pa
 
-from data_prep._command import run_command
+from data_prep._command import InputError, run_command
 from data_prep._storage import Folder
 from sweeps import _lease, _options
 from sweeps._manifest import Inputs, describe, make_way
 from sweeps._options import Options
-from sweeps._progress import Display
-from sweeps._record import IMAGES, MANIFEST, Record
+from sweeps._record import IMAGES, MANIFEST, Record, read_manifest
 from trainables import MODELS, Recipe, _forkserver
 from trainables._data import Source, image_rows, in_memory, shared_data
 from trainables._weights import Weights, find
 
+if TYPE_CHECKING:
+    from sweeps._resources import Costs
+    from sweeps._searching import Seeker
+    from sweeps._space import Values
+    from sweeps._study import Search
+
 __all__ = ["Options", "Sweep", "main", "run"]
 
 _MOST_ROUNDS = 3
+_SECONDS_TO_REPORT = 30.0  # of a time budget, for Ray to end and the analysis to be written
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A question, and the recipes whose results answer it. `metric` is of validation; `direction` is max or min."""
+    """A question, and the recipes whose results answer it. `metric` is of validation; `direction` is max or min.
+
+    In a search, `recipes` are one of each network, from which a trial's needs are judged, and `recipe` makes one of the
+    values that the search suggests. `then`, once all these trials are over, gives the recipes that follow from the
+    record. `settings` are options of the sweep's own that decide what a result means.
+    """
 
     name: str
     question: str
     recipes: Sequence[Recipe]
     metric: str = "validation_accuracy"
     direction: str = "max"
+    search: "Search | None" = None
+    recipe: "Callable[[Values], Recipe] | None" = None
+    then: Callable[[Record], Sequence[Recipe]] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def main(question: Callable[[Options], Sweep], own: Sequence[click.Option] = ()) -> None:
@@ -64,6 +80,8 @@ def run(sweep: Sweep, options: Options) -> int:
 
 
 def _run(sweep: Sweep, options: Options, inputs: Inputs) -> int:
+    if sweep.search:
+        _check(sweep.search, inputs)
     folder = Folder(options.results).folder(sweep.name)
     with _lease.held(folder) as lease:
         return _run_alone(sweep, options, inputs, folder, lease)
@@ -71,17 +89,26 @@ def _run(sweep: Sweep, options: Options, inputs: Inputs) -> int:
 
 def _run_alone(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: _lease.Lease) -> int:
     """Run what is left of a sweep, as the only one that writes its record."""
-    make_way(folder, options, inputs)
-    record = Record(folder)
-    wanted = {recipe.identity(inputs.data.fingerprint): recipe for recipe in sweep.recipes}
-    for trial, recipe in wanted.items():
-        record.add(trial, recipe)
-    left = [trial for trial in wanted if not record.is_over(trial)]
+    make_way(folder, sweep, options, inputs)
     with contextlib.ExitStack() as cluster:
-        if left:
-            _run_on_ray(sweep, options, record, inputs, left, cluster, lease)
-        analysis = subprocess.Popen([sys.executable, "-P", "-m", "analysis", str(record.folder)])
-    return _finish(record, list(wanted), analysis.wait())
+        job = _Job(sweep, options, inputs, Record(folder), lease, cluster)
+        wanted = job.search(sweep.search) if sweep.search else job.train(sweep.recipes)
+        if sweep.then and all(map(job.record.is_over, wanted)):
+            wanted += job.train(sweep.then(job.record))
+        job.end()
+        analysis = subprocess.Popen([sys.executable, "-P", "-m", "analysis", str(folder)])
+    return _finish(job.record, wanted, analysis.wait())
+
+
+def _check(search: "Search", inputs: Inputs) -> None:
+    """Raises InputError for a method that does not fit its space, and for options that a network does not take."""
+    from sweeps import _space
+    from trainables._network import refusals
+
+    search.check()
+    asked = _space.options_to_check(search.space)
+    for refusal in _forkserver.stream(_forkserver.place(inputs.token), refusals, asked, MODELS):
+        raise InputError(refusal)
 
 
 def _weights(sweep: Sweep, options: Options) -> dict[str, Weights]:
@@ -93,91 +120,137 @@ def _weights(sweep: Sweep, options: Options) -> dict[str, Weights]:
     return find(sorted(bodies), options.weights)
 
 
-def _run_on_ray(
-    sweep: Sweep,
-    options: Options,
-    record: Record,
-    inputs: Inputs,
-    left: list[str],
-    cluster: contextlib.ExitStack,
-    lease: _lease.Lease,
-) -> None:
-    """Run the trials that are left. The cluster is left with `cluster`, beside what then is still to do."""
-    from sweeps import _cluster, _resources
+@dataclass
+class _Job:
+    """A sweep that runs: what it is, what it is given, and its record. It joins a cluster when it first needs one.
 
-    started = time.monotonic()
-    cluster.callback(_cluster.disconnect)
-    print(_cluster.connect(), flush=True)
-    costs = _resources.costs(sweep.recipes, inputs)
-    resources = _resources.request(sweep.recipes, costs, inputs, options)
-    left = sorted(left, key=lambda trial: _resources.work(record.recipe(trial), costs), reverse=True)
-    manifest = describe(sweep, options, inputs, _cluster.hardware())
-    lease.check()
-    _cluster.check_shared(lease.folder, lease.name)
-    record.write()
-    record.folder.write_table(IMAGES, pa.table(image_rows(inputs.source.folder, inputs.data)))
-    record.folder.write_json(MANIFEST, manifest)
-    try:
-        _tune(record, inputs, left, resources, options.hang_minutes)
-    finally:
-        if not lease.error:  # for then the record is another's
-            record.put_back_running()
-            record.write()
-        over = sum(record.is_over(trial) for trial in record.trials)
-        print(f"{over} of {len(record.trials)} trials are over.")
-    record.folder.write_json(MANIFEST, manifest | {"wall_seconds": time.monotonic() - started})
+    The cluster is left with `cluster`, beside what then is still to do.
+    """
 
+    sweep: Sweep
+    options: Options
+    inputs: Inputs
+    record: Record
+    lease: _lease.Lease
+    cluster: contextlib.ExitStack
+    started: float = 0.0
 
-def _tune(record: Record, inputs: Inputs, left: list[str], resources: dict[str, float], hang_minutes: float) -> None:
-    import ray
-    from ray import tune
+    def train(self, recipes: Sequence[Recipe]) -> list[str]:
+        """Run what is left of some recipes. Returns the identities of all of them."""
+        from sweeps import _resources
 
-    from sweeps import _cluster
-    from trainables._actor import run_trial
+        wanted = {recipe.identity(self.inputs.data.fingerprint): recipe for recipe in recipes}
+        for trial, recipe in wanted.items():
+            self.record.add(trial, recipe)
+        left = [trial for trial in wanted if not self.record.is_over(trial)]
+        if left:
+            costs, resources = self._begin(recipes)
+            left.sort(key=lambda trial: _resources.work(self.record.recipe(trial), costs), reverse=True)
+            with self._running():
+                self._train(left, resources)
+        return list(wanted)
 
-    shared = {
-        "source": inputs.source,
-        "models": MODELS,
-        "weights": {body: weights.layers for body, weights in inputs.weights.items()},
-        "record": record.folder.absolute(),
-    }
-    if _cluster.must_send(inputs.source.folder):
-        shared["data"] = ray.put(in_memory(inputs.data))
-    trainable = tune.with_parameters(run_trial, token=inputs.token, shared=shared, hang_minutes=hang_minutes)
-    for _ in range(_MOST_ROUNDS):  # a trial whose node goes while it is being placed is not tried again by Tune
-        tune_trials(record, trainable, left, resources)
-        left = [trial for trial in left if record.trials[trial]["status"] == "pending"]
-        if not left:
-            return
+    def search(self, search: "Search") -> list[str]:
+        """Run what is left of a search. Returns the identities of all its trials."""
+        from sweeps._searching import Seeker
 
+        assert self.sweep.recipe
+        data = self.inputs.data
+        sizes = {"train_images": len(data.train), "validation_images": len(data.validation)}
+        journal = _forkserver.place(self.inputs.token) / "study.journal"
+        seeker = Seeker(search, self.record, self.sweep.recipe, data.fingerprint, sizes, journal)
+        if seeker.left:
+            _, resources = self._begin(self.sweep.recipes)
+            with self._running():
+                try:
+                    self._seek(seeker, resources)
+                finally:
+                    if not self.lease.error:
+                        seeker.save()
+        return seeker.trials
 
-def tune_trials(record: Record, trainable: Callable[..., None], left: list[str], resources: dict[str, float]) -> None:
-    """Run the trials that are left on the connected cluster, as many at once as it has room for, in this order."""
-    from ray import tune
+    def end(self) -> None:
+        """Complete the manifest, if there was anything to do."""
+        if self.started:
+            seconds = time.monotonic() - self.started
+            seeds = sorted({row["seed"] for row in self.record.trials.values()})
+            manifest = read_manifest(self.record.folder)
+            self.record.folder.write_json(MANIFEST, manifest | {"wall_seconds": seconds, "seeds": seeds})
 
-    from sweeps._recorder import MOST_LOSSES, Recorder
+    def _begin(self, recipes: Sequence[Recipe]) -> "tuple[Costs, dict[str, float]]":
+        """Join a cluster, and write down what is about to run. Returns costs, and what a trial asks for."""
+        from sweeps import _cluster, _resources
 
-    orders = [{"trial": trial, "knobs": record.recipe(trial).knobs()} for trial in left]
-    with Display(record) as display, tempfile.TemporaryDirectory() as scratch:  # for Tune's own state, never read again
-        recorder = Recorder(record, display)
-        tuner = tune.Tuner(
-            tune.with_resources(trainable, resources),
-            param_space={"order": tune.grid_search(orders)},
-            tune_config=tune.TuneConfig(reuse_actors=True),
-            run_config=tune.RunConfig(
-                name="tune",
-                storage_path=scratch,
-                callbacks=[recorder],
-                failure_config=tune.FailureConfig(max_failures=MOST_LOSSES),
-                verbose=0,
-            ),
-        )
+        is_first, self.started = not self.started, self.started or time.monotonic()
+        if is_first:
+            self.cluster.callback(_cluster.disconnect)
+            print(_cluster.connect(), flush=True)
+        costs = _resources.costs(recipes, self.inputs)
+        resources = _resources.request(recipes, costs, self.inputs, self.options)
+        if is_first:
+            manifest = describe(self.sweep, self.options, self.inputs, _cluster.hardware())
+            self.lease.check()
+            _cluster.check_shared(self.lease.folder, self.lease.name)
+            self.record.write()
+            images = image_rows(self.inputs.source.folder, self.inputs.data)
+            self.record.folder.write_table(IMAGES, pa.table(images))
+            self.record.folder.write_json(MANIFEST, manifest)
+        return costs, resources
+
+    @contextlib.contextmanager
+    def _running(self) -> Iterator[None]:
+        """While trials run. However that ends, the record is left as one that can be gone on with."""
         try:
-            tuner.fit()
-        except KeyboardInterrupt:
-            if recorder.error:
-                raise recorder.error
-            raise
+            yield
+        finally:
+            if not self.lease.error:  # for then the record is another's
+                self.record.put_back_running()
+                self.record.write()
+            over = sum(self.record.is_over(trial) for trial in self.record.trials)
+            print(f"{over} of {len(self.record.trials)} trials are over.")
+
+    def _train(self, left: list[str], resources: dict[str, float]) -> None:
+        from sweeps._tuner import tune_trials
+
+        for _ in range(_MOST_ROUNDS):  # a trial whose node goes while it is being placed is not tried again by Tune
+            tune_trials(self.record, self._trainable(), left, resources, _forkserver.place(self.inputs.token))
+            left = [trial for trial in left if self.record.trials[trial]["status"] == "pending"]
+            if not left:
+                return
+
+    def _seek(self, seeker: "Seeker", resources: dict[str, float]) -> None:
+        from sweeps import _cluster
+        from sweeps._tuner import tune_search
+
+        budget = self.options.own.get("time_budget")
+        room = sum(node.get("CPU", 0) for node in _cluster.nodes()) // resources["cpu"]
+        at_once = self.options.own.get("max_concurrent") or max(1, int(room))
+        ends = self.options.begun + budget - _SECONDS_TO_REPORT if budget else math.inf
+        for _ in range(_MOST_ROUNDS):
+            seeker.begin_round()
+            left = ends - time.monotonic()
+            if not seeker.left or left <= 0:
+                return
+            place = _forkserver.place(self.inputs.token)
+            tune_search(self.record, self._trainable(), seeker, resources, place, at_once, left)
+
+    def _trainable(self) -> Callable[..., None]:
+        import ray
+        from ray import tune
+
+        from sweeps import _cluster
+        from trainables._actor import run_trial
+
+        shared = {
+            "source": self.inputs.source,
+            "models": MODELS,
+            "weights": {body: weights.layers for body, weights in self.inputs.weights.items()},
+            "record": self.record.folder.absolute(),
+        }
+        if _cluster.must_send(self.inputs.source.folder):
+            shared["data"] = ray.put(in_memory(self.inputs.data))
+        hang = self.options.hang_minutes
+        return tune.with_parameters(run_trial, token=self.inputs.token, shared=shared, hang_minutes=hang)  # type: ignore[no-any-return]
 
 
 def _finish(record: Record, wanted: list[str], analysed: int) -> int:

@@ -37,7 +37,9 @@ def test_the_example_network_is_a_file_and_a_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["-m", "data_prep"], ["-m", "trainables"], [str(ROOT / "sweeps" / "age.py")], ["-m", "analysis"]]
+    "words",
+    [["-m", "data_prep"], ["-m", "trainables"], ["-m", "analysis"]]
+    + [[str(ROOT / "sweeps" / f"{name}.py")] for name in ("age", "zoo", "search", "cifake_paper")],
 )
 def test_every_command_has_help(words: list[str]) -> None:
     done = subprocess.run([sys.executable, *words, "--help"], capture_output=True, text=True, check=True)

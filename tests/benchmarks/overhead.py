@@ -40,7 +40,7 @@ def ours(count: int) -> float:
     from overhead import empty_trial, nothing  # by a name that the forked process knows too
 
     from data_prep._storage import Folder
-    from sweeps import _cluster, _sweep
+    from sweeps import _cluster, _tuner
     from sweeps._record import Record
     from trainables import Recipe, _forkserver
 
@@ -53,7 +53,7 @@ def ours(count: int) -> float:
         for seed in range(count):
             record.add(str(seed), Recipe("age-c2-f1", epochs=1, seed=seed))
         started = time.perf_counter()
-        _sweep.tune_trials(record, empty_trial, list(record.trials), {"cpu": 1})
+        _tuner.tune_trials(record, empty_trial, list(record.trials), {"cpu": 1})
         record.write()
         seconds = time.perf_counter() - started
         finished = sum(row["status"] == "finished" for row in Record(Folder(folder)).trials.values())

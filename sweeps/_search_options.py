@@ -1,0 +1,200 @@
+"""From the command line of a search to the sweep that it asks for."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import click
+import pandas as pd
+from optuna.distributions import CategoricalDistribution, IntDistribution
+
+from data_prep._command import InputError
+from data_prep._storage import Folder
+from sweeps._options import Options
+from sweeps._record import Record, read_manifest, read_trials
+from sweeps._space import Space, Values, check, knobs_of, narrowed, one_of
+from sweeps._study import METHODS, STOPPING, Search
+from sweeps._sweep import Sweep
+from trainables import Recipe
+
+_EPOCHS = 9
+_TAKEN_OVER = 5  # of the trials of another record, the best so many are tried first
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+class _Duration(click.ParamType[float]):
+    """A time such as 90s, 30m or 1.5h, in seconds."""
+
+    name = "30m"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number, unit = str(value)[:-1], str(value)[-1:]
+        try:
+            seconds = float(number) * _UNITS[unit]
+        except (KeyError, ValueError):
+            self.fail(f"{value!r} is no time; write 90s, 30m or 1.5h.", param, ctx)
+        if seconds < 60:
+            self.fail(f"{value!r} is less than a minute, in which nothing is trained.", param, ctx)
+        return seconds
+
+
+OPTIONS: Sequence[click.Option] = [
+    click.Option(["--trials"], type=click.IntRange(1), default=30, show_default=True, help="Trials of the search."),
+    click.Option(["--networks"], help="Names from MODELS, separated by commas, or `all`; by default the small ones."),
+    click.Option(["--knobs"], help="The knobs to turn, separated by commas; by default every one in the space."),
+    click.Option(
+        ["--method"], type=click.Choice(METHODS), default="tpe", show_default=True, help="How trials are chosen."
+    ),
+    click.Option(
+        ["--stopping"],
+        type=click.Choice(STOPPING),
+        default=None,
+        help="Which trials are stopped early, judged epoch by epoch: by default asha, or none with --against.",
+    ),
+    click.Option(
+        ["--against"],
+        type=click.Choice(["flops", "seconds_per_image"]),
+        help="A second objective, to be small: the answer is then a Pareto front.",
+    ),
+    click.Option(
+        ["--seed"], type=click.IntRange(0), default=0, show_default=True, help="Of the search and its trials."
+    ),
+    click.Option(["--time-budget"], type=_Duration(), help="When to end, report included; the same command goes on."),
+    click.Option(["--max-concurrent"], type=click.IntRange(1), help="Trials at once; by default as many as fit."),
+    click.Option(
+        ["--from", "source"], help="Another record, such as results/search, whose best trials are tried first."
+    ),
+    click.Option(
+        ["--repeat-best"],
+        type=click.IntRange(0),
+        default=0,
+        show_default=True,
+        help="Then train the best so many, and the default recipe, again with --seeds new seeds.",
+    ),
+]
+
+
+def searched(
+    name: str, question: str, options: Options, space: Space, networks: Sequence[str], default: Values
+) -> Sweep:
+    """The sweep that searches `space` as the options say; `networks` are those of no `--networks`.
+
+    `default` are values of the space that are tried first, where the options leave them possible. Raises InputError.
+    """
+    own = options.own
+    epochs = 1 if options.smoke else options.epochs or _EPOCHS
+    check(space)
+    space = _narrowed(space, options, networks)
+    first = [_restricted(default, space, _fixed(options))]
+    first += _best_of(Folder(own["source"]), space, default) if own["source"] else []
+    stopping = own["stopping"] or ("none" if own["against"] or own["method"] == "grid" else "asha")
+    search = Search(
+        space=space,
+        trials=min(own["trials"], 4) if options.smoke else own["trials"],
+        epochs=epochs,
+        method=own["method"],
+        stopping=stopping,
+        seed=own["seed"],
+        first=[] if own["method"] == "grid" else [values for values in first if values],
+        against=own["against"],
+    )
+
+    def recipe(values: Values) -> Recipe:
+        return options.recipe(**_named(knobs_of({"epochs": epochs, "seed": own["seed"]} | values)))
+
+    def repeats(record: Record) -> list[Recipe]:
+        return _repeats(record, own["repeat_best"], options.seeds, first[0])
+
+    return Sweep(
+        name=name,
+        question=question,
+        recipes=[recipe(_largest(space, network)) for network in _networks(space)],
+        search=search,
+        recipe=recipe,
+        then=repeats if own["repeat_best"] else None,
+        settings={name: own[name] for name in ("method", "networks", "knobs", "against", "seed")}
+        | {"stopping": stopping},
+    )
+
+
+def _named(knobs: dict[str, Any]) -> dict[str, Any]:
+    """As `Options.recipe` takes them."""
+    return {"name" if name == "network" else name: value for name, value in knobs.items()}
+
+
+def _fixed(options: Options) -> Values:
+    """What the command line says of all recipes: nothing is left to search there."""
+    return options.told_to_all() | ({"batch_size": options.batch_size} if options.batch_size else {})
+
+
+def _narrowed(space: Space, options: Options, networks: Sequence[str]) -> Space:
+    """The space of the networks and knobs that were asked for, without what `--set` fixes."""
+    given, knobs = options.own["networks"], options.own["knobs"]
+    chosen = networks if not given else _networks(space) if given == "all" else given.split(",")
+    for name in chosen:
+        if name not in _networks(space):
+            raise InputError(f"The space has no network {name!r}; it has {', '.join(_networks(space))}.")
+    space = [dataclasses.replace(knob, values=one_of(*chosen)) if knob.name == "network" else knob for knob in space]
+    return narrowed(space, knobs.split(",") if knobs else None, _fixed(options))
+
+
+def _networks(space: Space) -> list[str]:
+    names = next(knob.values for knob in space if knob.name == "network")
+    assert isinstance(names, CategoricalDistribution)
+    return [str(name) for name in names.choices]
+
+
+def _restricted(values: Values, space: Space, fixed: Values) -> Values | None:
+    """Values as this space has them; None where it does not have them all."""
+    drawn: Values = {}
+    for knob in space:
+        if knob.matters(drawn):
+            value = fixed.get(knob.name, values.get(knob.name))
+            if value is None or not _holds(knob.values, value):
+                return None
+            drawn[knob.name] = value
+    return drawn
+
+
+def _holds(values: Any, value: Any) -> bool:
+    if isinstance(values, CategoricalDistribution):
+        return value in values.choices
+    return bool(values.low <= value <= values.high)
+
+
+def _best_of(folder: Folder, space: Space, default: Values) -> list[Values | None]:
+    """The values of another record's best trials, as far as this space has them; what they lack as in `default`."""
+    read_manifest(folder)
+    trials = read_trials(folder)
+    trials = trials[trials["status"] == "finished"].sort_values("validation_accuracy", ascending=False)
+    names = [knob.name for knob in dataclasses.fields(Recipe) if knob.name in trials]
+    found: list[Values | None] = []
+    for row in trials[names].to_dict("records"):
+        recipe = Recipe.of({name: value for name, value in row.items() if pd.notna(value)})
+        values = _restricted(default | recipe.knobs() | recipe.network_options, space, {})
+        if values and values not in found:
+            found.append(values)
+    return found[:_TAKEN_OVER]
+
+
+def _largest(space: Space, network: str) -> Values:
+    """Values of a network with which a trial needs the most: by these a trial's share of a machine is judged."""
+    drawn: Values = {"network": network}
+    for knob in space:
+        if knob.name != "network" and knob.matters(drawn):
+            if isinstance(knob.values, IntDistribution):
+                drawn[knob.name] = knob.values.high
+            elif isinstance(knob.values, CategoricalDistribution):
+                sizes = [value for value in knob.values.choices if type(value) is int]
+                drawn |= {knob.name: max(sizes)} if sizes else {}
+    return drawn
+
+
+def _repeats(record: Record, count: int, seeds: int, default: Values | None) -> list[Recipe]:
+    """The best trials of the search that trained all epochs, and its default, with new seeds."""
+    rows = [row for row in record.trials.values() if row.get("number") is not None]
+    finished = [row for row in rows if row["status"] == "finished"]
+    best = sorted(finished, key=lambda row: row["validation_accuracy"], reverse=True)[:count]
+    chosen = {row["trial"]: row for row in [*best, *[row for row in rows if row["number"] == 0 and default]]}
+    recipes = [record.recipe(trial) for trial in chosen]
+    return [dataclasses.replace(each, seed=each.seed + seed) for seed in range(1, seeds + 1) for each in recipes]

@@ -1,0 +1,226 @@
+"""A search as an Optuna study: what to try next, and whom to stop.
+
+The study is made of what the record holds, and nothing else: made again from it, after whatever has been killed, it is
+the same, rungs and all. For that each trial's sampler derives from (seed, number of the trial).
+"""
+
+import importlib.util
+import json
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import optuna
+from optuna.distributions import CategoricalDistribution, distribution_to_json
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
+from optuna.trial import TrialState
+
+from data_prep._command import InputError
+from sweeps._space import Space, Values, draw, grid
+
+#: How the next trial is chosen, and when a trial is stopped.
+METHODS = ("tpe", "random", "grid", "cmaes", "gp")
+STOPPING = ("asha", "hyperband", "median", "none")
+
+_NEEDED = {"cmaes": "cmaes", "gp": "torch"}
+_REDUCTION = 3  # of the trials that reach a rung, one in so many goes on, for so many times the epochs
+_MEDIAN_TRIALS = 5  # so many must be over before the median rule stops one
+_MOST_KNOWN = 1_000  # suggestions in a row that were made before: then the space holds nothing new
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched and how: `trials` trials of at most `epochs` epochs, the values of `first` before any other.
+
+    `against` is a column of the record that is to be small where validation accuracy is high: then nobody is stopped,
+    and there is no best trial but a front.
+    """
+
+    space: Space
+    trials: int
+    epochs: int
+    method: str = "tpe"
+    stopping: str = "asha"
+    seed: int = 0
+    first: Sequence[Values] = ()
+    against: str | None = None
+
+    def check(self) -> None:
+        """Raises InputError for a method that cannot search this space."""
+        needed = _NEEDED.get(self.method)
+        if needed and not importlib.util.find_spec(needed):
+            raise InputError(f"--method {self.method} needs the package {needed}: pip install {needed}")
+        if self.method == "cmaes" and any(isinstance(knob.values, CategoricalDistribution) for knob in self.turned):
+            raise InputError("CMA-ES searches numbers only; name one of --networks, and --knobs that are ranges.")
+        if self.method in ("cmaes", "gp") and any(knob.when for knob in self.turned):
+            raise InputError(f"{self.method} searches no knobs that matter only sometimes; name others with --knobs.")
+        if self.against and self.stopping != "none":
+            raise InputError("A search for two objectives stops nobody; give --stopping none.")
+        if self.against and self.method == "cmaes":
+            raise InputError("CMA-ES searches for one objective; give --method tpe.")
+        if self.method == "grid":
+            grid(self.space)
+
+    def describe(self) -> dict[str, Any]:
+        """What must be the same for results to be of one search, as JSON has it."""
+        space = [
+            {"name": knob.name, "values": json.loads(distribution_to_json(knob.values)), "when": _listed(knob.when)}
+            for knob in self.space
+        ]
+        names = ("epochs", "method", "stopping", "seed", "against")
+        return {name: getattr(self, name) for name in names} | {"space": space}
+
+    @property
+    def turned(self) -> Space:
+        """The knobs with more than one value."""
+        return [knob for knob in self.space if not knob.values.single()]
+
+
+class SearchStudy:
+    """A study that is asked, told epochs, and told ends. Trials are named by their number, from 0."""
+
+    def __init__(self, search: Search, storage: BaseStorage | None = None) -> None:
+        self.search = search
+        directions: list[Literal["maximize", "minimize"]] = ["maximize", "minimize"] if search.against else ["maximize"]
+        self.study = optuna.create_study(
+            storage=storage, study_name="search", directions=directions, pruner=_pruner(search)
+        )
+        self._open: dict[int, optuna.Trial] = {}
+        self._known: set[str] = set()
+        self._planned = [
+            *search.first,
+            *(_shuffled(grid(search.space), search.seed) if search.method == "grid" else ()),
+        ]
+
+    def ask(self) -> tuple[int, Values] | None:
+        """The number and the values of the next trial; None if the space holds none that was not tried.
+
+        A suggestion that was made before is told as failed, which teaches the sampler nothing.
+        """
+        for _ in range(_MOST_KNOWN):
+            number = self._next
+            if number >= len(self._planned) and self.search.method == "grid":
+                return None
+            if number < len(self._planned):
+                self.study.enqueue_trial(self._planned[number])
+            self.study.sampler = _sampler(self.search, number, self.study)
+            drawn = self._begin(number)
+            if _key(drawn) not in self._known:
+                self._known.add(_key(drawn))
+                return number, drawn
+            self._fail(number)
+        return None
+
+    @property
+    def asked(self) -> int:
+        """How many different trials it has suggested or was told of."""
+        return len(self._known)
+
+    def replay(self, number: int, drawn: Values, curve: Mapping[int, float]) -> None:
+        """Enter a trial of the record, in the order of the numbers, as it stood after the last of these epochs."""
+        while self._next < number:  # which were suggestions made before
+            self.study.enqueue_trial(drawn)
+            self._begin(self._next)
+            self._fail(self._next - 1)
+        self.study.enqueue_trial(drawn)
+        self._begin(number)
+        self._known.add(_key(drawn))
+        for epoch, value in curve.items():
+            self.report(number, epoch, value)
+
+    def report(self, number: int, epoch: int, value: float) -> bool:
+        """Tell a trial's validation accuracy after an epoch. Returns whether it is to be stopped."""
+        if self.search.against:
+            return False
+        trial = self._open[number]
+        trial.report(value, epoch)
+        return trial.should_prune() and epoch < self.search.epochs
+
+    def reported(self, number: int) -> int:
+        """How many epochs of a trial the study has heard of."""
+        return len(self.study.get_trials(deepcopy=False)[number].intermediate_values)
+
+    def tell(self, number: int, status: str, values: Sequence[float]) -> None:
+        """Tell a trial's end: its status in the record, and validation accuracy and, if searched for, `against`.
+
+        Stopped, collapsed and diverged trials are pruned ones to Optuna, which takes their last epoch's value.
+        """
+        trial = self._open.pop(number)
+        if status == "finished" or (status == "collapsed" and self.search.against):
+            self.study.tell(trial, list(values))
+        elif status == "failed" or self.search.against or not self.reported(number):
+            self.study.tell(trial, state=TrialState.FAIL)
+        else:
+            self.study.tell(trial, state=TrialState.PRUNED)
+
+    def _begin(self, number: int) -> Values:
+        trial = self.study.ask()
+        assert trial.number == number
+        self._open[number] = trial
+        return draw(self.search.space, trial)
+
+    def _fail(self, number: int) -> None:
+        self.study.tell(self._open.pop(number), state=TrialState.FAIL)
+
+    @property
+    def _next(self) -> int:
+        return len(self.study.get_trials(deepcopy=False))
+
+
+def rungs(study: optuna.Study) -> list[dict[int, float]]:
+    """Of each trial: rung, from 0 → the value with which it reached that rung."""
+    prefix = "completed_rung_"
+    return [
+        {int(name.removeprefix(prefix)): value for name, value in trial.system_attrs.items() if name.startswith(prefix)}
+        for trial in study.get_trials(deepcopy=False)
+    ]
+
+
+def rung_epochs(search: Search) -> Iterator[int]:
+    """The epochs after which trials are compared under successive halving: 1, 3, 9 … below the last one."""
+    epoch = 1
+    while epoch < search.epochs:
+        yield epoch
+        epoch *= _REDUCTION
+
+
+def _pruner(search: Search) -> optuna.pruners.BasePruner:
+    if search.stopping == "asha":
+        return optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=_REDUCTION)
+    if search.stopping == "hyperband":
+        return optuna.pruners.HyperbandPruner(1, search.epochs, _REDUCTION)
+    if search.stopping == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=_MEDIAN_TRIALS)
+    return optuna.pruners.NopPruner()
+
+
+def _sampler(search: Search, number: int, study: optuna.Study) -> BaseSampler:
+    """The sampler that suggests a trial: it remembers nothing that the study does not hold."""
+    seed = int(np.random.SeedSequence([search.seed, number]).generate_state(1)[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if search.method == "tpe":
+            return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+        if search.method == "cmaes":
+            return optuna.samplers.CmaEsSampler(seed=seed)
+        if search.method == "gp":
+            return optuna.samplers.GPSampler(seed=seed)
+    return optuna.samplers.RandomSampler(seed)
+
+
+def _shuffled(points: list[Values], seed: int) -> list[Values]:
+    order = np.random.default_rng(seed).permutation(len(points))
+    return [points[place] for place in order]
+
+
+def _listed(when: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    return {name: list(values) for name, values in when.items()}
+
+
+def _key(drawn: Values) -> str:
+    return json.dumps(drawn, sort_keys=True)

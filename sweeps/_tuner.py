@@ -1,0 +1,82 @@
+"""The only place that builds a Tuner."""
+
+import math
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from sweeps._progress import Display
+from sweeps._record import Record
+from sweeps._recorder import MOST_LOSSES, Recorder
+from sweeps._searching import Asking, Seeker, Stopping
+
+
+def tune_trials(
+    record: Record,
+    trainable: Callable[..., None],
+    left: list[str],
+    resources: dict[str, float],
+    place: Path | None = None,
+) -> None:
+    """Run the trials that are left on the connected cluster, as many at once as it has room for, in this order.
+
+    `place` is a folder for what Tune keeps while it runs.
+    """
+    orders = [{"trial": trial, "knobs": record.recipe(trial).knobs()} for trial in left]
+    with Display(record) as display:
+        config = tune.TuneConfig(reuse_actors=True)
+        space = {"order": tune.grid_search(orders)}
+        _fit(tune.with_resources(trainable, resources), Recorder(record, display), place, config, space)
+
+
+def tune_search(
+    record: Record,
+    trainable: Callable[..., None],
+    seeker: Seeker,
+    resources: dict[str, float],
+    place: Path,
+    at_once: int,
+    seconds: float,
+) -> None:
+    """Run what a search asks for, so many trials at once, for so many seconds at most."""
+    with Display(record, seeker.search) as display:
+        config = tune.TuneConfig(
+            reuse_actors=True,
+            search_alg=Asking(seeker),
+            scheduler=Stopping(seeker),
+            num_samples=seeker.left,
+            max_concurrent_trials=at_once,
+            time_budget_s=seconds if math.isfinite(seconds) else None,
+        )
+        _fit(tune.with_resources(trainable, resources), Recorder(record, display, seeker), place, config, None)
+
+
+def _fit(
+    trainable: Callable[..., None],
+    recorder: Recorder,
+    place: Path | None,
+    config: tune.TuneConfig,
+    space: dict[str, Any] | None,
+) -> None:
+    with tempfile.TemporaryDirectory(dir=place) as scratch:  # for Tune's own state, never read again
+        tuner = tune.Tuner(
+            trainable,
+            param_space=space,
+            tune_config=config,
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=scratch,
+                callbacks=[recorder],
+                failure_config=tune.FailureConfig(max_failures=MOST_LOSSES),
+                verbose=0,
+            ),
+        )
+        try:
+            tuner.fit()
+        except KeyboardInterrupt:
+            if recorder.error:
+                raise recorder.error
+            raise

@@ -1,0 +1,66 @@
+"""Which network and which recipe tell real images from generated ones best, within a budget of training?
+
+Over one network or all, each with its own knobs. Optuna chooses what to try next, from what is known by then; a trial
+that falls behind at its rung is stopped. The study's default recipe is the first trial.
+
+    python sweeps/search.py --data shards/cifake --limit 10000 --trials 30 --time-budget 30m
+    python sweeps/search.py --data shards/cifake --limit 10000 --trials 60 --repeat-best 1 --seeds 3
+    python sweeps/search.py --networks age-c4-f3 --knobs learning_rate,dropout --method cmaes
+
+The same command with more `--trials` goes on with the search. The best of many trials is partly luck: --repeat-best
+trains the best again with new seeds, beside the default recipe.
+"""
+
+from sweeps._search_options import OPTIONS, searched
+from sweeps._space import Knob, between, one_of
+from sweeps._sweep import Options, Sweep, main
+from trainables import MODELS
+
+AGE = [name for name in MODELS if name.startswith("age-")]
+PLAIN = [*AGE, "cifake-cnn"]
+SMALL = [*PLAIN, "custom-1", "custom-2", "custom-3"]
+VGG = ["vgg16", "vgg19"]
+DEEP = [*VGG, "resnet50", "densenet121"]
+
+SPACE = [
+    Knob("network", one_of(*MODELS)),
+    Knob("learning_rate", between(1e-4, 3e-2, log=True)),
+    Knob("batch_size", one_of(32, 64, 128)),
+    Knob("optimizer", one_of("adam", "adamw", "sgd")),
+    Knob("momentum", between(0.5, 0.99), when={"optimizer": ["sgd"]}),
+    Knob("weight_decay", between(1e-5, 1e-1, log=True), when={"optimizer": ["adamw", "sgd"]}),
+    Knob("schedule", one_of("constant", "cosine")),
+    Knob("label_smoothing", between(0.0, 0.2)),
+    Knob("augmentation", one_of("none", "flip", "shift", "affine"), when={"network": [*PLAIN, "custom-1", *DEEP]}),
+    Knob("batch_norm", one_of(False, True), when={"network": PLAIN + VGG}),
+    Knob("dropout", between(0.0, 0.5), when={"network": PLAIN + VGG}),
+    Knob("top", one_of("dense", "pooled"), when={"network": VGG}),
+    Knob("convolutions", between(1, 3), when={"network": ["cifake-cnn"]}),
+    Knob("filters", one_of(16, 32, 64, 128), when={"network": ["cifake-cnn"]}),
+    Knob("dense_layers", between(1, 3), when={"network": ["cifake-cnn"]}),
+    Knob("units", one_of(32, 64, 128, 256, 512), when={"network": ["cifake-cnn"]}),
+    Knob("train_from", one_of("head", "all"), when={"network": [name for name in MODELS if name.endswith("transfer")]}),
+]
+
+#: The study's best network, with its recipe.
+DEFAULT = {
+    "network": "age-c4-f3",
+    "learning_rate": 1e-3,
+    "batch_size": 32,
+    "optimizer": "adam",
+    "schedule": "constant",
+    "label_smoothing": 0.0,
+    "augmentation": "none",
+    "batch_norm": False,
+    "dropout": 0.0,
+}
+
+
+def search(options: Options) -> Sweep:
+    """Search networks and their knobs with Optuna, and stop early what falls behind."""
+    question = "Which network and which recipe tell real images from generated ones best?"
+    return searched("search", question, options, SPACE, networks=SMALL, default=DEFAULT)
+
+
+if __name__ == "__main__":
+    main(search, OPTIONS)

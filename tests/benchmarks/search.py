@@ -1,0 +1,130 @@
+"""Search methods beside each other, on recorded curves in virtual time.
+
+    python tests/benchmarks/search.py [--seeds 50]           the table and `search.svg`, from curves.parquet
+    python tests/benchmarks/search.py --keep RECORD          make curves.parquet from the record of curves.py
+
+A method has reached the best 5 % once a trial that trained all its epochs belongs to them. What it took by then are
+image passes: epochs of all trials together, times the training images.
+"""
+
+import argparse
+import itertools
+import json
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from curves import EPOCHS
+
+from analysis._style import MARKERS, PAGE_WIDTH, PALETTE, RC, footer, new_figure, svg
+from sweeps._simulator import curves, simulate
+from sweeps._study import Search
+
+HERE = Path(__file__).parent
+TABLE = HERE / "curves.parquet"
+METHODS = [
+    ("random", "none"),
+    ("random", "asha"),
+    ("tpe", "none"),
+    ("tpe", "median"),
+    ("tpe", "hyperband"),
+    ("tpe", "asha"),
+]
+WORKERS = (1, 4, 16, 64)
+SHARES = {"best 5 %": 0.05, "best 1 %": 0.01}
+CONDITIONS = "240 configurations of three small networks, 9 epochs on 3,000 images of CIFAKE, one seed each."
+KNOBS = ["network", "learning_rate", "batch_size", "optimizer", "batch_norm", "dropout"]
+
+
+def keep(record: Path) -> None:
+    """Write curves.parquet: one row a trial and epoch, with the trial's knobs.
+
+    A run that learnt nothing was ended: its last accuracy stands for the epochs that it was not given.
+    """
+    trials, epochs = (pd.read_parquet(record / f"{name}.parquet") for name in ("trials", "epochs"))
+    told = trials.join(pd.json_normalize(trials["options"].map(json.loads)))[["trial", "train_images", *KNOBS]]
+    told["train_images"] = told["train_images"].max()
+    every = pd.MultiIndex.from_product([told["trial"], range(1, EPOCHS + 1)], names=["trial", "epoch"])
+    measured = epochs.set_index(["trial", "epoch"])[["validation_accuracy", "wall_seconds"]].reindex(every)
+    measured.groupby("trial").ffill().reset_index().merge(told, on="trial").to_parquet(TABLE, index=False)
+
+
+def run(job: tuple[tuple[str, str], int, int]) -> list[dict[str, object]]:
+    """One method, number of workers and seed: what it took to reach each share of the best."""
+    (method, stopping), workers, seed = job
+    found = curves(pd.read_parquet(TABLE))
+    every = len(found.quality)
+    search = Search(found.space, every, EPOCHS, method, stopping, seed)
+    trials = simulate(found, search, workers, until=found.best(min(SHARES.values())))
+    rows = []
+    for name, share in SHARES.items():
+        reached = trials[trials["finished"] & found.best(share)[trials["configuration"]]]
+        first = reached.iloc[0] if len(reached) else {"image_passes": np.nan, "seconds": np.nan}
+        told = {"method": f"{method}, {stopping}", "workers": workers, "seed": seed, "reached": name}
+        rows.append(told | {name: float(first[name]) for name in ("image_passes", "seconds")})
+    return rows
+
+
+def measure(seeds: int) -> pd.DataFrame:
+    """One row a method, number of workers, seed and share of the best: image passes and seconds; NaN if not reached."""
+    jobs = list(itertools.product(METHODS, WORKERS, range(seeds)))
+    with ProcessPoolExecutor() as pool:
+        return pd.DataFrame([row for rows in pool.map(run, jobs, chunksize=5) for row in rows])
+
+
+def table(found: pd.DataFrame) -> pd.DataFrame:
+    """Medians over the seeds with one worker, in thousands of image passes, and as a share of random search's."""
+    alone = found[found["workers"] == 1].fillna({"image_passes": np.inf})
+    medians = alone.groupby(["method", "reached"])["image_passes"].median().unstack()
+    shares = medians / medians.loc["random, none"]
+    missed = alone.assign(missed=~np.isfinite(alone["image_passes"])).groupby(["method", "reached"])["missed"].mean()
+    columns = {}
+    for name in SHARES:
+        columns |= {f"{name}: passes (k)": (medians[name] / 1e3).round(0), f"{name}: / random": shares[name].round(2)}
+        columns |= {f"{name}: never": missed.unstack()[name].map("{:.0%}".format)}
+    return pd.DataFrame(columns).sort_values("best 5 %: / random")
+
+
+def draw(found: pd.DataFrame, seeds: int) -> None:
+    """search.svg: who has reached the best 5 % by when, and the time to the best 1 % with more workers."""
+    names = [f"{method}, {stopping}" for method, stopping in METHODS]
+    with matplotlib.rc_context(RC):
+        figure = new_figure(PAGE_WIDTH, 3.4)
+        left, right = figure.subplots(1, 2)
+        for name, colour, marker in zip(names, PALETTE, MARKERS, strict=False):
+            rows = found[found["method"] == name]
+            passes = rows[(rows["workers"] == 1) & (rows["reached"] == "best 5 %")]["image_passes"]
+            ordered = np.sort(passes.dropna()) / 1e6
+            left.step([0, *ordered], np.arange(len(ordered) + 1) / seeds, where="post", color=colour, label=name)
+            times = rows[rows["reached"] == "best 1 %"].fillna({"seconds": np.inf})
+            medians = times.groupby("workers")["seconds"].median()
+            right.plot(medians.index, medians, color=colour, marker=marker, markersize=4)
+        left.set(xlabel="Image passes (millions)", ylabel="Searches that have reached the best 5 %", ylim=(0, 1))
+        left.set_xlim(0, found[found["workers"] == 1]["image_passes"].quantile(0.95) / 1e6)
+        right.set(xlabel="Workers", ylabel="Median time to the best 1 % (virtual s)", xscale="log", yscale="log")
+        right.set_xticks(WORKERS, [str(count) for count in WORKERS])
+        figure.legend(loc="outside upper center", ncols=3)
+        footer(figure, f"{seeds} simulated searches a method. {CONDITIONS}")
+        (HERE / "search.svg").write_bytes(svg(figure))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--keep", type=Path)
+    arguments = parser.parse_args()
+    if arguments.keep:
+        keep(arguments.keep)
+        return
+    started = time.perf_counter()
+    found = measure(arguments.seeds)
+    print(table(found).to_markdown())
+    draw(found, arguments.seeds)
+    print(f"\n{len(found) // len(SHARES):,} searches in {time.perf_counter() - started:.0f} s. {CONDITIONS}")
+
+
+if __name__ == "__main__":
+    main()
