@@ -1,5 +1,6 @@
 """python -m analysis ROOT/age: a sweep's record in, its tables, figures and report.html out, into the same folder."""
 
+import sys
 import time
 
 import click
@@ -30,9 +31,12 @@ _NUMBERS = [Column(name, justify="right") for name in ("seed", "validation %", "
 
 @click.command()
 @click.argument("record")
+@click.option("--wait", is_flag=True, hidden=True, help="First wait for a line on standard input.")
 @click.option("--watch", is_flag=True, help="First follow the sweep until it is over, a line whenever it has got on.")
-def main(record: str, watch: bool) -> None:
+def main(record: str, watch: bool, wait: bool) -> None:
     """Write tables, figures and report.html into the folder RECORD, which a sweep filled, such as results/age."""
+    if wait and not _is_told():
+        return
     folder = Folder(record)
     for told in changes(folder) if watch else ():
         click.echo(f"{time.strftime('%H:%M:%S')}  {told}")
@@ -40,6 +44,14 @@ def main(record: str, watch: bool) -> None:
     written = _write(study, folder)
     _show(Console(), study)
     click.echo("\n".join([f"{folder}/{name}" for name in written]))
+
+
+def _is_told() -> bool:
+    """Wait for a line; False if standard input ends, or Ctrl-C comes, without one: the sweep then has ended so."""
+    try:
+        return bool(sys.stdin.readline())
+    except KeyboardInterrupt:
+        return False
 
 
 def _write(study: Study, folder: Folder) -> list[str]:

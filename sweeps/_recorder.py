@@ -1,6 +1,7 @@
 """What Tune's driver hears from its trials, written into the record and shown."""
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ray.tune import Callback
@@ -23,8 +24,14 @@ class Recorder(Callback):  # type: ignore[misc]
     kept as `error`, and the interrupt that Tune lets through is raised.
     """
 
-    def __init__(self, record: Record, display: Display, seeker: "Seeker | None" = None) -> None:
-        self._record, self._display, self._seeker = record, display, seeker
+    def __init__(
+        self,
+        record: Record,
+        display: Display,
+        seeker: "Seeker | None" = None,
+        before_last: Callable[[], object] | None = None,
+    ) -> None:
+        self._record, self._display, self._seeker, self._before_last = record, display, seeker, before_last
         self.error: OSError | InputError | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -64,6 +71,9 @@ class Recorder(Callback):  # type: ignore[misc]
 
     def _ended(self, row: dict[str, Any]) -> None:
         self._display.ended(row)
+        left = sum(not self._record.is_over(trial) for trial in self._record.trials)
+        if self._before_last and left == 1:
+            self._before_last()
         if self._seeker:
             self._seeker.ended(row)
 

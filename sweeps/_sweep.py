@@ -1,6 +1,7 @@
 """A sweep: some recipes, trained side by side on Ray, and the record of what came out."""
 
 import contextlib
+import importlib
 import math
 import secrets
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -96,8 +98,30 @@ def _run_alone(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, l
         if sweep.then and all(map(job.record.is_over, wanted)):
             wanted += job.train(sweep.then(job.record))
         job.end()
-        analysis = subprocess.Popen([sys.executable, "-P", "-m", "analysis", str(folder)])
-    return _finish(job.record, wanted, analysis.wait())
+        analysed = job.analysis.begin()
+    return _finish(job.record, wanted, analysed.wait())
+
+
+class _Analysis:
+    """The analysis of a record, in a process of its own."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._words = [sys.executable, "-P", "-m", "analysis", str(folder), "--wait"]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def prepare(self) -> subprocess.Popen[bytes]:
+        """Start the process: it imports what it needs, and waits. Never told to begin, it ends with this one."""
+        if not self._process:
+            self._process = subprocess.Popen(self._words, stdin=subprocess.PIPE)
+        return self._process
+
+    def begin(self) -> subprocess.Popen[bytes]:
+        """Let it begin."""
+        process = self.prepare()
+        assert process.stdin
+        process.stdin.write(b"\n")
+        process.stdin.close()
+        return process
 
 
 def _check(search: "Search", inputs: Inputs) -> None:
@@ -134,6 +158,11 @@ class _Job:
     lease: _lease.Lease
     cluster: contextlib.ExitStack
     started: float = 0.0
+
+    @cached_property
+    def analysis(self) -> _Analysis:
+        """What follows on the sweep."""
+        return _Analysis(self.record.folder)
 
     def train(self, recipes: Sequence[Recipe]) -> list[str]:
         """Run what is left of some recipes. Returns the identities of all of them."""
@@ -185,6 +214,7 @@ class _Job:
         if is_first:
             self.cluster.callback(_cluster.disconnect)
             print(_cluster.connect(), flush=True)
+            importlib.import_module("sweeps._tuner")  # a second, while the fork server still imports TensorFlow
         costs = _resources.costs(recipes, self.inputs)
         resources = _resources.request(recipes, costs, self.inputs, self.options)
         if is_first:
@@ -213,7 +243,8 @@ class _Job:
         from sweeps._tuner import tune_trials
 
         for _ in range(_MOST_ROUNDS):  # a trial whose node goes while it is being placed is not tried again by Tune
-            tune_trials(self.record, self._trainable(), left, resources, _forkserver.place(self.inputs.token))
+            place, is_last = _forkserver.place(self.inputs.token), self.analysis.prepare
+            tune_trials(self.record, self._trainable(), left, resources, place, is_last)
             left = [trial for trial in left if self.record.trials[trial]["status"] == "pending"]
             if not left:
                 return

@@ -20,16 +20,18 @@ def tune_trials(
     left: list[str],
     resources: dict[str, float],
     place: Path | None = None,
+    before_last: Callable[[], object] | None = None,
 ) -> None:
     """Run the trials that are left on the connected cluster, as many at once as it has room for, in this order.
 
-    `place` is a folder for what Tune keeps while it runs.
+    `place` is a folder for what Tune keeps while it runs. `before_last` is called once only one trial is left.
     """
     orders = [{"trial": trial, "knobs": record.recipe(trial).knobs()} for trial in left]
     with Display(record) as display:
         config = tune.TuneConfig(reuse_actors=True)
         space = {"order": tune.grid_search(orders)}
-        _fit(tune.with_resources(trainable, resources), Recorder(record, display), place, config, space)
+        recorder = Recorder(record, display, before_last=before_last)
+        _fit(tune.with_resources(trainable, resources), recorder, place, config, space)
 
 
 def tune_search(
