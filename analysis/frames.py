@@ -76,13 +76,14 @@ def results(trials: pd.DataFrame, metric: str = "validation_accuracy", direction
     frame = trials.reindex(columns=TRIAL_SCHEMA.names)
     counts = frame[_COUNTS].astype("Int64")
     frame = frame.drop(columns=_COUNTS).astype(dict.fromkeys(METRICS, float)).join(counts)
-    is_result = frame["status"].isin(RANKED) & np.isfinite(frame[metric])
+    is_paused = frame["pause_epoch"].fillna(0) > 0  # and went on as another trial
+    is_result = frame["status"].isin(RANKED) & np.isfinite(frame[metric]) & ~is_paused
     frame["rank"] = frame[metric].where(is_result).rank(ascending=direction == "min", method="min").astype("Int64")
     frame["reason"] = [_reason(row) for _, row in frame.iterrows()]
     frame["configuration"] = _configurations(frame)
     for split in SPLITS:
         frame[[f"{split}_low", f"{split}_high"]] = _intervals(frame[f"{split}_accuracy"], frame[f"{split}_images"])
-    states = frame["status"].map({state: place for place, state in enumerate(FLAGGED)})
+    states = frame["status"].map({state: place for place, state in enumerate([*FLAGGED, *RANKED])})
     order = np.lexsort((states.to_numpy(float), frame["rank"].to_numpy(float, na_value=np.inf)))
     return frame.iloc[order].reset_index(drop=True)
 
@@ -105,7 +106,11 @@ def _intervals(shares: "pd.Series[float]", images: "pd.Series[int]") -> np.ndarr
 
 def varied_knobs(frame: pd.DataFrame) -> list[str]:
     """The knobs of the recipe, besides network and seed, in which the trials differ."""
-    knobs = [knob.name for knob in dataclasses.fields(Recipe) if knob.name not in ("network", "seed")]
+    knobs = [
+        knob.name
+        for knob in dataclasses.fields(Recipe)
+        if knob.name not in ("network", "seed", "parent", "pause_epoch")
+    ]
     return [knob for knob in knobs if frame[knob].nunique() > 1]
 
 

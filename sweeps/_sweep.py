@@ -42,8 +42,9 @@ class Sweep:
     """A question, and the recipes whose results answer it. `metric` is of validation; `direction` is max or min.
 
     In a search, `recipes` are one of each network, from which a trial's needs are judged, and `recipe` makes one of the
-    values that the search suggests. `then`, once all these trials are over, gives the recipes that follow from the
-    record. `settings` are options of the sweep's own that decide what a result means.
+    values that the search suggests. `then`, whenever all trials so far are over, gives the recipes that follow from the
+    record; the sweep ends once there is none among them that it has not run. `settings` are options of the sweep's own
+    that decide what a result means.
     """
 
     name: str
@@ -95,8 +96,11 @@ def _run_alone(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, l
     with contextlib.ExitStack() as cluster:
         job = _Job(sweep, options, inputs, Record(folder), lease, cluster)
         wanted = job.search(sweep.search) if sweep.search else job.train(sweep.recipes)
-        if sweep.then and all(map(job.record.is_over, wanted)):
-            wanted += job.train(sweep.then(job.record))
+        while sweep.then and all(map(job.record.is_over, wanted)):
+            more = [trial for trial in job.train(sweep.then(job.record)) if trial not in wanted]
+            if not more:
+                break
+            wanted += more
         job.end()
         analysed = job.analysis.begin()
     return _finish(job.record, wanted, analysed.wait())

@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import optuna
 import pandas as pd
@@ -25,7 +27,7 @@ from analysis.searches import front, importance, knobs, repeats, searched
 from data_prep._command import InputError
 from data_prep._job import prepare
 from data_prep._storage import Folder
-from sweeps import _options, _simulator, cifake_paper, search
+from sweeps import _options, _simulator, cifake_paper, population, search
 from sweeps._record import Record
 from sweeps._space import Knob, between, check, grid, knobs_of, narrowed, one_of, values_of
 from sweeps._study import Search, SearchStudy, rungs
@@ -250,12 +252,40 @@ def test_the_second_stage_is_on_the_winner_of_the_first(tmp_path: Path) -> None:
     assert {head.network_options["padding"] for head in [*heads, *two.recipes]} == {"same"}
 
 
-def run_main(question: Any, *words: str) -> Sweep:
+def run_main(question: Any, *words: str, own: Sequence[click.Option] = ()) -> Sweep:
     """The sweep that a command line asks for."""
     asked: list[Sweep] = []
-    command = _options.command("x", "", lambda options: asked.append(question(options)) or 0, ())
+    command = _options.command("x", "", lambda options: asked.append(question(options)) or 0, own)
     command.main(list(words), standalone_mode=False)
     return asked[0]
+
+
+# ── populations ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_worst_quarter_goes_on_from_the_best(tmp_path: Path) -> None:
+    asked = run_main(population.population, "--epochs", "2", "--members", "8", own=population.OPTIONS)
+    record, members = Record(Folder(str(tmp_path))), asked.recipes
+    assert len(members) == 8
+    for place, recipe in enumerate(members):
+        trial = recipe.identity("data")
+        record.add(trial, recipe)
+        record.update(trial, {"status": "stopped"}, [{"epoch": 1, "validation_accuracy": place / 10}])
+    assert asked.then
+    children = list(asked.then(record))
+    best = [members[place].identity("data") for place in (6, 7)]
+    for place, child in enumerate(children):
+        assert (child.seed, child.pause_epoch, child.epochs) == (place, 0, 2)
+        if place < 2:
+            origin = members[6 + best.index(child.parent)]
+            ratios = [getattr(child, name) / getattr(origin, name) for name in population.KNOBS]
+            assert all(ratio == pytest.approx(0.8) or ratio <= 1.25 + 1e-9 for ratio in ratios)
+            assert ratios != [1.0, 1.0, 1.0]
+        else:
+            assert child.parent == members[place].identity("data")
+            assert child.learning_rate == members[place].learning_rate
+        record.add(child.identity("data"), child)
+    assert asked.then(record) == []
 
 
 # ── real searches ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -359,7 +389,8 @@ def test_the_best_are_repeated_with_new_seeds(place: Path) -> None:
     study = read(Folder(str(place / "six" / "search")))
     found = repeats(study)
     best = by_number(place / "six")
-    best = best[best["status"] == "finished"].sort_values("validation_accuracy").iloc[-1]
+    best = best[best["status"] == "finished"]
+    best = best.sort_values("validation_accuracy", ascending=False, kind="stable").iloc[0]
     assert found["configuration"].tolist() == [f"#{best['number']} {best['network']}"]
     again = study.results[study.results["number"].isna()]
     assert sorted(again["seed"]) == [1, 2]
@@ -367,6 +398,24 @@ def test_the_best_are_repeated_with_new_seeds(place: Path) -> None:
     assert found["n"].tolist() == [n]
     assert found["test_accuracy_mean"].iloc[0] == pytest.approx(again["test_accuracy"].dropna().mean())
     assert "Trained again with new seeds" in (place / "six" / "search" / "report.html").read_text()
+
+
+def test_a_child_goes_on_where_its_parent_stood(place: Path) -> None:
+    words = ("--data", "shards", "--network", "age-c2-f1", "--members", "4", "--epochs", "2")
+    done = run_python(ROOT / "sweeps" / "population.py", *words, cwd=place)
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = place / "results" / "population"
+    trials, epochs = (pd.read_parquet(record / f"{name}.parquet") for name in ("trials", "epochs"))
+    children = trials[trials["parent"] != ""]
+    assert len(children) == 4
+    assert len(trials) == 8
+    for _, child in children.iterrows():
+        first, last = epochs[epochs["trial"] == child["trial"]].to_dict("records")
+        inherited = epochs[epochs["trial"] == child["parent"]].to_dict("records")[0]
+        assert {**first, "trial": ""} == {**inherited, "trial": ""}
+        assert last["learning_rate"] == pytest.approx(child["learning_rate"])
+    assert trials.set_index("parent").loc["", "test_accuracy"].isna().all()
+    assert len(read(Folder(str(record))).ranked) == (children["status"] == "finished").sum()
 
 
 def test_another_search_in_the_same_record_is_refused(place: Path) -> None:

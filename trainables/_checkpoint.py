@@ -52,9 +52,11 @@ def save(state: Snapshot, folder: Folder) -> None:
     folder.write_bytes(LAST, buffer.getbuffer())
 
 
-def restore(run: Run, folder: Folder) -> None:
-    """Put a fresh run where the saved one stood; leave it as it is if none was saved."""
+def restore(run: Run, folder: Folder, parent: Folder | None = None) -> None:
+    """Put a fresh run where the saved one stood, or else its parent; leave it as it is if nothing was saved."""
     if not folder.exists(LAST):
+        if parent:
+            restore(run, parent)
         return
     with np.load(io.BytesIO(folder.read_bytes(LAST)), allow_pickle=False) as saved:
         story = json.loads(saved["story"].tobytes())

@@ -52,6 +52,10 @@ class Recipe:
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     #: Of the initial weights, the order of the images, dropout and augmentation.
     seed: Annotated[int, Between(0, 2**31 - 1)] = 0
+    #: The trial from whose last checkpoint training goes on; empty: from fresh weights.
+    parent: str = ""
+    #: The epoch after which training ends, for another trial to go on from there; 0: after all epochs.
+    pause_epoch: Annotated[int, Between(0, 10_000)] = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", _canonical(self.options))

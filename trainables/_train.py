@@ -23,6 +23,9 @@ from trainables._pipeline import STEPS_PER_EXECUTION, forward, trainer, training
 from trainables._recipe import Recipe
 from trainables._weights import Layers, put
 
+#: Why a run ends that another is to go on from.
+PAUSED = "paused, for another trial to go on from here"
+
 _EPOCHS_AT_CHANCE = 3
 _STEPS_AT_CHANCE = 1_000
 
@@ -217,6 +220,8 @@ def stop_reason(recipe: Recipe, history: Sequence[EpochRow]) -> str | None:
         return f"the loss is no longer finite after epoch {len(history)}"
     if len(history) >= recipe.epochs:
         return "all epochs are trained"
+    if recipe.pause_epoch and len(history) >= recipe.pause_epoch:
+        return PAUSED
     patience, rows = recipe.early_stopping_epochs, history[recipe.head_epochs :]
     if patience and len(rows) - _best_loss_epoch(rows) >= patience:
         return f"no lower validation loss in {patience} epochs"

@@ -80,10 +80,14 @@ def _train_and_score(task: Task, data: Data, result: dict[str, Any]) -> Iterator
     run = _train.start(recipe, data, task.models, task.weights)
     counted = cost(run.model)
     result |= {"parameters": counted.parameters, "flops": counted.flops, "initial_weights": run.initial_weights}
-    _checkpoint.restore(run, task.checkpoints)
+    parent = task.record.folder(f"checkpoints/{recipe.parent}") if recipe.parent else None
+    _checkpoint.restore(run, task.checkpoints, parent)
     while True:
         try:
             yield from _train_with_checkpoints(run, data, task, result)
+            if run.stop_reason == _train.PAUSED:
+                result |= _paused(run, data)
+                return
             scores = _train.score_best(run, data)
             break
         except Exception as error:
@@ -100,6 +104,20 @@ def _train_and_score(task: Task, data: Data, result: dict[str, Any]) -> Iterator
     if run.batch_size < recipe.batch_size:
         reason += f"; memory was too short for a batch of {recipe.batch_size}, so it was trained in {run.batch_size}s"
     result |= {"status": status, "reason": reason}
+
+
+def _paused(run: _train.Run, data: Data) -> dict[str, Any]:
+    """The columns of a trial that another goes on from: it has no part in the test."""
+    best = run.history[run.best_epoch - 1]
+    columns = {name: value for name, value in best.items() if name.startswith("validation_")}
+    sizes = {"train_images": len(data.train), "validation_images": len(data.validation)}
+    ended = {
+        "status": "stopped",
+        "reason": _train.PAUSED,
+        "epochs_done": len(run.history),
+        "best_epoch": run.best_epoch,
+    }
+    return {**columns, **sizes, **ended}
 
 
 def _train_with_checkpoints(run: _train.Run, data: Data, task: Task, result: dict[str, Any]) -> Iterator[Report]:
