@@ -15,6 +15,9 @@ from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 
+#: The columns of a record that are never twice the same.
+TIMES = ["wall_seconds", "seconds_per_image"]
+
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

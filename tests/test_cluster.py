@@ -21,7 +21,7 @@ import hosts as machines
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, make_tree, refused, run_python
+from conftest import ROOT, TIMES, make_tree, refused, run_python
 from hosts import AWS, ENDPOINT, LAPTOP, STORAGE, Host, storage_answers, wait_until
 from ray.autoscaler._private.util import prepare_config, validate_config
 
@@ -159,7 +159,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> F
 
 def table(record: Folder, name: str) -> pd.DataFrame:
     frame = record.read_table(f"{name}.parquet").to_pandas().sort_values(["trial"], kind="stable", ignore_index=True)
-    return frame.drop(columns=[column for column in ("wall_seconds", "hardware") if column in frame])
+    return frame.drop(columns=[column for column in (*TIMES, "hardware") if column in frame])
 
 
 def assert_as_undisturbed(undisturbed: Folder, results: str) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
-from conftest import ROOT, make_tree, refused, run_python
+from conftest import ROOT, TIMES, make_tree, refused, run_python
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
@@ -326,8 +326,7 @@ def test_a_search_that_is_extended_equals_one_of_that_size(place: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         assert len(by_number(place / "extended")) == int(trials)
     one, other = by_number(place / "six"), by_number(place / "extended")
-    changing = ["wall_seconds", "seconds_per_image", "hardware"]
-    pd.testing.assert_frame_equal(one.drop(columns=changing), other.drop(columns=changing))
+    pd.testing.assert_frame_equal(one.drop(columns=TIMES), other.drop(columns=TIMES))
     assert rungs(study_of(place / "six")) == rungs(study_of(place / "extended"))
     assert_no_orphans(place / "six")
     assert_no_orphans(place / "extended")
