@@ -28,6 +28,7 @@ STOPPING = ("asha", "hyperband", "median", "none")
 _NEEDED = {"cmaes": "cmaes", "gp": "torch"}
 _REDUCTION = 3  # of the trials that reach a rung, one in so many goes on, for so many times the epochs
 _MEDIAN_TRIALS = 5  # so many must be over before the median rule stops one
+_MOST_REPEATED = 3
 _MOST_KNOWN = 1_000  # suggestions in a row that were made before: then the space holds nothing new
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -100,15 +101,17 @@ class SearchStudy:
     def ask(self) -> tuple[int, Values] | None:
         """The number and the values of the next trial; None if the space holds none that was not tried.
 
-        A suggestion that was made before is told as failed, which teaches the sampler nothing.
+        A suggestion that was made before is told as failed, which teaches the sampler nothing. One that repeats itself
+        is helped out by chance.
         """
-        for _ in range(_MOST_KNOWN):
+        for attempt in range(_MOST_KNOWN):
             number = self._next
             if number >= len(self._planned) and self.search.method == "grid":
                 return None
             if number < len(self._planned):
                 self.study.enqueue_trial(self._planned[number])
-            self.study.sampler = _sampler(self.search, number, self.study)
+            method = self.search.method if attempt < _MOST_REPEATED else "random"
+            self.study.sampler = _sampler(method, self.search.seed, number)
             drawn = self._begin(number)
             if _key(drawn) not in self._known:
                 self._known.add(_key(drawn))
@@ -199,16 +202,16 @@ def _pruner(search: Search) -> optuna.pruners.BasePruner:
     return optuna.pruners.NopPruner()
 
 
-def _sampler(search: Search, number: int, study: optuna.Study) -> BaseSampler:
+def _sampler(method: str, seed: int, number: int) -> BaseSampler:
     """The sampler that suggests a trial: it remembers nothing that the study does not hold."""
-    seed = int(np.random.SeedSequence([search.seed, number]).generate_state(1)[0])
+    seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        if search.method == "tpe":
+        if method == "tpe":
             return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
-        if search.method == "cmaes":
+        if method == "cmaes":
             return optuna.samplers.CmaEsSampler(seed=seed)
-        if search.method == "gp":
+        if method == "gp":
             return optuna.samplers.GPSampler(seed=seed)
     return optuna.samplers.RandomSampler(seed)
 

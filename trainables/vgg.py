@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from trainables._augmentation import Augmentation
-from trainables._blocks import head, image_input
+from trainables._blocks import MOMENTUM, head, image_input
 from trainables._recipe import Between
 
 #: Convolutions in each of the five blocks.
@@ -47,7 +47,7 @@ def vgg_body(
             name = f"block{block}_conv{index}"
             x = layers.Conv2D(filters, 3, padding="same", kernel_initializer=initializer, name=name)(x)
             if batch_norm:
-                x = layers.BatchNormalization(name=f"{name}_bn")(x)
+                x = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_bn")(x)
             x = layers.ReLU(name=f"{name}_relu")(x)
         x = layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
     return x
