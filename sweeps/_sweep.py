@@ -261,10 +261,13 @@ class _Job:
         room = sum(node.get("CPU", 0) for node in _cluster.nodes()) // resources["cpu"]
         at_once = self.options.own.get("max_concurrent") or max(1, int(room))
         ends = self.options.begun + budget - _SECONDS_TO_REPORT if budget else math.inf
-        for _ in range(_MOST_ROUNDS):
+        for _ in range(_MOST_ROUNDS + 1):
             seeker.begin_round()
             left = ends - time.monotonic()
-            if not seeker.left or left <= 0:
+            if not seeker.left:
+                return
+            if left <= 0:
+                print(f"The time budget is spent: the same command goes on, with {seeker.left} trials left.")
                 return
             place = _forkserver.place(self.inputs.token)
             tune_search(self.record, self._trainable(), seeker, resources, place, at_once, left)

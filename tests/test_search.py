@@ -29,6 +29,7 @@ from data_prep._job import prepare
 from data_prep._storage import Folder
 from sweeps import _options, _simulator, cifake_paper, population, search
 from sweeps._record import Record
+from sweeps._search_options import OPTIONS
 from sweeps._space import Knob, between, check, grid, knobs_of, narrowed, one_of, values_of
 from sweeps._study import Search, SearchStudy, rungs
 from sweeps._sweep import Sweep
@@ -397,6 +398,18 @@ def test_the_best_are_repeated_with_new_seeds(place: Path) -> None:
     assert found["n"].tolist() == [n]
     assert found["test_accuracy_mean"].iloc[0] == pytest.approx(again["test_accuracy"].dropna().mean())
     assert "Trained again with new seeds" in (place / "six" / "search" / "report.html").read_text()
+
+
+def test_the_best_of_another_record_is_tried_first(place: Path) -> None:
+    best = by_number(place / "six")
+    best = best[best["status"] == "finished"].sort_values("validation_accuracy", ascending=False, kind="stable").iloc[0]
+    words = (*SMALL, "--from", str(place / "six" / "search"))
+    asked = run_main(search.search, *words, own=OPTIONS)
+    assert asked.search
+    first = asked.search.first[0]
+    assert first["learning_rate"] == best["learning_rate"]
+    assert first["dropout"] == json.loads(best["options"])["dropout"]
+    assert SearchStudy(asked.search).ask() == (0, first)
 
 
 def test_a_child_goes_on_where_its_parent_stood(place: Path) -> None:
