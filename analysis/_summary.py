@@ -1,8 +1,11 @@
 """What came out, in sentences: what was compared, on which data, what won, and what of it may be noise."""
 
+from typing import Any
+
 import pandas as pd
 
 from analysis.frames import RANKED, SPLITS, Study, has_seeds, networks
+from analysis.searches import repeats, searched
 from analysis.tables import mean_and_deviation, percent, span
 
 _MOST_NAMED = 12
@@ -13,7 +16,7 @@ def summary(study: Study) -> list[str]:
     paragraphs = [f"{_compared(study)} {_data(study)}"]
     if len(study.ranked):
         paragraphs += [f"{_winner(study)} {_noise(study)}", _seeds(study)]
-    return [*paragraphs, *_flagged(study)]
+    return [*paragraphs, *_search(study), *_flagged(study)]
 
 
 def _compared(study: Study) -> str:
@@ -63,6 +66,10 @@ def _noise(study: Study) -> str:
 
 
 def _seeds(study: Study) -> str:
+    if study.provenance.search:
+        return (
+            "The best of many trials is partly luck: train it again with new seeds (--repeat-best) before it is quoted."
+        )
     if not has_seeds(study.results):
         return "With one seed the spread from seed to seed is not known; it comes on top of the intervals."
     table = networks(study.results, study.provenance.metric, study.provenance.direction)
@@ -75,6 +82,31 @@ def _seeds(study: Study) -> str:
         f"Over its seeds, {first['configuration']} is first on average: validation accuracy {validation} %, test "
         f"accuracy {test} % (mean ± standard deviation, n = {first['n']})."
     )
+
+
+def _search(study: Study) -> list[str]:
+    """What a search spent, and what came out when its choice was trained again."""
+    found = searched(study)
+    if not len(found):
+        return []
+    search, stopped = study.provenance.search, int((found["status"] == "stopped").sum())
+    spent = (
+        f"The search ({search.get('method')}, stopping {search.get('stopping')}) has tried "
+        f"{_counted(len(found), 'trial')}, of which {stopped:,} were stopped early: {found['image_passes'].iloc[-1] / 1e6:,.2f} million image passes."
+    )
+    told = [
+        f"{row['configuration']} {_interval(row, 'validation')} on validation and {_interval(row, 'test_clean')} on the "
+        "clean test"
+        for row in repeats(study).to_dict("records")
+    ]
+    again = f" Trained again with new seeds, mean and 95 % interval: {'; '.join(told)}." if told else ""
+    return [spent + again]
+
+
+def _interval(row: dict[str, Any], split: str) -> str:
+    """`91.30 % (90.1–92.4 %, n = 3)` of a mean over seeds."""
+    mean, low, high = (row[f"{split}_accuracy_{name}"] for name in ("mean", "low", "high"))
+    return f"{percent(mean)} % ({span(low, high, 2)} %, n = {row['n']})"
 
 
 def _flagged(study: Study) -> list[str]:
