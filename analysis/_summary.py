@@ -90,13 +90,14 @@ def _search(study: Study) -> list[str]:
     if not len(found):
         return []
     search, stopped = study.provenance.search, int((found["status"] == "stopped").sum())
+    how, passes = f"{search.get('method')}, stopping {search.get('stopping')}", found["image_passes"].iloc[-1] / 1e6
     spent = (
-        f"The search ({search.get('method')}, stopping {search.get('stopping')}) has tried "
-        f"{_counted(len(found), 'trial')}, of which {stopped:,} were stopped early: {found['image_passes'].iloc[-1] / 1e6:,.2f} million image passes."
+        f"The search ({how}) has tried {_counted(len(found), 'trial')}, of which {stopped:,} were stopped early: "
+        f"{passes:,.2f} million image passes."
     )
     told = [
-        f"{row['configuration']} {_interval(row, 'validation')} on validation and {_interval(row, 'test_clean')} on the "
-        "clean test"
+        f"{row['configuration']} {_interval(row, 'validation')} on validation and "
+        f"{_interval(row, 'test_clean')} on the clean test"
         for row in repeats(study).to_dict("records")
     ]
     again = f" Trained again with new seeds, mean and 95 % interval: {'; '.join(told)}." if told else ""

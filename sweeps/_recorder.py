@@ -33,10 +33,16 @@ class Recorder(Callback):  # type: ignore[misc]
     ) -> None:
         self._record, self._display, self._seeker, self._before_last = record, display, seeker, before_last
         self.error: OSError | InputError | None = None
+        self.is_interrupted = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune saves its callbacks for a restore, and a record needs none."""
         return {}
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Ctrl-C is lost where it meets Python in a place that lets no error out, such as the end of an object."""
+        if self.is_interrupted:
+            raise KeyboardInterrupt
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial begins, or begins again after its worker was lost."""

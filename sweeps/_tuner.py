@@ -1,8 +1,10 @@
 """The only place that builds a Tuner."""
 
+import contextlib
 import math
+import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +79,24 @@ def _fit(
             ),
         )
         try:
-            tuner.fit()
+            with _heard_interrupts(recorder):
+                tuner.fit()
         except KeyboardInterrupt:
             if recorder.error:
                 raise recorder.error
             raise
+
+
+@contextlib.contextmanager
+def _heard_interrupts(recorder: Recorder) -> Iterator[None]:
+    """Ctrl-C interrupts as ever, and the recorder knows of it."""
+
+    def interrupt(number: int, frame: object) -> None:
+        recorder.is_interrupted = True
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
