@@ -81,6 +81,8 @@ def _fit(
         try:
             with _heard_interrupts(recorder):
                 tuner.fit()
+            if recorder.is_interrupted:
+                raise KeyboardInterrupt
         except KeyboardInterrupt:
             if recorder.error:
                 raise recorder.error
