@@ -14,6 +14,7 @@ import ray
 import yaml
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray._private.utils import read_ray_address
+from ray._private.worker import global_worker
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from data_prep._command import InputError
@@ -75,6 +76,11 @@ def _answers(address: str) -> bool:
 def disconnect() -> None:
     """Leave the cluster, and end it if it was started here."""
     ray.shutdown()
+
+
+def session_folder() -> str:
+    """Ray's own folder for what the processes of this cluster leave behind: on every node by this name."""
+    return str(global_worker.node.get_session_dir_path())
 
 
 def must_send(folder: Folder) -> bool:

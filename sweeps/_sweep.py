@@ -247,8 +247,7 @@ class _Job:
         from sweeps._tuner import tune_trials
 
         for _ in range(_MOST_ROUNDS):  # a trial whose node goes while it is being placed is not tried again by Tune
-            place, is_last = _forkserver.place(self.inputs.token), self.analysis.prepare
-            tune_trials(self.record, self._trainable(), left, resources, place, is_last)
+            tune_trials(self.record, self._trainable(), left, resources, self.analysis.prepare)
             left = [trial for trial in left if self.record.trials[trial]["status"] == "pending"]
             if not left:
                 return
@@ -269,8 +268,7 @@ class _Job:
             if left <= 0:
                 print(f"The time budget is spent: the same command goes on, with {seeker.left} trials left.")
                 return
-            place = _forkserver.place(self.inputs.token)
-            tune_search(self.record, self._trainable(), seeker, resources, place, at_once, left)
+            tune_search(self.record, self._trainable(), seeker, resources, at_once, left)
 
     def _trainable(self) -> Callable[..., None]:
         import ray

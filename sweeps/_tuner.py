@@ -5,11 +5,11 @@ import math
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from ray import tune
 
+from sweeps import _cluster
 from sweeps._progress import Display
 from sweeps._record import Record
 from sweeps._recorder import MOST_LOSSES, Recorder
@@ -21,19 +21,18 @@ def tune_trials(
     trainable: Callable[..., None],
     left: list[str],
     resources: dict[str, float],
-    place: Path | None = None,
     before_last: Callable[[], object] | None = None,
 ) -> None:
     """Run the trials that are left on the connected cluster, as many at once as it has room for, in this order.
 
-    `place` is a folder for what Tune keeps while it runs. `before_last` is called once only one trial is left.
+    `before_last` is called once only one trial is left.
     """
     orders = [{"trial": trial, "knobs": record.recipe(trial).knobs()} for trial in left]
     with Display(record) as display:
         config = tune.TuneConfig(reuse_actors=True)
         space = {"order": tune.grid_search(orders)}
         recorder = Recorder(record, display, before_last=before_last)
-        _fit(tune.with_resources(trainable, resources), recorder, place, config, space)
+        _fit(tune.with_resources(trainable, resources), recorder, config, space)
 
 
 def tune_search(
@@ -41,7 +40,6 @@ def tune_search(
     trainable: Callable[..., None],
     seeker: Seeker,
     resources: dict[str, float],
-    place: Path,
     at_once: int,
     seconds: float,
 ) -> None:
@@ -55,17 +53,17 @@ def tune_search(
             max_concurrent_trials=at_once,
             time_budget_s=seconds if math.isfinite(seconds) else None,
         )
-        _fit(tune.with_resources(trainable, resources), Recorder(record, display, seeker), place, config, None)
+        _fit(tune.with_resources(trainable, resources), Recorder(record, display, seeker), config, None)
 
 
 def _fit(
     trainable: Callable[..., None],
     recorder: Recorder,
-    place: Path | None,
     config: tune.TuneConfig,
     space: dict[str, Any] | None,
 ) -> None:
-    with tempfile.TemporaryDirectory(dir=place) as scratch:  # for Tune's own state, never read again
+    # For Tune's own state, never read again: on other nodes Tune makes such a folder, too, and leaves it.
+    with tempfile.TemporaryDirectory(dir=_cluster.session_folder()) as scratch:
         tuner = tune.Tuner(
             trainable,
             param_space=space,

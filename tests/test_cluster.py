@@ -123,7 +123,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             wait_until(lambda host=host, listing=listing: not host.run(listing), 120)
             files = host.run("ls /tmp/ray/tmp").split()
             ours = [name for name in files if not name.startswith(("ray", "pymp-"))]  # Ray's logs, and its dashboard's
-            assert not ours, host.run("ls -lR /tmp/ray/tmp/tmp*")
+            assert not ours, host.run("ls -lR " + " ".join(f"/tmp/ray/tmp/{name}" for name in ours))
 
 
 @contextlib.contextmanager

@@ -106,3 +106,19 @@ def test_where_there_is_no_fork_a_fresh_interpreter_answers() -> None:
         assert connection.recv() == ("process", process.pid)
         assert [connection.recv() for _ in range(3)] == [("value", 0), ("value", 1), ("end", None)]
     process.wait(timeout=20)
+
+
+def test_a_server_whose_starter_is_gone_stays_until_its_children_have_ended() -> None:
+    place = _forkserver.place(f"left-{os.getpid()}")
+    code = f"from pathlib import Path; from trainables import _forkserver; _forkserver.start(Path({str(place)!r}))"
+    words = [sys.executable, "-c", f"{code}; print(flush=True); input()"]
+    starter = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert starter.stdout
+    starter.stdout.readline()
+    asked = f"(__import__('time').sleep(2 * place) or __import__('os').path.exists({str(place)!r}) for place in (0, 1))"
+    values = stream(place, eval, asked)
+    assert next(values)
+    starter.kill()
+    starter.wait()
+    assert list(values) == [True]
+    wait_until(lambda: not place.exists(), 20)

@@ -185,7 +185,23 @@ def _serve(listener: socket.socket, place: Path) -> None:
             listener.close()
             _answer(Connection(found.detach()))
         found.close()
-    shutil.rmtree(place, ignore_errors=True)
+    listener.close()
+    _leave(place)
+
+
+def _leave(place: Path) -> None:
+    """Clean up, once the children have ended: they may serve others than the process that started this server.
+
+    Those may start a server anew, to which the folder then belongs.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        (place / _SOCKET).unlink()
+    with contextlib.suppress(ChildProcessError):
+        os.wait()  # returns only when there are no more, for their ends are ignored
+    with contextlib.suppress(FileNotFoundError), (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / _SOCKET).exists():
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def _answer(connection: Connection) -> None:
