@@ -33,11 +33,13 @@ _ENVIRONMENT = {
 }
 
 _SECONDS_TO_ANSWER = 5
+_is_own = False  # whether the cluster was started here
 _AUTOSCALING = Path("~/ray_bootstrap_config.yaml").expanduser()
 
 
 def connect() -> str:
     """Join the cluster that runs on this machine, or start one. Returns a sentence that says which."""
+    global _is_own
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
@@ -48,6 +50,7 @@ def connect() -> str:
     if os.environ.pop("RAY_ADDRESS", None):
         raise InputError(f"No Ray cluster answers at RAY_ADDRESS={address}; start it, or unset RAY_ADDRESS.")
     ray.init(address="local", include_dashboard=False, **quiet)
+    _is_own = True
     return f"Started Ray on this machine: {_resources()}."
 
 
@@ -84,8 +87,11 @@ def session_folder() -> str:
 
 
 def must_send(folder: Folder) -> bool:
-    """Whether other nodes of the cluster may not be able to read a folder, because it is on this machine's disk."""
-    return folder.is_local and len(nodes()) > 1
+    """Whether other nodes may not be able to read a folder, because it is on this machine's disk.
+
+    A cluster that was not started here may get more nodes at any time.
+    """
+    return folder.is_local and not _is_own
 
 
 def check_shared(folder: Folder, name: str) -> None:

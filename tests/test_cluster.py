@@ -83,9 +83,10 @@ class Cluster:
         wait_until(lambda: self.nodes() == len([host for host in self.hosts if host.process]), 120)
 
     def nodes(self) -> int:
-        told = self.head.run("source ~/.bashrc; HOME=/tmp/ray/home ray status 2>/dev/null")
-        active = told.partition("Active:")[2].partition("Pending:")[0]
-        return sum(map(int, re.findall(r"^ (\d+) ", active, re.MULTILINE)))
+        where = f"address='{self.head.address}:6379', log_to_driver=False"
+        count = f"import ray; ray.init({where}); print(sum(node['Alive'] for node in ray.nodes()))"
+        told = self.head.run(f'{sys.executable} -c "{count}" 2>/dev/null').split()
+        return int(told[-1]) if told else 0
 
     def submit(self, *options: object) -> "subprocess.Popen[str]":
         words = [str(RAY), "submit", "--no-config-cache", str(self.config), str(AGE), "--", *map(str, options)]

@@ -391,7 +391,7 @@ def test_the_best_are_repeated_with_new_seeds(place: Path) -> None:
     best = by_number(place / "six")
     best = best[best["status"] == "finished"]
     best = best.sort_values("validation_accuracy", ascending=False, kind="stable").iloc[0]
-    assert found["configuration"].tolist() == [f"#{best['number']} {best['network']}"]
+    assert found["configuration"].tolist() == [f"#{best['number']:.0f} {best['network']}"]
     again = study.results[study.results["number"].isna()]
     assert sorted(again["seed"]) == [1, 2]
     n = int((again["status"] == "finished").sum())

@@ -153,7 +153,7 @@ def test_options_are_the_same_however_they_are_written() -> None:
         ({"network": "vgg16-transfer", "head_epochs": 1}, "take a transfer network with the option train_from"),
         ({"network": "vgg16-transfer", "options": {"train_from": "blok5"}}, "no block of vgg16-transfer; the nearest"),
         ({"network": "vgg16-transfer", "options": {"body": "vgg19"}}, "The weights of this network are vgg16's"),
-        ({"network": "custom-1", "options": {"hidden": [1]}}, "custom.custom_1 has no option 'hidden'; it has none"),
+        ({"network": "custom-2", "options": {"hidden": [1]}}, "custom.custom_2 has no option 'hidden'; it has none"),
     ],
 )
 def test_a_recipe_that_does_not_fit_its_network_is_refused(knobs: dict[str, object], told: str) -> None:

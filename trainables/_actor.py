@@ -46,6 +46,7 @@ def run_trial(config: dict[str, Any], *, token: str, shared: dict[str, Any], han
         refusal = UNSHARED.format(host=platform.node(), folder=shared["record"])
         tune.report({"rows": [], "result": {}, "refusal": refusal})
         return
+    _forkserver.is_detached = True
     _forkserver.start(place)
     if "data" in shared:
         keep_data(shared["data"], place)

@@ -44,7 +44,12 @@ _ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 _PYTHON = [sys.executable, "-P", "-m", "trainables._forkserver"]  # -P: what lies in the working folder is not ours
+# Ray kills the children of a worker that ends, and they could not clean up. A grandchild sees its standard input end.
+_DETACHED = ["sh", "-c", 'exec 3<&0; "$@" <&3 3<&- &', "sh"]
 _CAN_FORK = sys.platform == "linux"  # elsewhere system libraries do not survive it
+
+#: Whether the servers that this process starts are to be no children of it.
+is_detached = False
 
 _servers: list[tuple["subprocess.Popen[bytes]", Path]] = []  # their standard input is what keeps them alive
 
@@ -79,8 +84,9 @@ def start(place: Path) -> None:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(place / _SOCKET))
             listener.listen(128)
+            words = [*_PYTHON, "serve", str(listener.fileno()), str(place)]
             server = subprocess.Popen(
-                [*_PYTHON, "serve", str(listener.fileno()), str(place)],
+                [*_DETACHED, *words] if is_detached else words,
                 env=os.environ | _ENVIRONMENT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
