@@ -90,7 +90,6 @@ def test_a_branch_that_two_conditions_rule_out_is_unreachable() -> None:
     [
         ('Knob("learning_rate", one_of("fast"))', "learning_rate is 'fast'"),
         ('Knob("dropout", one_of("much"))', "dropout is 'much'"),
-        ('Knob("depth", between(1, 3))', "has no option 'depth'"),
         ('Knob("units", one_of(32), when={"network": ["vgg16"]})', "'units' never matters"),
     ],
 )
@@ -333,15 +332,20 @@ def test_a_search_that_is_extended_equals_one_of_that_size(place: Path) -> None:
     assert_no_orphans(place / "extended")
 
 
-def test_the_first_trial_is_the_study_s_default_and_the_record_tells_the_space(place: Path) -> None:
-    done = run_python(SEARCH, "--smoke", "--trials", "2", "--results", "default", cwd=place)
-    assert done.returncode == 0, done.stderr
-    first = by_number(place / "default").iloc[0]
-    assert (first["network"], first["learning_rate"], first["batch_size"]) == ("age-c4-f3", 1e-3, 32)
-    study = read(Folder(str(place / "default" / "search")))
-    assert set(knobs(study)) == {knob.name for knob in search.SPACE} - {"top", "train_from"}
-    assert searched(study)["best_so_far"].notna().all()
-    assert len(importance(study)) == 0  # of two trials
+def test_the_first_trial_is_the_study_s_default() -> None:
+    asked = run_main(search.search, "--networks", "all", own=OPTIONS)
+    assert asked.search
+    assert SearchStudy(asked.search).ask() == (0, search.DEFAULT)
+    assert [recipe.network for recipe in asked.recipes] == list(MODELS)
+
+
+def test_the_record_tells_the_space(place: Path) -> None:
+    study = read(Folder(str(place / "six" / "search")))
+    assert set(knobs(study)) == {"network", "learning_rate", "dropout"}
+    found = searched(study)
+    assert found["best_so_far"].dropna().is_monotonic_increasing
+    assert found["image_passes"].iloc[-1] == 450 * study.results["epochs_done"].sum()
+    assert len(importance(study)) == 0  # of six trials
     assert len(front(study)) == 0
     assert len(repeats(study)) == 0
 

@@ -186,7 +186,7 @@ def checkpoints(results: Path) -> int:
     return len(list(results.glob("zoo/checkpoints/*/last.npz")))
 
 
-@pytest.mark.parametrize("trials_begun", [1, 3])
+@pytest.mark.parametrize("trials_begun", [3])
 def test_a_killed_driver_goes_on_and_repeats_nothing(place: Path, undisturbed: Path, trials_begun: int) -> None:
     results = place / f"killed-{trials_begun}"
     sweep = start_sweep(place, results.name)
