@@ -186,11 +186,10 @@ def checkpoints(results: Path) -> int:
     return len(list(results.glob("zoo/checkpoints/*/last.npz")))
 
 
-@pytest.mark.parametrize("trials_begun", [3])
-def test_a_killed_driver_goes_on_and_repeats_nothing(place: Path, undisturbed: Path, trials_begun: int) -> None:
-    results = place / f"killed-{trials_begun}"
+def test_a_killed_driver_goes_on_and_repeats_nothing(place: Path, undisturbed: Path) -> None:
+    results = place / "killed"
     sweep = start_sweep(place, results.name)
-    wait_until(lambda: checkpoints(results) >= trials_begun)
+    wait_until(lambda: checkpoints(results) >= 3)
     sweep.send_signal(signal.SIGKILL)
     sweep.communicate()
     time.sleep(3)  # Ray's own processes notice that their driver is gone
@@ -199,7 +198,7 @@ def test_a_killed_driver_goes_on_and_repeats_nothing(place: Path, undisturbed: P
     assert done.returncode == 0, done.stderr
     assert_same_results(undisturbed, results)
     complete = [path for path in before if len(_history(path)) == 3 and path.stat().st_mtime_ns == before[path]]
-    assert len(complete) >= trials_begun - 2, "a trial whose epochs were all checkpointed was trained again"
+    assert len(complete) >= 1, "a trial whose epochs were all checkpointed was trained again"
 
 
 def _history(path: Path) -> list[dict[str, float]]:
