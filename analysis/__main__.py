@@ -1,5 +1,9 @@
-"""python -m analysis ROOT/age: a sweep's record in, its tables, figures and report.html out, into the same folder."""
+"""python -m analysis ROOT/age: a sweep's record in, its tables, figures and report.html out, into the same folder.
 
+The other commands are in files of their own name: `python -m analysis --help` lists them.
+"""
+
+import importlib
 import sys
 import time
 
@@ -29,11 +33,37 @@ _OURS = [
 _NUMBERS = [Column(name, justify="right") for name in ("seed", "validation %", "test %", "clean test %", "s")]
 
 
-@click.command()
+#: The commands besides `report`; each is `main` of the file of that name.
+_COMMANDS = ("robustness", "explain", "compare", "predict", "export")
+
+
+class _Commands(click.Group):
+    """Commands that are imported when they are called. Without the name of one it is `report`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        is_named = bool(args) and args[0] in (*_COMMANDS, "report", "--help")
+        return super().parse_args(ctx, args if is_named else ["report", *args])
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return ["report", *_COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = importlib.import_module(f"analysis.{cmd_name}").main
+        return command
+
+
+@click.group(cls=_Commands, no_args_is_help=False)
+def main() -> None:
+    """Make tables, figures and a report of a sweep's record, and use its networks."""
+
+
+@main.command("report")
 @click.argument("record")
 @click.option("--wait", is_flag=True, hidden=True, help="First wait for a line on standard input.")
 @click.option("--watch", is_flag=True, help="First follow the sweep until it is over, a line whenever it has got on.")
-def main(record: str, watch: bool, wait: bool) -> None:
+def _report(record: str, watch: bool, wait: bool) -> None:
     """Write tables, figures and report.html into the folder RECORD, which a sweep filled, such as results/age."""
     if wait and not _is_told():
         return

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from analysis._scores import Scores, scores
 from analysis.metrics import confusion, wilson
 from analysis.provenance import Provenance, provenance
 from data_prep._command import InputError
 from data_prep._storage import Folder
-from sweeps._record import TRIAL_SCHEMA, read_epochs, read_manifest, read_scores, read_trials
+from sweeps._record import TRIAL_SCHEMA, read_epochs, read_manifest, read_trials
 from trainables import Recipe
 
 #: Trials in these states are results. The others are in the order in which they are listed.
@@ -32,12 +33,12 @@ _COUNTS = [
 
 @dataclass(frozen=True)
 class Study:
-    """A record, read. `results` and `epochs` are what `results` and `read_epochs` give; `scores` is trial → scores."""
+    """A record, read. `results` and `epochs` are what `results` and `read_epochs` give; `scores` of the ranked trials."""
 
     provenance: Provenance
     results: pd.DataFrame
     epochs: pd.DataFrame
-    scores: dict[str, pd.DataFrame]
+    scores: Scores
 
     @property
     def ranked(self) -> pd.DataFrame:
@@ -56,15 +57,13 @@ class Study:
 
 
 def read(folder: Folder) -> Study:
-    """The record in `folder`. Scores are read of the best and the worst ranked trial. Raises InputError."""
+    """The record in `folder`. Raises InputError."""
     origin = provenance(read_manifest(folder))
     trials, epochs = read_trials(folder), read_epochs(folder)
     if not {"trial", "network", "status"} <= set(trials.columns) or not {"trial", "epoch"} <= set(epochs.columns):
         raise InputError(f"{folder} has tables of another format; make the record again with --fresh.")
-    study = Study(origin, results(trials, origin.metric, origin.direction), epochs, {})
-    ends = dict.fromkeys(study.ranked["trial"].iloc[[0, -1]]) if len(study.ranked) else {}
-    scored = [trial for trial in ends if folder.exists(f"scores/{trial}.parquet")]
-    return dataclasses.replace(study, scores={trial: read_scores(folder, trial) for trial in scored})
+    study = Study(origin, results(trials, origin.metric, origin.direction), epochs, Scores((), {}))
+    return dataclasses.replace(study, scores=scores(folder, study.ranked["trial"]))
 
 
 def results(trials: pd.DataFrame, metric: str = "validation_accuracy", direction: str = "max") -> pd.DataFrame:
@@ -158,8 +157,9 @@ def networks(frame: pd.DataFrame, metric: str = "validation_accuracy", direction
 
 def confusions(study: Study) -> dict[str, np.ndarray]:
     """Trial → confusion matrix on the test split, of the best and the worst ranked trial that have test scores."""
-    tests = {trial: scores[scores["split"] == "test"] for trial, scores in study.scores.items()}
-    return {trial: confusion(test["label"], test["score"]) for trial, test in tests.items() if len(test)}
+    ends = dict.fromkeys(study.ranked["trial"].iloc[[0, -1]]) if len(study.ranked) else {}
+    has_test = "test" in study.scores.parts
+    return {trial: confusion(*study.scores.of(trial, "test")) for trial in ends if has_test and trial in study.scores}
 
 
 def grid(frame: pd.DataFrame) -> pd.DataFrame:

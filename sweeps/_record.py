@@ -159,6 +159,11 @@ def read_scores(folder: Folder, trial: str) -> pd.DataFrame:
     return _frame(folder, f"scores/{trial}.parquet")
 
 
+def read_images(folder: Folder) -> pd.DataFrame:
+    """`images.parquet` as a data frame: who the scored images are. Raises InputError if it cannot be read."""
+    return _frame(folder, IMAGES)
+
+
 def _frame(folder: Folder, name: str) -> pd.DataFrame:
     frame: pd.DataFrame = _read(folder, name).to_pandas()
     return frame

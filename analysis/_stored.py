@@ -1,0 +1,89 @@
+"""One trained network of a record, with what its scores say about it: what `predict`, `export` and others work with.
+
+A record may come from a stranger: nothing here unpickles, and Keras loads in safe mode, so no file of it runs code.
+"""
+
+import zipfile
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from analysis.frames import Study, read
+from data_prep._command import InputError
+from data_prep._storage import Folder
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A ranked trial of the record in `folder`; `row` is its row of `study.results`."""
+
+    folder: Folder
+    study: Study
+    row: "pd.Series[object]"
+
+    @property
+    def trial(self) -> str:
+        """The trial's identity."""
+        return str(self.row["trial"])
+
+    @property
+    def name(self) -> str:
+        """The network, what tells it from others of the record, and its seed."""
+        return f"{self.row['configuration']} (seed {self.row['seed']})"
+
+    def scores(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """Labels and logits (n,) of `validation`, `test` or `test_clean`. Raises InputError where there are none."""
+        if self.trial not in self.study.scores or part not in self.study.scores.parts:
+            raise InputError(f"{self.folder} has no {part} scores of {self.name}; run the sweep again to make them.")
+        return self.study.scores.of(self.trial, part)
+
+    @cached_property
+    def network(self) -> "keras.Model":
+        """The network of the best epoch, from pixels 0–255 to a logit. Imports Keras. Raises InputError."""
+        from trainables._checkpoint import BEST, load_best
+
+        place = self.folder.folder(f"checkpoints/{self.trial}")
+        try:
+            return load_best(place)
+        except FileNotFoundError:
+            raise InputError(f"{place} has no {BEST}; run the sweep again to make it.")
+        except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+            reason = str(error).strip().splitlines()[0].rstrip(".")
+            raise InputError(f"{place}/{BEST} is no network that can be loaded safely ({reason}); restore it.")
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square images that the network takes, in pixels."""
+        return int(self.network.input_shape[1])
+
+
+def stored(target: str) -> Stored:
+    """The trial that `RESULTS[:TRIAL]` names. TRIAL is an identity, or a network: its best trial; without it, the best.
+
+    Raises InputError, which names what there is.
+    """
+    location, wanted = _split(target)
+    folder = Folder(location)
+    study = read(folder)
+    ranked = study.ranked
+    if not len(ranked):
+        raise InputError(f"{folder} has no ranked trial yet; run the sweep again to go on with it.")
+    is_it = ranked[["trial", "network", "configuration"]].eq(wanted).any(axis=1) if wanted else ranked["rank"].notna()
+    if not is_it.any():
+        raise InputError(
+            f"{folder} has no ranked trial {wanted!r}; it has {', '.join(ranked['network'].unique()[:20])}, and the "
+            "identities in its trials.parquet."
+        )
+    return Stored(folder, study, ranked[is_it].iloc[0])
+
+
+def _split(target: str) -> tuple[str, str]:
+    """The record's place, which may be a URI, and the trial's name, which has no slash."""
+    location, colon, wanted = target.rpartition(":")
+    return (location, wanted) if colon and "/" not in wanted and len(location) > 1 else (target, "")
