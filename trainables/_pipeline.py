@@ -136,3 +136,21 @@ class _Places(keras.utils.PyDataset):  # type: ignore[misc]
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         batch = slice(index * self._batch_size, (index + 1) * self._batch_size)
         return self._order[batch], self._labels[batch]
+
+
+def gradient(model: keras.Model, values: np.ndarray) -> np.ndarray:
+    """How a model's outputs change with its inputs `values` (n, …) float32, outside training: (n, …) float32.
+
+    It is the gradient of their sum. There images do not see each other, so each gets that of its own output.
+    """
+    if keras.backend.backend() != "tensorflow":
+        import jax
+
+        return np.asarray(jax.grad(lambda given: keras.ops.sum(model(given, training=False)))(values))
+    import tensorflow as tf
+
+    given = tf.constant(values)
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        total = keras.ops.sum(model(given, training=False))
+    return np.asarray(tape.gradient(total, given))
