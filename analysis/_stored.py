@@ -1,9 +1,13 @@
 """One trained network of a record, with what its scores say about it: what `predict`, `export` and others work with.
 
-A record may come from a stranger: nothing here unpickles, and Keras loads in safe mode, so no file of it runs code.
+A record may come from a stranger: nothing here unpickles, no name in it leads out of its folder, and `_safety` sees to
+it that the network's file runs no code.
 """
 
-import zipfile
+import importlib
+import os
+import re
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,12 +15,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from analysis._safety import load_network
 from analysis.frames import Study, read
 from data_prep._command import InputError
 from data_prep._storage import Folder
 
 if TYPE_CHECKING:
     import keras
+
+_STANDARD_ERROR = 2
+_NAME = re.compile(r"\w[\w.+-]*")  # which is the name of one file wherever it is put
 
 
 @dataclass(frozen=True)
@@ -46,16 +54,15 @@ class Stored:
     @cached_property
     def network(self) -> "keras.Model":
         """The network of the best epoch, from pixels 0–255 to a logit. Imports Keras. Raises InputError."""
-        from trainables._checkpoint import BEST, load_best
-
-        place = self.folder.folder(f"checkpoints/{self.trial}")
+        _import_keras()
+        place, file = self.folder.folder(f"checkpoints/{self.trial}"), "best.keras"
         try:
-            return load_best(place)
+            return load_network(place.read_bytes(file))
         except FileNotFoundError:
-            raise InputError(f"{place} has no {BEST}; run the sweep again to make it.")
-        except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
-            reason = str(error).strip().splitlines()[0].rstrip(".")
-            raise InputError(f"{place}/{BEST} is no network that can be loaded safely ({reason}); restore it.")
+            raise InputError(f"{place} has no {file}; run the sweep again to make it.")
+        except ValueError as error:
+            reason = str(error).rstrip(".")
+            raise InputError(f"{place}/{file} is no network that can be loaded safely ({reason}); restore it.")
 
     @property
     def image_size(self) -> int:
@@ -80,7 +87,27 @@ def stored(target: str) -> Stored:
             f"{folder} has no ranked trial {wanted!r}; it has {', '.join(ranked['network'].unique()[:20])}, and the "
             "identities in its trials.parquet."
         )
-    return Stored(folder, study, ranked[is_it].iloc[0])
+    row = ranked[is_it].iloc[0]
+    for column in ("trial", "network"):
+        if not _NAME.fullmatch(str(row[column])):
+            raise InputError(
+                f"{folder} has a {column} named {str(row[column])!r}, as no sweep has; use a record that you can trust."
+            )
+    return Stored(folder, study, row)
+
+
+def _import_keras() -> None:
+    """Import it without the lines that TensorFlow writes to standard error meanwhile, which no setting of its stops."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(_STANDARD_ERROR)
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), _STANDARD_ERROR)
+        importlib.import_module("keras")
+    finally:
+        os.dup2(kept, _STANDARD_ERROR)
+        os.close(kept)
 
 
 def _split(target: str) -> tuple[str, str]:

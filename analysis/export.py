@@ -1,0 +1,82 @@
+"""python -m analysis export RESULTS[:TRIAL]: a trained network as files that others can use, with a model card."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from analysis._card import card
+from analysis._detector import Detector
+from analysis._onnx import agreement, for_inference, require_packages, to_onnx
+from analysis._stored import Stored, stored
+from data_prep._command import InputError
+from data_prep._decode import decode
+from data_prep._storage import Folder
+from data_prep.sources import LABEL_NAMES, open_source
+
+if TYPE_CHECKING:
+    import keras
+
+_IMAGES = 64
+
+
+@click.command()
+@click.argument("target", metavar="RESULTS[:TRIAL]")
+@click.option("--out", help="The folder to write to. Default: exports/NAME in the record's own.")
+def main(target: str, out: str | None) -> None:
+    """Write a network of the record RESULTS, such as results/age, as NAME.keras and NAME.onnx, with a model card.
+
+    TRIAL is a network, or a trial's identity; without it the best trial on validation is taken. The ONNX file is run on
+    some images and held against the original: it is written only if both agree.
+    """
+    require_packages()
+    found = stored(target)
+    _refuse_half_precision(found)
+    detector = Detector.of(found)
+    name = f"{found.row['network']}-{found.trial}"
+    network = for_inference(found.network)
+    content = to_onnx(network, _properties(detector))
+    agreed = agreement(found.network, content, sample(found.image_size))
+    files = {f"{name}.keras": _keras_file(network), f"{name}.onnx": content}
+    files["README.md"] = card(name, detector, agreed).encode()
+    folder = Folder(out) if out else found.folder.folder(f"exports/{name}")
+    for file, each in files.items():
+        folder.write_bytes(file, each)
+        click.echo(f"{folder}/{file}")
+    click.echo(
+        f"On {agreed.images} images the ONNX file and the original differ by at most {agreed.probability:.1e} in "
+        f"probability and {agreed.logit:.1e} in logits."
+    )
+
+
+def _refuse_half_precision(found: Stored) -> None:
+    if found.row["precision"] != "float32":
+        raise InputError(
+            f"{found.name} computes in {found.row['precision']}, and only networks in float32 are exported; export one "
+            "that was trained with the precision float32."
+        )
+
+
+def _properties(detector: Detector) -> dict[str, str]:
+    """What the metadata of an ONNX file say: which network it is, and what its logit means."""
+    found = detector.found
+    numbers = {"threshold": detector.threshold, "slope": detector.slope, "offset": detector.offset}
+    origin = {"network": str(found.row["network"]), "trial": found.trial, "labels": ", ".join(LABEL_NAMES)}
+    return origin | {name: f"{value:.9g}" for name, value in numbers.items()}
+
+
+def _keras_file(network: "keras.Model") -> bytes:
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch, "network.keras")
+        network.save(path, include_optimizer=False)
+        return path.read_bytes()
+
+
+def sample(image_size: int) -> np.ndarray:
+    """Some of the embedded images, (n, image_size, image_size, 3) uint8, REAL and FAKE."""
+    source = open_source("sample")
+    files = sorted(source.files(), key=lambda file: file.name)
+    some = files[:: len(files) // _IMAGES][:_IMAGES]
+    return np.stack([decode(source.read(file), image_size)[0] for file in some])
