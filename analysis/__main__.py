@@ -13,11 +13,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
-from analysis._style import png, svg
+from analysis._robustness_table import robustness_table
+from analysis._style import all_rendered
 from analysis._watch import changes
+from analysis.explain import SHEETS, sheets
 from analysis.figures import figures
 from analysis.frames import SPLITS, Study, read
-from analysis.report import report
+from analysis.judged import Findings, findings
+from analysis.report import Sheet, report
 from analysis.tables import files, number, percent
 from data_prep._command import run_command
 from data_prep._storage import Folder
@@ -25,10 +28,22 @@ from data_prep._storage import Folder
 _MOST_SHOWN = 12
 _REPORT = "report.html"
 _SEARCH = [f"search_{name}" for name in ("history", "rungs", "slices", "parallel", "importance", "pareto")]
+_FIGURES = [
+    "accuracy",
+    "pairs",
+    "curves",
+    "grid",
+    "confusion",
+    "roc",
+    "reliability",
+    "classes",
+    *_SEARCH,
+]  # `robustness` has its own
+_PLAIN_TABLES = ["metrics", "comparisons", "classes", "repeats", "front", "importance"]
 _OURS = [
     *[f"tables/{name}.{kind}" for name in ("results", "networks") for kind in ("csv", "parquet", "md")],
-    *[f"tables/{name}.{kind}" for name in ("repeats", "front", "importance") for kind in ("csv", "parquet")],
-    *[f"figures/{name}.{kind}" for name in ("curves", "grid", "confusion", *_SEARCH) for kind in ("png", "svg")],
+    *[f"tables/{name}.{kind}" for name in _PLAIN_TABLES for kind in ("csv", "parquet")],
+    *[f"figures/{name}.{kind}" for name in _FIGURES for kind in ("png", "svg", "pdf")],
 ]
 _NUMBERS = [Column(name, justify="right") for name in ("seed", "validation %", "test %", "clean test %", "s")]
 
@@ -71,8 +86,9 @@ def _report(record: str, watch: bool, wait: bool) -> None:
     for told in changes(folder) if watch else ():
         click.echo(f"{time.strftime('%H:%M:%S')}  {told}")
     study = read(folder)
-    written = _write(study, folder)
-    _show(Console(), study)
+    found = findings(study)
+    written = _write(study, found, folder)
+    _show(Console(), study, found)
     click.echo("\n".join([f"{folder}/{name}" for name in written]))
 
 
@@ -84,23 +100,33 @@ def _is_told() -> bool:
         return False
 
 
-def _write(study: Study, folder: Folder) -> list[str]:
+def _write(study: Study, found: Findings, folder: Folder) -> list[str]:
     """Write every file and delete those of an earlier analysis that this one has not. Returns what to look at."""
-    drawings = figures(study)
-    vectors = {name: svg(drawing.figure) for name, drawing in drawings.items()}
-    contents = {f"tables/{name}": content for name, content in files(study).items()}
-    contents |= {f"figures/{name}.png": png(drawing.figure) for name, drawing in drawings.items()}
-    contents |= {f"figures/{name}.svg": vector for name, vector in vectors.items()}
+    drawings = figures(study, found, robustness_table(folder))
+    images = all_rendered({name: drawing.figure for name, drawing in drawings.items()})
+    contents = {f"tables/{name}": content for name, content in files(study, found).items()}
+    contents |= {f"figures/{name}.{kind}": image for name, kinds in images.items() for kind, image in kinds.items()}
     for name in _OURS:
         if name not in contents:
             folder.delete(name)
     for name, content in contents.items():
         folder.write_bytes(name, content)
-    folder.write_bytes(_REPORT, report(study, drawings, vectors).encode())
+    vectors = {name: kinds["svg"] for name, kinds in images.items()}
+    folder.write_bytes(_REPORT, report(study, found, drawings, vectors, _sheets(folder)).encode())
     return [_REPORT, "tables/", *(["figures/"] if drawings else [])]
 
 
-def _show(console: Console, study: Study) -> None:
+def _sheets(folder: Folder) -> list[Sheet]:
+    """The contact sheets that `python -m analysis explain` has left in the record."""
+    place = folder.folder(SHEETS)
+    return [
+        Sheet(title, alt, caption, place.read_bytes(name))
+        for name, title, alt, caption in sheets(folder)
+        if place.exists(name)
+    ]
+
+
+def _show(console: Console, study: Study, found: Findings) -> None:
     """Print the top of the ranking, the flagged trials by reason, and what must be said beside the numbers."""
     console.print(_ranking(study.ranked.head(_MOST_SHOWN)) if len(study.ranked) else "No trial is ranked yet.")
     lines = [f"… and {len(study.ranked) - _MOST_SHOWN:,} more."] if len(study.ranked) > _MOST_SHOWN else []
@@ -108,6 +134,11 @@ def _show(console: Console, study: Study) -> None:
         names = [f"{row['configuration']} (seed {row['seed']})" for _, row in trials.iterrows()]
         more = f" and {len(names) - _MOST_SHOWN:,} more" if len(names) > _MOST_SHOWN else ""
         lines.append(f"{status}: {', '.join(names[:_MOST_SHOWN])}{more}: {reason}")
+    level = found.level_with_first()
+    if level:
+        first, others = found.comparisons["configuration"].iloc[0], ", ".join(level[:_MOST_SHOWN])
+        rest = f" and {len(level) - _MOST_SHOWN} more" if len(level) > _MOST_SHOWN else ""
+        lines.append(f"On the same test images {first} cannot be told apart from {others}{rest}.")
     for line in [*lines, *study.provenance.caveats]:
         console.print(line, markup=False, highlight=False)
 

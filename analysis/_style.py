@@ -1,7 +1,12 @@
 """How every figure looks, and figures → bytes. No pyplot: nothing here is shared between two figures."""
 
 import io
+import multiprocessing
+import os
+import sys
 import textwrap
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -18,6 +23,10 @@ INK, GREY, PALE = "#222222", "#7a7a7a", "#c8c8c8"
 PAGE_WIDTH = 7.2  # inches: two columns of a journal
 _DPI = 200
 _FOOTER_CHARACTERS_PER_INCH = 18
+#: The kinds of file that a figure is made into, and the metadata that are left out of each.
+_KINDS = {"png": ("Software",), "svg": ("Date", "Creator"), "pdf": ("CreationDate", "Creator", "Producer")}
+
+_kept: dict[str, Figure] = {}  # in a process that was forked to render them
 
 RC = {
     "font.family": "DejaVu Sans",
@@ -62,18 +71,35 @@ def ink_on(background: tuple[float, ...]) -> str:
     return "white" if luminance < 0.2 else INK
 
 
-def png(figure: Figure) -> bytes:
-    """A figure as PNG at 200 dpi, the same bytes for the same figure."""
-    return _rendered(figure, "png", {"Software": None})
-
-
 def svg(figure: Figure) -> bytes:
-    """A figure as SVG, letters as outlines, the same bytes for the same figure."""
-    return _rendered(figure, "svg", {"Date": None, "Creator": None})
+    """A figure as SVG alone."""
+    return rendered(figure, ("svg",))["svg"]
 
 
-def _rendered(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
-    buffer = io.BytesIO()
-    with matplotlib.rc_context(RC):
-        figure.savefig(buffer, format=kind, dpi=_DPI, metadata=metadata)
-    return buffer.getvalue()
+def all_rendered(figures: dict[str, Figure]) -> dict[str, dict[str, bytes]]:
+    """Name → `rendered`, on all cores where this process can be forked, which hands the figures over as they are."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+    if min(cores, len(figures)) < 2:
+        return {name: rendered(figure) for name, figure in figures.items()}
+    fork = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(min(cores, len(figures)), fork, _kept.update, (figures,)) as pool:
+        return dict(zip(figures, pool.map(_render_kept, figures), strict=True))
+
+
+def _render_kept(name: str) -> dict[str, bytes]:
+    return rendered(_kept[name])
+
+
+def rendered(figure: Figure, kinds: Iterable[str] = tuple(_KINDS)) -> dict[str, bytes]:
+    """A figure as `png` at 200 dpi, `svg` and `pdf`, letters as outlines: the same bytes for the same figure.
+
+    The layout, which takes longer than the drawing, is worked out for the first of them only.
+    """
+    found = {}
+    for kind in kinds:
+        buffer = io.BytesIO()
+        with matplotlib.rc_context(RC):
+            figure.savefig(buffer, format=kind, dpi=_DPI, metadata=dict.fromkeys(_KINDS[kind]))
+        figure.set_layout_engine("none")
+        found[kind] = buffer.getvalue()
+    return found

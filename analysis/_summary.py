@@ -4,18 +4,21 @@ from typing import Any
 
 import pandas as pd
 
+from analysis._accuracy import floors
 from analysis.frames import RANKED, SPLITS, Study, has_seeds, networks
+from analysis.judged import Findings
 from analysis.searches import repeats, searched
 from analysis.tables import mean_and_deviation, percent, span
 
 _MOST_NAMED = 12
 
 
-def summary(study: Study) -> list[str]:
+def summary(study: Study, found: Findings) -> list[str]:
     """Paragraphs, each some sentences."""
     paragraphs = [f"{_compared(study)} {_data(study)}"]
     if len(study.ranked):
-        paragraphs += [f"{_winner(study)} {_noise(study)}", _seeds(study)]
+        paragraphs += [_winner(study), f"{_noise(study, found)} {_luck(study, found)}".strip(), _seeds(study)]
+        paragraphs += [told] if (told := _floor(study)) else []
     return [*paragraphs, *_search(study), *_flagged(study)]
 
 
@@ -52,17 +55,52 @@ def _winner(study: Study) -> str:
     )
 
 
-def _noise(study: Study) -> str:
-    """Which trials the winner cannot be told apart from: those whose validation accuracy lies in its 95 % interval."""
-    best, others = study.ranked.iloc[0], study.ranked.iloc[1:]
-    if not len(others):
+def _noise(study: Study, found: Findings) -> str:
+    """Which configurations the first cannot be told apart from, by the paired tests on test."""
+    if len(study.ranked) < 2:
         return ""
-    near = others[others["validation_accuracy"].between(best["validation_low"], best["validation_high"])]
-    names = f" ({'; '.join(_name(row, study) for _, row in near.iterrows())})" if 0 < len(near) <= _MOST_NAMED else ""
+    if not len(found.comparisons):
+        return "The record has no scores of two configurations on the same test images, so no two can be compared."
+    first, level = found.comparisons["configuration"].iloc[0], found.level_with_first()
+    others = int((found.comparisons["configuration"] == first).sum())
+    names = f": {'; '.join(level)}" if 0 < len(level) <= _MOST_NAMED else ""
+    apart, pairs = int(found.comparisons["told_apart"].sum()), len(found.comparisons)
+    others_told = _counted(others, "other configuration")
+    which = f"any of the {others_told}" if len(level) == others else f"{len(level)} of the {others_told}"
     return (
-        f"Differences smaller than the 95 % interval are noise: on validation, {len(near) or 'none'} of the other "
-        f"{_counted(len(others), 'ranked trial')} lie within the winner's{names}."
+        f"Not every difference is one. On the same test images, {first}, first on average, cannot be told apart from "
+        f"{which if level else 'none of the ' + others_told} compared{names}. Of {_counted(pairs, 'pair')} in all, "
+        f"{apart:,} can be told apart (paired tests of accuracy, 5 % level after Holm's correction)."
     )
+
+
+def _luck(study: Study, found: Findings) -> str:
+    """What being the best of many adds to the winner's validation accuracy."""
+    if not len(found.comes_first):
+        return ""
+    best = study.ranked.iloc[0]
+    share = found.comes_first.get(best["trial"], float("nan"))
+    return (
+        f"Drawn again, the validation images would put {_name(best, study)} first {percent(share, 0)} % of the time; "
+        f"being the best of {len(found.comes_first):,} adds about {percent(max(0.0, found.optimism))} points to its "
+        "validation accuracy."
+    )
+
+
+def _floor(study: Study) -> str:
+    """Which configurations have learned no more than a linear probe."""
+    for name, level in floors(study).items():
+        means = study.ranked.groupby("configuration")["test_accuracy"].mean()
+        below = means[means <= level].sort_values().index.tolist()
+        named = f" ({'; '.join(below)})" if 0 < len(below) <= _MOST_NAMED else ""
+        stand = (
+            f"{_counted(len(below), 'configuration')}{named} stand{'s' * (len(below) == 1)} no higher" if below else ""
+        )
+        return (
+            f"The floor is {percent(level)} % of the test images, which a {name} gets right: "
+            f"{stand or 'all configurations stand above it'}."
+        )
+    return ""
 
 
 def _seeds(study: Study) -> str:

@@ -2,10 +2,25 @@
 
 from dataclasses import dataclass
 
+import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import _confusion, _curves, _grid, _search_figures, frames, searches
+from analysis import (
+    _accuracy,
+    _classes,
+    _confusion,
+    _curves,
+    _curves_of_scores,
+    _grid,
+    _pairs,
+    _robustness_figure,
+    _robustness_texts,
+    _search_figures,
+    frames,
+    searches,
+)
 from analysis.frames import Study
+from analysis.judged import Findings
 from analysis.tables import percent
 
 
@@ -19,16 +34,86 @@ class Drawing:
     caption: str
 
 
-def figures(study: Study) -> dict[str, Drawing]:
-    """File name → drawing, of all that the record has data for: those of a search, curves, confusion, grid."""
+def figures(study: Study, found: Findings, robust: pd.DataFrame) -> dict[str, Drawing]:
+    """File name → drawing, of all that the record has data for: those of a search first.
+
+    `robust` is what `_robustness_table.robustness_table` gives.
+    """
     drawings = search_figures(study) if len(searches.searched(study)) else {}
+    if len(_accuracy.accuracies(study)):
+        drawings["accuracy"] = accuracy(study)
+    if len(found.comparisons):
+        drawings["pairs"] = pairs(study, found)
     if study.epochs["trial"].isin(study.results["trial"]).any():
         drawings["curves"] = curves(study)
     if len(frames.grid(study.results)):
         drawings["grid"] = grid(study)
     if frames.confusions(study):
         drawings["confusion"] = confusion(study)
+    if _curves_of_scores.first_of_each(study, most=1):
+        drawings |= score_figures(study)
+    if len(found.classes):
+        drawings["classes"] = classes(study, found)
+    if told := _robustness_texts.texts(study, robust):
+        drawings["robustness"] = Drawing(
+            _robustness_figure.draw(study, robust),
+            "Robustness",
+            f"Accuracy and AUC against the degree of each corruption. {told[0]}",
+            " ".join(told),
+        )
     return drawings
+
+
+def accuracy(study: Study) -> Drawing:
+    """Accuracy on test, with intervals."""
+    table = _accuracy.accuracies(study)
+    rows = table[table["part"] == "test"].head(12)
+    told = "; ".join(f"{row['configuration']} {percent(row['mean'])} %" for row in rows.to_dict("records"))
+    return Drawing(
+        _accuracy.draw(study),
+        "Accuracy on test",
+        f"Test accuracy with intervals: {told}.",
+        "Filled, all test images; hollow, those that do not also stand in train; ticks, single seeds; dotted, what a "
+        "linear probe on colour and spectrum reaches.",
+    )
+
+
+def pairs(study: Study, found: Findings) -> Drawing:
+    """Which configurations can be told apart."""
+    apart = int(found.comparisons["told_apart"].sum())
+    return Drawing(
+        _pairs.draw(study, found),
+        "What can be told apart",
+        f"Matrix of differences in test accuracy; {apart} of {len(found.comparisons)} pairs are told apart.",
+        "How far the row is ahead of the column; in colour where that is more than noise.",
+    )
+
+
+def score_figures(study: Study) -> dict[str, Drawing]:
+    """File name → drawing, of the ROC and the reliability diagrams."""
+    first = study.ranked.iloc[0]
+    return {
+        "roc": Drawing(
+            _curves_of_scores.draw_roc(study),
+            "ROC",
+            f"ROC curves on test; the first, {first['configuration']}, has AUC {first['test_auc']:.4f}.",
+            "How many FAKE images are found at how many false alarms; on the right, at few.",
+        ),
+        "reliability": Drawing(
+            _curves_of_scores.draw_reliability(study),
+            "Reliability of the probabilities",
+            "Share of FAKE against predicted probability of the first configurations, raw and calibrated.",
+            "Of images with about the same probability, how many are FAKE; below, how many images have it.",
+        ),
+    }
+
+
+def classes(study: Study, found: Findings) -> Drawing:
+    """Recall by object class."""
+    text = _classes.text(found.classes)
+    return Drawing(
+        _classes.draw(study, found.classes), "By object class", text, "The first configuration, class by class."
+    )
 
 
 def search_figures(study: Study) -> dict[str, Drawing]:

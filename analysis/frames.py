@@ -10,6 +10,7 @@ import pandas as pd
 from analysis._scores import Scores, scores
 from analysis.metrics import confusion, wilson
 from analysis.provenance import Provenance, provenance
+from analysis.uncertainty import mean_interval
 from data_prep._command import InputError
 from data_prep._storage import Folder
 from sweeps._record import TRIAL_SCHEMA, read_epochs, read_manifest, read_trials
@@ -33,7 +34,7 @@ _COUNTS = [
 
 @dataclass(frozen=True)
 class Study:
-    """A record, read. `results` and `epochs` are what `results` and `read_epochs` give; `scores` of the ranked trials."""
+    """A record, read: what `results` and `read_epochs` give, and the scores of the ranked trials."""
 
     provenance: Provenance
     results: pd.DataFrame
@@ -143,10 +144,14 @@ def has_seeds(frame: pd.DataFrame) -> bool:
 def networks(frame: pd.DataFrame, metric: str = "validation_accuracy", direction: str = "max") -> pd.DataFrame:
     """One row a configuration, best mean of `metric` first: over its seeds, each metric's mean and standard deviation.
 
-    `n` counts the ranked trials, which alone enter, `flagged` the others. A deviation (of n - 1) needs two trials.
+    `_low` and `_high` are the 95 % interval of the mean (Student's t). `n` counts the ranked trials, which alone enter,
+    `flagged` the others. A deviation (of n - 1) needs two trials.
     """
     ranked = frame[frame["rank"].notna()].groupby("configuration")
     spread = {f"{name}_{how}": ranked[name].agg(how) for name in METRICS for how in ("mean", "std")}
+    for name in METRICS:
+        spread[f"{name}_low"] = ranked[name].agg(lambda values: mean_interval(values)[1])
+        spread[f"{name}_high"] = ranked[name].agg(lambda values: mean_interval(values)[2])
     trials = frame.groupby("configuration")
     table = pd.DataFrame({"network": trials["network"].first(), "parameters": trials["parameters"].max()})
     table["n"] = ranked.size().reindex(table.index, fill_value=0)

@@ -24,7 +24,8 @@ class Provenance:
 
     `metric` ranks the trials and `direction` is max or min; `used` is split → images used; `facts` are term and text,
     for people; `audit` is a sentence a finding; `caveats` are sentences that belong beside every number. `search` is
-    what `sweeps._study.Search.describe` tells; empty for a sweep that is no search.
+    what `sweeps._study.Search.describe` tells; empty for a sweep that is no search. `floor` is what
+    `trainables._probes.floor` measured; empty where it did not. `manifest` is the whole of it.
     """
 
     sweep: str
@@ -37,6 +38,8 @@ class Provenance:
     audit: list[str]
     caveats: list[str]
     search: dict[str, Any] = field(default_factory=dict)
+    floor: dict[str, Any] = field(default_factory=dict)
+    manifest: dict[str, Any] = field(default_factory=dict)
 
 
 def provenance(manifest: dict[str, Any]) -> Provenance:
@@ -58,6 +61,8 @@ def provenance(manifest: dict[str, Any]) -> Provenance:
         audit=_audit(_section(data, "audit")),
         caveats=caveats,
         search=_section(manifest, "search"),
+        floor=_section(manifest, "floor"),
+        manifest=manifest,
     )
 
 

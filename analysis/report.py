@@ -1,19 +1,47 @@
 """Study and drawings → one page of HTML that needs nothing else: no file beside it, no network."""
 
 import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import jinja2
 import pandas as pd
 
+from analysis._style import PAGE_WIDTH
 from analysis._summary import summary
 from analysis.figures import Drawing
 from analysis.frames import Study, has_seeds
-from analysis.tables import flagged_cells, network_cells, note, ranked_cells, repeat_cells, unbroken
+from analysis.judged import Findings
+from analysis.tables import (
+    comparison_cells,
+    flagged_cells,
+    metric_cells,
+    network_cells,
+    note,
+    ranked_cells,
+    repeat_cells,
+    unbroken,
+)
 
 _TEMPLATE = "report.html.j2"
+_PAGE_REM = 56  # of a figure that is as wide as a journal's page
+#: The columns that hold words, not numbers.
+_TEXTS = ("network", "status", "reason", "on", "told apart")
 
 
-def report(study: Study, drawings: dict[str, Drawing], images: dict[str, bytes]) -> str:
+@dataclass(frozen=True)
+class Sheet:
+    """A contact sheet: a PNG, and its words."""
+
+    title: str
+    alt: str
+    caption: str
+    png: bytes
+
+
+def report(
+    study: Study, found: Findings, drawings: dict[str, Drawing], images: dict[str, bytes], sheets: Sequence[Sheet]
+) -> str:
     """The page. `images` is the name of each drawing → its SVG."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("analysis", "."),
@@ -24,13 +52,23 @@ def report(study: Study, drawings: dict[str, Drawing], images: dict[str, bytes])
     )
     return environment.get_template(_TEMPLATE).render(
         provenance=study.provenance,
-        summary=[unbroken(paragraph) for paragraph in summary(study)],
-        tables=_tables(study),
-        figures=[(name, drawing, _data_address(images[name])) for name, drawing in drawings.items()],
+        summary=[unbroken(paragraph) for paragraph in summary(study, found) if paragraph],
+        tables=_tables(study, found),
+        details=_details(found),
+        texts=_TEXTS,
+        figures=[
+            *((drawing, _address(images[name], "svg+xml"), _width(drawing)) for name, drawing in drawings.items()),
+            *((sheet, _address(sheet.png, "png"), _PAGE_REM) for sheet in sheets),
+        ],
     )
 
 
-def _tables(study: Study) -> list[tuple[str, str, pd.DataFrame]]:
+def _width(drawing: Drawing) -> float:
+    """How wide a figure is shown, in rem: letters are as large in all of them."""
+    return round(_PAGE_REM * drawing.figure.get_figwidth() / PAGE_WIDTH, 1)
+
+
+def _tables(study: Study, found: Findings) -> list[tuple[str, str, pd.DataFrame]]:
     """Title, caption and cells of each table that has rows."""
     tables = [("Ranking", note(study), ranked_cells(study))]
     if len(repeats := repeat_cells(study)):
@@ -40,11 +78,29 @@ def _tables(study: Study) -> list[tuple[str, str, pd.DataFrame]]:
         )
         tables.insert(0, ("Trained again with new seeds", caption, repeats))
     if has_seeds(study.results) and not study.provenance.search:
-        caption = "Mean ± standard deviation over n ranked trials, in %. Flagged trials do not enter."
+        caption = (
+            "Mean ± standard deviation over n ranked trials, in %, and the 95 % interval of the mean (Student's t). "
+            "Flagged trials do not enter."
+        )
         tables.append(("Networks over their seeds", caption, network_cells(study)))
+    caption = (
+        "The first configuration less each other one, in points of accuracy on the same test images; p after Holm's "
+        "correction for all pairs. AUC: DeLong's test, where each has one seed. Told apart: p of accuracy below 0.05."
+    )
+    tables.append(("Beside the first", caption, comparison_cells(found)))
     tables.append(("Not ranked", "Trials that are no results, or not yet.", flagged_cells(study)))
     return [(title, unbroken(caption), cells) for title, caption, cells in tables if len(cells)]
 
 
-def _data_address(svg: bytes) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+def _details(found: Findings) -> list[tuple[str, str, pd.DataFrame]]:
+    """What stands at the end of the page."""
+    caption = (
+        "With 95 % intervals, at the threshold of the best balanced accuracy on validation, carried to test. FAKE is "
+        "the positive class. ECE: 15 bins of equal width, and biased upwards. tables/metrics.csv has all trials."
+    )
+    cells = metric_cells(found)
+    return [("All metrics", unbroken(caption), cells)] if len(cells) else []
+
+
+def _address(image: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"

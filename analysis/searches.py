@@ -8,9 +8,9 @@ import numpy as np
 import optuna
 import pandas as pd
 from optuna.distributions import BaseDistribution, json_to_distribution
-from scipy.stats import t
 
 from analysis.frames import FLAGGED, Study
+from analysis.uncertainty import mean_interval
 
 _RESAMPLES = 10
 _FEWEST_TRIALS = 10
@@ -102,12 +102,8 @@ def repeats(study: Study) -> pd.DataFrame:
     for configuration, trials in again.groupby("configuration", sort=False):
         row: dict[str, Any] = {"configuration": configuration, "n": len(trials)}
         for name in ("validation_accuracy", "test_accuracy", "test_clean_accuracy"):
-            row |= _with_interval(name, trials[name])
+            row |= dict(
+                zip([f"{name}_{how}" for how in ("mean", "low", "high")], mean_interval(trials[name]), strict=True)
+            )
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _with_interval(name: str, values: "pd.Series[float]") -> dict[str, float]:
-    half = t.ppf(0.975, len(values) - 1) * values.sem() if len(values) > 1 else np.nan
-    mean = values.mean()
-    return {f"{name}_mean": mean, f"{name}_low": mean - half, f"{name}_high": mean + half}

@@ -7,7 +7,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from analysis import metrics
 from analysis.frames import METRICS, SPLITS, Study, has_seeds, networks, varied_knobs
+from analysis.judged import Findings
 from analysis.searches import front, importance, repeats
 
 _INTERVALS = [f"{split}_{end}" for split in SPLITS for end in ("low", "high")]
@@ -15,13 +17,14 @@ _IMAGES = [f"{split}_images" for split in ("train", *SPLITS)]
 _TITLES = dict(zip(SPLITS, ("validation", "test", "clean test"), strict=True))
 
 
-def files(study: Study) -> dict[str, bytes]:
+def files(study: Study, found: Findings) -> dict[str, bytes]:
     """File name → content of every table of a study that has rows; `networks` only if there are several seeds."""
     tables = {"results": results_table(study.results)}
     if has_seeds(study.results):
         tables["networks"] = networks(study.results, study.provenance.metric, study.provenance.direction)
-    found = {"repeats": repeats(study), "front": results_table(front(study)), "importance": importance(study)}
-    tables |= {name: frame for name, frame in found.items() if len(frame)}
+    more = {"metrics": found.metrics, "comparisons": found.comparisons, "classes": found.classes}
+    more |= {"repeats": repeats(study), "front": results_table(front(study)), "importance": importance(study)}
+    tables |= {name: frame for name, frame in more.items() if len(frame)}
     contents = {f"{name}.csv": frame.to_csv(index=False).encode() for name, frame in tables.items()}
     contents |= {f"{name}.parquet": _parquet(frame) for name, frame in tables.items()}
     markdown = {"results.md": results_markdown(study), "networks.md": networks_markdown(study)}
@@ -59,14 +62,56 @@ def flagged_cells(study: Study) -> pd.DataFrame:
 
 
 def network_cells(study: Study) -> pd.DataFrame:
-    """The networks over their seeds as text: mean ± standard deviation, and the number of trials."""
+    """The networks over their seeds as text: mean ± standard deviation (95 % interval), and the number of trials."""
     frame = networks(study.results, study.provenance.metric, study.provenance.direction)
     cells = pd.DataFrame({"network": frame["configuration"], "n": frame["n"].astype(str)})
     cells["flagged"] = frame["flagged"].astype(str)
     for split, title in _TITLES.items():
-        means, deviations = frame[f"{split}_accuracy_mean"], frame[f"{split}_accuracy_std"]
-        cells[f"{title} %"] = [mean_and_deviation(*pair) for pair in zip(means, deviations, strict=True)]
+        columns = (frame[f"{split}_accuracy_{name}"] for name in ("mean", "std", "low", "high"))
+        cells[f"{title} %"] = [
+            mean_and_deviation(mean, deviation) + (f" ({told})" if (told := span(low, high)) else "")
+            for mean, deviation, low, high in zip(*columns, strict=True)
+        ]
     return cells.assign(parameters=[_count(value) for value in frame["parameters"]])
+
+
+def metric_cells(found: Findings) -> pd.DataFrame:
+    """Every metric of the first trials as text, a row a trial and part, with 95 % intervals."""
+    frame = found.metrics[found.metrics["accuracy_low"].notna()] if len(found.metrics) else found.metrics
+    if not len(frame):
+        return frame
+    cells = {"network": frame["configuration"], "seed": frame["seed"].astype(str)}
+    cells["on"] = frame["part"].map(_TITLES)
+    for name, metric in metrics.METRICS.items():
+        columns = (frame[f"{name}{end}"] for end in ("", "_low", "_high"))
+        cells[metric.title] = [_with_span(*values) for values in zip(*columns, strict=True)]
+    return pd.DataFrame(cells)
+
+
+def _with_span(value: float, low: float, high: float) -> str:
+    """`0.912 (0.901–0.923)`."""
+    return number(value, 3) + (f" ({number(low, 3)}–{number(high, 3)})" if math.isfinite(low) else "")
+
+
+def comparison_cells(found: Findings) -> pd.DataFrame:
+    """The first configuration beside each of the others, as text: how far it is ahead on test, and how sure that is."""
+    frame = found.comparisons
+    if not len(frame):
+        return frame
+    frame = frame[frame["configuration"] == frame["configuration"].iloc[0]]
+    spans = [points_span(*pair) for pair in zip(frame["low"], frame["high"], strict=True)]
+    cells = {"network": frame["other"], "ahead by, points": [f"{100 * value:+.2f}" for value in frame["difference"]]}
+    cells |= {"95 % interval": spans, "p (Holm)": [f"{value:.2g}" for value in frame["p_holm"]]}
+    cells["told apart"] = ["yes" if each else "no" for each in frame["told_apart"]]
+    if "auc_difference" in frame:
+        cells["AUC ahead by"] = [f"{value:+.4f}" for value in frame["auc_difference"]]
+        cells["p of AUC (Holm)"] = [f"{value:.2g}" for value in frame["auc_p_holm"]]
+    return pd.DataFrame(cells)
+
+
+def points_span(low: float, high: float) -> str:
+    """`-0.12 to +0.93` of two differences of shares, in points; nothing if they are missing."""
+    return f"{100 * low:+.2f} to {100 * high:+.2f}" if math.isfinite(low) else ""
 
 
 def repeat_cells(study: Study) -> pd.DataFrame:
@@ -106,7 +151,10 @@ def note(study: Study) -> str:
 def networks_markdown(study: Study) -> str:
     """`networks.md`: mean and standard deviation over the seeds."""
     title = f"# Networks of the sweep `{study.provenance.sweep}` over their seeds"
-    note = "Accuracies in %, mean ± standard deviation over n ranked trials; flagged trials do not enter."
+    note = (
+        "Accuracies in %, mean ± standard deviation over n ranked trials, and the 95 % interval of the mean (Student's "
+        "t); flagged trials do not enter."
+    )
     return "\n\n".join([title, *study.provenance.caveats, _markdown(network_cells(study)), note]) + "\n"
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from sweeps import _lease, _options
 from sweeps._manifest import Inputs, describe, make_way
 from sweeps._options import Options
 from sweeps._record import IMAGES, MANIFEST, Record, read_manifest
-from trainables import MODELS, Recipe, _forkserver
+from trainables import MODELS, Recipe, _forkserver, _probes
 from trainables._data import Source, image_rows, in_memory, shared_data
 from trainables._weights import Weights, find
 
@@ -164,6 +165,14 @@ class _Job:
     started: float = 0.0
 
     @cached_property
+    def _floor(self) -> "Future[dict[str, Any] | None]":
+        """What linear probes reach on the same images, measured beside the trials."""
+        place, pool = _forkserver.place(self.inputs.token), ThreadPoolExecutor(1)
+        found = pool.submit(next, _forkserver.stream(place, _probes.measure, self.inputs.source, place), None)
+        pool.shutdown(wait=False)
+        return found
+
+    @cached_property
     def analysis(self) -> _Analysis:
         """What follows on the sweep."""
         return _Analysis(self.record.folder)
@@ -208,7 +217,8 @@ class _Job:
             seconds = time.monotonic() - self.started
             seeds = sorted({row["seed"] for row in self.record.trials.values()})
             manifest = read_manifest(self.record.folder)
-            self.record.folder.write_json(MANIFEST, manifest | {"wall_seconds": seconds, "seeds": seeds})
+            known = {"wall_seconds": seconds, "seeds": seeds, "floor": self._floor.result()}
+            self.record.folder.write_json(MANIFEST, manifest | known)
 
     def _begin(self, recipes: Sequence[Recipe]) -> "tuple[Costs, dict[str, float]]":
         """Join a cluster, and write down what is about to run. Returns costs, and what a trial asks for."""
@@ -229,6 +239,7 @@ class _Job:
             images = image_rows(self.inputs.source.folder, self.inputs.data)
             self.record.folder.write_table(IMAGES, pa.table(images))
             self.record.folder.write_json(MANIFEST, manifest)
+            _ = self._floor  # begins
         return costs, resources
 
     @contextlib.contextmanager

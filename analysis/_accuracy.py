@@ -1,0 +1,95 @@
+"""Accuracy on test of each configuration, with its interval, beside the floor that linear probes set."""
+
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from analysis._style import GREY, INK, PAGE_WIDTH, PALETTE, RC, footer, new_figure, percent_tick
+from analysis.frames import Study, has_seeds
+from analysis.metrics import wilson
+from analysis.tables import percent
+from analysis.uncertainty import mean_interval
+
+_MOST_ROWS = 40
+_PARTS = {"test": "test", "test_clean": "clean test"}
+
+
+def accuracies(study: Study) -> pd.DataFrame:
+    """One row a configuration and part (test, test_clean), in the order of the ranking, 40 configurations at most.
+
+    `mean` over the n seeds, with `low` and `high`: Wilson's interval over the images for one seed, Student's over the
+    seeds for more.
+    """
+    ranked, rows = study.ranked, []
+    for place, (name, trials) in enumerate(_in_order(study, ranked)):
+        for part in _PARTS:
+            values = trials[f"{part}_accuracy"].dropna()
+            if len(values):
+                alone = (values.iloc[0], *wilson(values.iloc[0], float(trials[f"{part}_images"].iloc[0])))
+                mean, low, high = alone if len(values) == 1 else mean_interval(values.to_numpy(float))
+                told = {"configuration": name, "place": place, "part": part, "n": len(values)}
+                rows.append(told | {"mean": mean, "low": low, "high": high, "values": values.tolist()})
+    return pd.DataFrame(rows)
+
+
+def _in_order(study: Study, ranked: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The configurations, best mean of the metric that ranks first, each with its trials."""
+    groups = {str(name): trials for name, trials in ranked.groupby("configuration", sort=False)}
+    metric, sign = study.provenance.metric, -1 if study.provenance.direction == "max" else 1
+    return sorted(groups.items(), key=lambda pair: sign * pair[1][metric].mean())[:_MOST_ROWS]
+
+
+def draw(study: Study) -> Figure:
+    """A row a configuration: filled, all of test; hollow, its clean part; dots are single seeds; dotted, the floor."""
+    frame = accuracies(study)
+    names = frame.drop_duplicates("place")["configuration"]
+    with matplotlib.rc_context(RC):
+        figure = new_figure(PAGE_WIDTH * 0.85, 1.5 + 0.21 * len(names))
+        axes = figure.subplots()
+        for part, rows in frame.groupby("part"):
+            is_clean = part == "test_clean"
+            places = rows["place"] + (0.18 if is_clean else -0.12)
+            errors = np.abs(rows[["low", "high"]].to_numpy(float).T - rows["mean"].to_numpy(float))
+            look: dict[str, Any] = {"fmt": "o", "markersize": 4, "linewidth": 1.1, "color": PALETTE[int(is_clean)]}
+            face = "white" if is_clean else PALETTE[0]
+            axes.errorbar(rows["mean"], places, xerr=errors, markerfacecolor=face, label=_PARTS[str(part)], **look)
+        _draw_seeds(axes, frame)
+        for name, level in floors(study).items():
+            axes.axvline(level, color=GREY, linestyle=":", linewidth=1.2, label=f"{name} ({percent(level, 1)} %)")
+        axes.set_yticks(range(len(names)), names)
+        axes.set(ylim=(len(names) - 0.4, -0.6), xlabel="Accuracy (%)")
+        axes.xaxis.set_major_formatter(FuncFormatter(percent_tick))
+        axes.grid(visible=False, axis="y")
+        figure.legend(loc="outside upper left", ncols=3)
+        footer(figure, note(study), *study.provenance.caveats)
+    return figure
+
+
+def _draw_seeds(axes: matplotlib.axes.Axes, frame: pd.DataFrame) -> None:
+    rows = frame[(frame["part"] == "test") & (frame["n"] > 1)]
+    points = [(value, row["place"] - 0.12) for row in rows.to_dict("records") for value in row["values"]]
+    if points:
+        axes.plot(*np.array(points).T, linestyle="", marker="|", markersize=6, color=INK, alpha=0.7, label="one seed")
+
+
+def floors(study: Study) -> dict[str, float]:
+    """What a linear probe on colour and spectrum together reaches on test, where the record has it."""
+    both = study.provenance.floor.get("both", {})
+    return {"linear probe on colour and spectrum": both["test_accuracy"]} if "test_accuracy" in both else {}
+
+
+def note(study: Study) -> str:
+    """What must be known to read the figure, with n."""
+    how = (
+        "mean and 95 % interval (Student's t) over the seeds"
+        if has_seeds(study.results)
+        else "95 % interval (Wilson) over the images"
+    )
+    return (
+        f"Accuracy at probability 0.5, {how}; the best on validation first. Test: n = {study.images('test')} images; "
+        f"clean test, without those that also stand in train: n = {study.images('test_clean')}."
+    )

@@ -1,0 +1,177 @@
+"""Scores → data frames of what can be defended: metrics with intervals, and which networks cannot be told apart.
+
+Thresholds come from validation and are carried to test. Comparisons are made on test, which had no part in any choice.
+"""
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.frames import Study
+from analysis.metrics import best_threshold, judge, reliability, roc
+from analysis.uncertainty import auc_difference, holm, intervals, luck, mean_difference
+
+_MOST_WITH_INTERVALS = 12
+_RESAMPLES = 200  # which an interval from their spread needs, and 12 trials are judged in a second
+_MOST_COMPARED = 16
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What `judged`, `comparisons`, `by_class` and `winners_luck` give: computed once, told in several places."""
+
+    metrics: pd.DataFrame
+    comparisons: pd.DataFrame
+    classes: pd.DataFrame
+    optimism: float
+    comes_first: "pd.Series[float]"
+
+    def level_with_first(self) -> list[str]:
+        """The configurations that cannot be told apart from the first on test."""
+        if not len(self.comparisons):
+            return []
+        with_first = self.comparisons[self.comparisons["configuration"] == self.comparisons["configuration"].iloc[0]]
+        return [str(name) for name in with_first.loc[~with_first["told_apart"], "other"]]
+
+
+def findings(study: Study) -> Findings:
+    """Everything about a study that takes its raw scores."""
+    return Findings(judged(study), comparisons(study), by_class(study), *winners_luck(study))
+
+
+def thresholds(study: Study) -> dict[str, float]:
+    """Trial → the logit above which it calls an image FAKE: that of the best balanced accuracy on validation."""
+    if "validation" not in study.scores.parts:
+        return {}
+    return {trial: best_threshold(*study.scores.of(trial, "validation")) for trial in study.scores.trials}
+
+
+def judged(study: Study) -> pd.DataFrame:
+    """One row a ranked trial and part (validation, test, test_clean), best trial first: every metric with its interval.
+
+    Columns: trial, configuration, seed, part, images, threshold (a logit), and for each of `metrics.METRICS` its value,
+    `_low` and `_high`. There are intervals on test, of the first twelve trials.
+    """
+    cut = thresholds(study)
+    rows = []
+    for place, row in enumerate(_scored(study).to_dict("records")):
+        for part in study.scores.parts if row["trial"] in cut else ():
+            labels, logits = study.scores.of(row["trial"], part)
+            told = {name: row[name] for name in ("trial", "configuration", "seed")}
+            told |= {"part": part, "images": len(labels), "threshold": cut[row["trial"]]}
+            told |= judge(labels, logits, cut[row["trial"]])
+            if place < _MOST_WITH_INTERVALS and part != "validation":
+                told |= _ends(intervals(labels, logits, cut[row["trial"]], _RESAMPLES))
+            rows.append(told)
+    return pd.DataFrame(rows)
+
+
+def _ends(found: dict[str, tuple[float, float]]) -> dict[str, float]:
+    return {f"{name}_{end}": pair[place] for name, pair in found.items() for place, end in enumerate(("low", "high"))}
+
+
+def by_class(study: Study) -> pd.DataFrame:
+    """The first trial on test, one row an object class: n, accuracy, recall of REAL and of FAKE, with intervals.
+
+    Empty if the images have no object classes.
+    """
+    test, cut = study.scores.parts.get("test"), thresholds(study)
+    if test is None or not (test.classes != "").any():
+        return pd.DataFrame()
+    first = _scored(study).iloc[0]
+    labels, logits = study.scores.of(first["trial"], "test")
+    rows = []
+    for name in np.unique(test.classes):
+        mask = test.classes == name
+        found = judge(labels[mask], logits[mask], cut[first["trial"]])
+        ends = _ends(intervals(labels[mask], logits[mask], cut[first["trial"]]))
+        rows.append({"configuration": first["configuration"], "object_class": name or "none", "images": mask.sum()})
+        for metric in ("accuracy", "recall_real", "recall_fake"):
+            rows[-1] |= {
+                metric: found[metric],
+                **{f"{metric}_{end}": ends[f"{metric}_{end}"] for end in ("low", "high")},
+            }
+    return pd.DataFrame(rows)
+
+
+def comparisons(study: Study) -> pd.DataFrame:
+    """One row a pair of the first configurations, in the order of the ranking: which can be told apart on test.
+
+    `difference`, `low`, `high` are of the mean accuracy of `configuration` less that of `other`, as shares; `p` is of
+    the paired test over images (and seeds, where there are several), `p_holm` of all pairs together. `told_apart` is
+    whether that is below 0.05. Where all have one seed, there are `auc_difference` and `auc_p_holm` (DeLong) too.
+    """
+    right = _right_answers(study, "test")
+    seeds = _seeds(study)
+    rows: list[dict[str, Any]] = []
+    for one, other in itertools.combinations(right, 2):
+        told = {"configuration": one, "other": other, "images": right[one].shape[1]}
+        told |= {"seeds": len(right[one]), "other_seeds": len(right[other])}
+        told |= dict(zip(("difference", "low", "high", "p"), mean_difference(right[one], right[other]), strict=True))
+        if all(len(trials) == 1 for trials in seeds.values()):
+            told |= _auc_difference(study, seeds[one][0], seeds[other][0])
+        rows.append(told)
+    frame = pd.DataFrame(rows)
+    for p in [name for name in ("p", "auc_p") if name in frame]:
+        frame[f"{p}_holm"] = holm(frame[p])
+    return frame.assign(told_apart=frame["p_holm"] < SIGNIFICANT) if rows else frame
+
+
+def _auc_difference(study: Study, one: str, other: str) -> dict[str, float]:
+    labels, logits = study.scores.of(one, "test")
+    difference, _, _, p = auc_difference(labels, logits, study.scores.of(other, "test")[1])
+    return {"auc_difference": difference, "auc_p": p}
+
+
+def winners_luck(study: Study) -> tuple[float, "pd.Series[float]"]:
+    """How much of the first trial's validation accuracy is luck, as a share, and how often each trial comes first.
+
+    Both over resamples of the validation images: trial → share of the resamples. NaN with fewer than two trials.
+    """
+    part = study.scores.parts.get("validation")
+    if part is None or len(study.scores.trials) < 2:
+        return float("nan"), pd.Series(dtype=float)
+    optimism, first = luck((part.logits > 0) == (part.labels == 1))
+    return optimism, pd.Series(first, index=study.scores.trials)
+
+
+def roc_curves(study: Study, trials: list[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Trial → false and true positive rates on test, FAKE positive."""
+    return {trial: roc(*study.scores.of(trial, "test")) for trial in trials}
+
+
+def reliabilities(study: Study, trials: list[str]) -> dict[str, pd.DataFrame]:
+    """Trial → `metrics.reliability` on test."""
+    return {trial: reliability(*study.scores.of(trial, "test")) for trial in trials}
+
+
+def _scored(study: Study) -> pd.DataFrame:
+    """The ranked trials that have scores."""
+    return study.ranked[study.ranked["trial"].isin(study.scores.trials)]
+
+
+def _seeds(study: Study) -> dict[str, list[str]]:
+    """Configuration → its trials, best first; the first configurations by the mean over their seeds."""
+    frame = _scored(study)
+    ascending = study.provenance.direction == "min"
+    means = frame.groupby("configuration")[study.provenance.metric].mean().sort_values(ascending=ascending)
+    return {
+        str(name): frame.loc[frame["configuration"] == name, "trial"].tolist() for name in means.index[:_MOST_COMPARED]
+    }
+
+
+def _right_answers(study: Study, part: str) -> dict[str, np.ndarray]:
+    """Configuration → (seeds, n) bool: which images it is right about, at the threshold of training."""
+    if part not in study.scores.parts:
+        return {}
+    found = study.scores.parts[part]
+    is_fake = found.labels == 1
+    places = {trial: place for place, trial in enumerate(study.scores.trials)}
+    return {
+        name: (found.logits[[places[trial] for trial in trials]] > 0) == is_fake
+        for name, trials in _seeds(study).items()
+    }

@@ -1,0 +1,131 @@
+"""Two records beside each other: what changed between them, and whether their results differ."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+from test_analysis import AGE, manifest, run, write
+
+from analysis import compare
+from analysis.__main__ import main
+from analysis.frames import Study, read
+from data_prep._storage import Folder
+from sweeps._record import Record
+from trainables import Recipe
+
+IMAGES = 2_000
+
+
+def record(place: Path, right: dict[str, float], seeds: int = 1, draw: int = 0, **knobs: Any) -> Folder:
+    """A record of networks that are each right about that share of the test images, drawn anew for every `draw`."""
+    changes = knobs.pop("manifest", {})
+    found = Record(Folder(str(place)))
+    found.folder.write_json("manifest.json", manifest(**changes))
+    labels = np.resize(np.array([0, 1], np.int8), IMAGES)
+    for seed in range(seeds):
+        for number, (network, share) in enumerate(right.items()):
+            recipe = Recipe(network, seed=seed, **knobs)
+            trial = recipe.identity("data")
+            is_right = np.random.default_rng([draw, seed, number]).random(IMAGES) < share
+            logits = np.where(is_right, 1, -1) * (2 * labels - 1)
+            accuracy = {f"{split}_accuracy": float(is_right.mean()) for split in ("validation", "test")}
+            images = {"validation_images": IMAGES, "test_images": IMAGES}
+            found.add(trial, recipe)
+            found.update(trial, {"status": "finished", **accuracy, **images})
+            parts = {"split": ["test"] * IMAGES, "row": np.arange(IMAGES), "label": labels}
+            found.folder.write_table(f"scores/{trial}.parquet", pa.table(parts | {"score": logits.astype(np.float32)}))
+    found.write()
+    return found.folder
+
+
+def both(tmp_path: Path, **other: Any) -> tuple[Study, Study]:
+    right = {AGE[0]: 0.8, AGE[1]: 0.85}
+    return read(record(tmp_path / "a", right)), read(record(tmp_path / "b", **{"right": right, **other}))
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"learning_rate": 3e-4}, ("learning_rate", "0.001", "0.0003")),
+        ({"epochs": 3}, ("epochs", "10", "3")),
+        ({"options": '{"batch_norm": true}'}, ("batch_norm", "–", "True")),
+    ],
+)
+def test_one_knob_that_differs_is_named_and_no_other(
+    tmp_path: Path, changed: dict[str, Any], told: tuple[str, str, str]
+) -> None:
+    one, other = both(tmp_path, **changed)
+    assert compare.knobs(one, other) == [told]
+    assert compare.trials(one, other) == compare.data(one, other) == compare.code(one, other) == []
+
+
+def test_nothing_that_differs_is_nothing(tmp_path: Path) -> None:
+    one, other = both(tmp_path)
+    for find in (compare.knobs, compare.trials, compare.data, compare.code):
+        assert find(one, other) == []
+    found = compare.differences(one, other)
+    assert found["difference"].tolist() == [0, 0]
+    assert found["p_holm"].tolist() == [1, 1]
+    assert "No result differs beyond noise" in compare.verdict(found, one, other)
+
+
+def test_a_knob_of_one_network_is_told_with_its_network(tmp_path: Path) -> None:
+    one = read(record(tmp_path / "a", {AGE[0]: 0.8, AGE[1]: 0.8}))
+    folder = record(tmp_path / "b", {AGE[0]: 0.8})
+    record(tmp_path / "b", {AGE[1]: 0.8}, batch_size=64)
+    assert compare.knobs(one, read(folder)) == [("batch_size", "32", f"{AGE[0]} 32; {AGE[1]} 64")]
+
+
+def test_data_versions_networks_and_seeds_are_told_apart_from_knobs(tmp_path: Path) -> None:
+    data = manifest()["data"] | {"fingerprint": "another", "used": {"train": 400}}
+    changes = {"data": data, "versions": {"ray": "3.0"}, "commit": "123456"}
+    one, other = both(tmp_path, right={AGE[0]: 0.8, AGE[2]: 0.8}, seeds=2, manifest=changes)
+    assert compare.knobs(one, other) == []
+    assert compare.trials(one, other) == [("networks of one only", AGE[1], AGE[2]), ("seeds of one only", "–", "1")]
+    assert ("fingerprint", "0123456789abcdef", "another") in compare.data(one, other)
+    assert ("train images", "800", "400") in compare.data(one, other)
+    assert compare.code(one, other) == [("commit", "abcdef", "123456"), ("ray", "2.60.0", "3.0")]
+
+
+def test_a_difference_beyond_noise_is_told_with_its_direction(tmp_path: Path) -> None:
+    one, other = both(tmp_path, right={AGE[0]: 0.8, AGE[1]: 0.90}, draw=1)
+    found = compare.differences(one, other).set_index("network")
+    assert found["paired"].all()
+    assert found.loc[AGE[1], "p_holm"] < 0.01 < 0.05 < found.loc[AGE[0], "p_holm"]
+    low, high = found.loc[AGE[1], ["low", "high"]]
+    assert low < 0.05 < high
+    told = compare.verdict(found.reset_index(), one, other)
+    assert told.startswith(f"B is better in {AGE[1]} (2 networks, paired")
+    assert "With one seed" in told
+
+
+def test_other_test_images_are_compared_unpaired(tmp_path: Path) -> None:
+    changes = {"data": manifest()["data"] | {"source": "another.zip"}}
+    one, other = both(tmp_path, right={AGE[0]: 0.9}, manifest=changes)
+    found = compare.differences(one, other)
+    assert not found["paired"].any()
+    assert found["p_holm"].item() < 0.001
+    assert "over different test images" in compare.verdict(found, one, other)
+
+
+def test_the_command_prints_what_changed_and_what_differs(tmp_path: Path) -> None:
+    right = {AGE[0]: 0.8, AGE[1]: 0.85}
+    for name, rate in (("a", 1e-3), ("b", 1e-2)):
+        record(tmp_path / name, right, learning_rate=rate)
+    done = CliRunner().invoke(main, ["compare", str(tmp_path / "a"), str(tmp_path / "b")])
+    assert done.exit_code == 0, done.output
+    assert re.search(r"learning_rate\s+0.001\s+0.01", done.output)
+    assert "Data: the same in both." in done.output
+    assert "batch_size" not in done.output
+
+
+def test_records_without_a_common_network_are_refused_in_one_sentence(tmp_path: Path) -> None:
+    for name, network in (("a", AGE[0]), ("b", AGE[1])):
+        write(tmp_path / name, [(Recipe(network), "finished", {})])
+    done = run("compare", str(tmp_path / "a" / "age"), str(tmp_path / "b" / "age"))
+    assert done.returncode == 2
+    assert "no network in common" in done.stderr
