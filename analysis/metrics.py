@@ -134,9 +134,9 @@ def reliability(labels: np.ndarray, logits: np.ndarray, bins: int = BINS) -> pd.
 
 
 def roc(labels: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """False and true positive rates (k,), 0–1, from (0, 0) to (1, 1), without points on a line between others.
+    """False and true positive rates (k,), 0–1, from (0, 0) to (1, 1), without those that scikit-learn finds needless.
 
-    Both are empty where a class is missing.
+    Those lie midway between their neighbours. Both are empty where a class is missing.
     """
     if len(np.unique(labels)) < 2:
         return np.empty(0), np.empty(0)
