@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,8 @@ from analysis._stored import Stored
 from analysis.metrics import best_threshold, calibrated, calibration
 from data_prep.sources import LABEL_NAMES
 
-_BATCH = 64
+_BATCH = 128
+_READ_AT_ONCE = 16  # by one thread: a small image takes less time than handing it over
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,8 @@ class Detector:
     def of(cls, found: Stored) -> "Detector":
         """Raises InputError for a trial without validation scores."""
         scores = found.scores("validation")
-        audit = (found.study.provenance.manifest.get("data") or {}).get("audit") or {}
-        codecs = {codec for counts in (audit.get("codecs") or {}).values() for codec in counts}
-        return cls(found, best_threshold(*scores), *calibration(*scores), tuple(sorted(codecs)))
+        codecs = _codecs(found.study.provenance.manifest)
+        return cls(found, best_threshold(*scores), *calibration(*scores), codecs)
 
     def rows(self, names: Iterable[str]) -> Iterator[Row]:
         """One row a file, in order; no more than a batch of images is in memory."""
@@ -62,7 +63,7 @@ class Detector:
         passed = forward(network)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             while batch := list(itertools.islice(names, _BATCH)):
-                images = list(pool.map(lambda path: read(path, size), batch))
+                images = _read_all(pool, batch, size)
                 pixels = [image.pixels for image in images if image.pixels is not None]
                 logits = iter(np.asarray(passed(np.stack(pixels)))[:, 0] if pixels else ())
                 yield from (self._row(image, None if image.error else float(next(logits))) for image in images)
@@ -76,3 +77,17 @@ class Detector:
         probability = float(calibrated(np.array([logit]), self.slope, self.offset)[0])
         verdict = LABEL_NAMES[int(logit > self.threshold)]
         return Row(image.path, float(f"{probability:.6g}"), float(f"{logit:.6g}"), verdict, found)
+
+
+def _codecs(manifest: Any) -> tuple[str, ...]:
+    """The codecs that the audit of the training data counted, under either label; none where nothing tells."""
+    for name in ("data", "audit", "codecs"):
+        manifest = manifest.get(name) if isinstance(manifest, dict) else None
+    counts = manifest.values() if isinstance(manifest, dict) else ()
+    return tuple(sorted({codec for each in counts if isinstance(each, dict) for codec in each}))
+
+
+def _read_all(pool: ThreadPoolExecutor, names: list[str], size: int) -> list[Image]:
+    parts = [names[at : at + _READ_AT_ONCE] for at in range(0, len(names), _READ_AT_ONCE)]
+    found = pool.map(lambda part: [read(name, size) for name in part], parts)
+    return list(itertools.chain.from_iterable(found))

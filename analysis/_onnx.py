@@ -39,7 +39,7 @@ class Agreement:
 
 
 def require_packages() -> None:
-    """Raise InputError if what converts and runs ONNX is not installed, or Keras is not on TensorFlow."""
+    """Raise InputError if what converts and runs ONNX is not installed."""
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(f'Exporting takes {" and ".join(missing)}; install them with `pip install -e ".[export]"`.')

@@ -6,9 +6,12 @@ more than 4 GiB. It still takes most functions of Keras by name, to be called wi
 networks are made of layers alone: here nothing else passes, and nothing unpacks to more than the file holds.
 """
 
+import importlib
 import io
 import json
+import os
 import re
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -19,6 +22,7 @@ import h5py
 if TYPE_CHECKING:
     import keras
 
+_STANDARD_ERROR = 2
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _MEMBERS = [_CONFIG, "metadata.json", _WEIGHTS]
 
@@ -34,6 +38,7 @@ def load_network(content: bytes) -> "keras.Model":
     Raises ValueError, with the reason in words, for anything else.
     """
     check(content)
+    _import_keras()
     import keras
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -62,6 +67,20 @@ def check(content: bytes) -> None:
         raise
     except Exception as error:  # whatever parsers raise of what is damaged
         raise ValueError(str(error).partition("\n")[0] or type(error).__name__)
+
+
+def _import_keras() -> None:
+    """Import it without the lines that TensorFlow writes to standard error meanwhile, which no setting of its stops."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(_STANDARD_ERROR)
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), _STANDARD_ERROR)
+        importlib.import_module("keras")
+    finally:
+        os.dup2(kept, _STANDARD_ERROR)
+        os.close(kept)
 
 
 def _check_shapes(network: "keras.Model") -> None:

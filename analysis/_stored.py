@@ -4,10 +4,7 @@ A record may come from a stranger: nothing here unpickles, no name in it leads o
 it that the network's file runs no code.
 """
 
-import importlib
-import os
 import re
-import sys
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -23,7 +20,7 @@ from data_prep._storage import Folder
 if TYPE_CHECKING:
     import keras
 
-_STANDARD_ERROR = 2
+_REMAKE = "restore what is missing, or make the record again with --fresh"
 _NAME = re.compile(r"\w[\w.+-]*")  # which is the name of one file wherever it is put
 
 
@@ -43,23 +40,22 @@ class Stored:
     @property
     def name(self) -> str:
         """The network, what tells it from others of the record, and its seed."""
-        return f"{self.row['configuration']} (seed {self.row['seed']})"
+        return "".join(filter(str.isprintable, f"{self.row['configuration']} (seed {self.row['seed']})"))
 
     def scores(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Labels and logits (n,) of `validation`, `test` or `test_clean`. Raises InputError where there are none."""
         if self.trial not in self.study.scores or part not in self.study.scores.parts:
-            raise InputError(f"{self.folder} has no {part} scores of {self.name}; run the sweep again to make them.")
+            raise InputError(f"{self.folder} has no {part} scores of {self.name}; {_REMAKE}.")
         return self.study.scores.of(self.trial, part)
 
     @cached_property
     def network(self) -> "keras.Model":
         """The network of the best epoch, from pixels 0–255 to a logit. Imports Keras. Raises InputError."""
-        _import_keras()
         place, file = self.folder.folder(f"checkpoints/{self.trial}"), "best.keras"
         try:
             return load_network(place.read_bytes(file))
         except FileNotFoundError:
-            raise InputError(f"{place} has no {file}; run the sweep again to make it.")
+            raise InputError(f"{place} has no {file}; {_REMAKE}.")
         except ValueError as error:
             reason = str(error).rstrip(".")
             raise InputError(f"{place}/{file} is no network that can be loaded safely ({reason}); restore it.")
@@ -83,9 +79,9 @@ def stored(target: str) -> Stored:
         raise InputError(f"{folder} has no ranked trial yet; run the sweep again to go on with it.")
     is_it = ranked[["trial", "network", "configuration"]].eq(wanted).any(axis=1) if wanted else ranked["rank"].notna()
     if not is_it.any():
+        names = ", ".join(filter(_NAME.fullmatch, ranked["network"].unique()[:20]))
         raise InputError(
-            f"{folder} has no ranked trial {wanted!r}; it has {', '.join(ranked['network'].unique()[:20])}, and the "
-            "identities in its trials.parquet."
+            f"{folder} has no ranked trial {wanted!r}; it has {names}, and the identities in its trials.parquet."
         )
     row = ranked[is_it].iloc[0]
     for column in ("trial", "network"):
@@ -94,20 +90,6 @@ def stored(target: str) -> Stored:
                 f"{folder} has a {column} named {str(row[column])!r}, as no sweep has; use a record that you can trust."
             )
     return Stored(folder, study, row)
-
-
-def _import_keras() -> None:
-    """Import it without the lines that TensorFlow writes to standard error meanwhile, which no setting of its stops."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    kept = os.dup(_STANDARD_ERROR)
-    try:
-        with open(os.devnull, "wb") as nothing:
-            os.dup2(nothing.fileno(), _STANDARD_ERROR)
-        importlib.import_module("keras")
-    finally:
-        os.dup2(kept, _STANDARD_ERROR)
-        os.close(kept)
 
 
 def _split(target: str) -> tuple[str, str]:

@@ -139,6 +139,7 @@ def hostile_files(folder: Path) -> dict[str, tuple[str, str]]:
     Image.new("RGB", (4000, 3000)).save(folder / "huge.jpg", quality=75, subsampling="4:2:0")
     (folder / "truncated.jpg").write_bytes((folder / "huge.jpg").read_bytes()[:2000])
     (folder / "text.png").write_text("no image")
+    (folder / "program.jpg").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\nshowpage\n%%EOF\n")
     (folder / "empty.jpg").touch()
     (folder / "folder").mkdir()
     os.mkfifo(folder / "pipe")
@@ -155,6 +156,7 @@ def hostile_files(folder: Path) -> dict[str, tuple[str, str]]:
         "huge.jpg": ("4000 x 3000 pixels, resized to 32 x 32", ""),
         "truncated.jpg": ("", ".*[Tt]runcated.*|.*[Pp]remature.*"),
         "text.png": ("", "not an image in a format Pillow knows"),
+        "program.jpg": ("", "PostScript, which is a program and no image"),
         "empty.jpg": ("", "empty file"),
         "missing.jpg": ("", "no such file or directory"),
         "folder": ("", "no images in this folder"),
@@ -174,7 +176,7 @@ def test_every_file_whatever_it_is_gets_a_row_in_order(place: Path, tmp_path: Pa
         assert row["warnings"] == remarks, row
         assert re.fullmatch(error, row["error"]), row
         assert bool(row["error"]) == (row["verdict"] == row["logit"] == row["probability_fake"] == ""), row
-    assert "6 unreadable" in done.stderr
+    assert "7 unreadable" in done.stderr
 
 
 def test_the_formats_tell_the_same(analysis: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
