@@ -136,7 +136,7 @@ def _show(console: Console, study: Study, found: Findings) -> None:
         lines.append(f"{status}: {', '.join(names[:_MOST_SHOWN])}{more}: {reason}")
     level = found.level_with_first()
     if level:
-        first, others = found.comparisons["configuration"].iloc[0], ", ".join(level[:_MOST_SHOWN])
+        first, others = found.comparisons["configuration"].iloc[0], "; ".join(level[:_MOST_SHOWN])
         rest = f" and {len(level) - _MOST_SHOWN} more" if len(level) > _MOST_SHOWN else ""
         lines.append(f"On the same test images {first} cannot be told apart from {others}{rest}.")
     for line in [*lines, *study.provenance.caveats]:

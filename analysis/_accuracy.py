@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from analysis._style import GREY, INK, PAGE_WIDTH, PALETTE, RC, footer, new_figure, percent_tick
-from analysis.frames import Study, has_seeds
+from analysis.frames import Study
 from analysis.metrics import wilson
 from analysis.tables import percent
 from analysis.uncertainty import mean_interval
@@ -86,7 +86,7 @@ def note(study: Study) -> str:
     """What must be known to read the figure, with n."""
     how = (
         "mean and 95 % interval (Student's t) over the seeds"
-        if has_seeds(study.results)
+        if accuracies(study)["n"].max() > 1
         else "95 % interval (Wilson) over the images"
     )
     return (

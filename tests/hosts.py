@@ -47,6 +47,7 @@ _BEGIN = """
 set -e
 hostname {name}
 mkdir -p /tmp/ray /run/sshd
+rm -rf {state}/ray/tmp/*  # as a boot does
 mount --bind {state}/ray /tmp/ray
 mount --bind {state}/passwd /etc/passwd
 exec /usr/sbin/sshd -D -e -f {state}/sshd_config
