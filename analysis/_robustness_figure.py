@@ -41,9 +41,8 @@ def draw(study: Study, table: pd.DataFrame) -> Figure:
                     _draw_trial(axes, rows[rows["trial"] == trial], trial, name, metric, look, side_of(study))
             _dress(panel, name, rows, side_of(study))
         _set_limits(grid, rows)
-        figure.legend(
-            handles=_handles(study, rows, looks), loc="outside upper left", ncols=_legend_columns(study, rows)
-        )
+        handles = _handles(study, looks)
+        figure.legend(handles=handles, loc="outside upper left", ncols=_legend_columns(handles))
         footer(figure, conditions(study, rows), *study.provenance.caveats)
     return figure
 
@@ -114,7 +113,7 @@ def _set_limits(grid: list[dict[str, Axes]], rows: pd.DataFrame) -> None:
         panel["accuracy"].yaxis.set_major_formatter(FuncFormatter(percent_tick))
 
 
-def _handles(study: Study, rows: pd.DataFrame, looks: dict[str, dict[str, Any]]) -> list[Line2D]:
+def _handles(study: Study, looks: dict[str, dict[str, Any]]) -> list[Line2D]:
     coloured = {trial: look for trial, look in looks.items() if look["color"] != PALE}
     handles = [Line2D([], [], markersize=3.5, label=_label(study, trial), **look) for trial, look in coloured.items()]
     others = len(looks) - len(coloured)
@@ -127,8 +126,6 @@ def _label(study: Study, trial: str) -> str:
     return textwrap.shorten(name_of(study, trial), _LEGEND_CHARACTERS, placeholder="…")
 
 
-def _legend_columns(study: Study, rows: pd.DataFrame) -> int:
-    longest = (
-        max(len(_label(study, trial)) for trial in rows["trial"].unique() if trial in set(study.ranked["trial"])) + 6
-    )
+def _legend_columns(handles: list[Line2D]) -> int:
+    longest = max((len(str(handle.get_label())) for handle in handles), default=0) + 6
     return max(1, _LEGEND_CHARACTERS // longest)

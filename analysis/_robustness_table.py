@@ -78,7 +78,7 @@ def choices(table: pd.DataFrame) -> list[pd.DataFrame]:
     is_other = (table["data"] != OWN).rename("other")
     found = []
     for _, rows in table.groupby([is_other, "fingerprint"]):
-        limit = rows.loc[rows["images"].idxmax(), "limit"]
+        limit = rows["limit"].iloc[int(rows["images"].argmax())]
         found.append(rows[rows["limit"] == limit])
     return found
 

@@ -104,9 +104,9 @@ def _who(images: ScoredImages, at: int) -> dict[str, Any]:
 
 def _pictures(one: Stored, images: ScoredImages, frame: pd.DataFrame, layer: str | None) -> tuple[str, Pictures]:
     """The layer that Grad-CAM looks at, and what the network sees in the images of `frame`, row by row."""
+    network = one.network  # imports Keras, and keeps TensorFlow from talking meanwhile
     from trainables._explain import default_layer, grad_cam, saliency
 
-    network = one.network
     layer = layer or default_layer(network)
     shown = images.images[np.searchsorted(images.rows, frame["row"])]
     maps = grad_cam(network, shown, frame["called_fake"].to_numpy(bool), layer)

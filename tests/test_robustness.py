@@ -1,0 +1,396 @@
+"""Spoilt images: the corruptions by hand, and a real record whose networks are put to the proof, killed and gone on."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, make_tree, refused, run_python
+from PIL import Image
+
+from analysis import _corruptions
+from analysis._corruptions import CLEAN, CORRUPTIONS, corrupted, order, settings
+from analysis._robustness_table import SCHEMA, add, choices
+from analysis.frames import read
+from analysis.metrics import best_threshold, wilson
+from analysis.robustness import draw, robustness_table, texts
+from data_prep._storage import Folder
+
+NETWORKS = ["age-c2-f1", "age-c3-f1"]
+LESS = ("--limit", "40")
+
+
+def grey(*values: int) -> np.ndarray:
+    """One image of one row: (1, 1, n, 3), grey."""
+    return np.repeat(np.array(values, np.uint8)[None, None, :, None], 3, axis=3)
+
+
+def noisy(images: int = 4, side: int = 32) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (images, side, side, 3), np.uint8)
+
+
+# ── the corruptions ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_brightness_multiplies_and_clips() -> None:
+    spoilt = corrupted(grey(0, 10, 100, 200), ("brightness", 1.5), np.zeros(1))
+    assert spoilt[0, 0, :, 0].tolist() == [0, 15, 150, 255]
+
+
+def test_contrast_stretches_about_the_mean_grey_and_clips() -> None:
+    spoilt = corrupted(grey(0, 90, 110, 200), ("contrast", 1.5), np.zeros(1))  # the mean is 100
+    assert spoilt[0, 0, :, 0].tolist() == [0, 85, 115, 250]
+
+
+def test_blur_spreads_a_point_as_the_gaussian_does() -> None:
+    image = np.zeros((1, 9, 9, 3), np.uint8)
+    image[0, 4, 4, 1] = 250
+    spoilt = corrupted(image, ("blur", 0.5), np.zeros(1))
+    bell = np.exp(-(np.arange(-2, 3) ** 2) / (2 * 0.5**2))
+    expected = 250 * np.outer(bell, bell) / bell.sum() ** 2
+    assert np.array_equal(spoilt[0, 2:7, 2:7, 1], np.rint(expected))
+    assert not spoilt[..., [0, 2]].any()
+
+
+def test_noise_is_as_large_as_it_says_and_belongs_to_the_image() -> None:
+    images, rows = np.full((50, 32, 32, 3), 128, np.uint8), np.arange(50)
+    spoilt = corrupted(images, ("noise", 8), rows)
+    assert np.array_equal(spoilt, corrupted(images, ("noise", 8), rows))
+    assert np.array_equal(spoilt[7:9], corrupted(images[7:9], ("noise", 8), rows[7:9]))
+    assert not np.array_equal(spoilt[7], spoilt[8])
+    assert abs(spoilt.mean() - 128) < 0.1
+    assert abs(spoilt.std() - 8) < 0.1
+
+
+def test_rescaling_keeps_a_constant_image_and_loses_detail() -> None:
+    assert (corrupted(np.full((2, 32, 32, 3), 77, np.uint8), ("rescale", 12), np.zeros(2)) == 77).all()
+    board = np.repeat(np.indices((32, 32)).sum(0)[None, :, :, None] % 2 * 255, 3, axis=3).astype(np.uint8)
+    assert np.ptp(corrupted(board, ("rescale", 16), np.zeros(1))[0, 4:-4, 4:-4]) < 64  # it was 255
+
+
+def test_jpeg_a_second_time_at_the_same_quality_changes_little() -> None:
+    smooth = corrupted(noisy(), ("blur", 1.5), np.zeros(4))
+    first = corrupted(smooth, ("jpeg", 75), np.zeros(4))
+    again = corrupted(first, ("jpeg", 75), np.zeros(4))
+    other = corrupted(first, ("jpeg", 60), np.zeros(4))
+    change = [np.abs(spoilt.astype(int) - first).mean() for spoilt in (again, other)]
+    assert 4 * change[0] < change[1]
+
+
+@pytest.mark.parametrize("setting", [("blur", 0), ("noise", 0), ("rescale", 32), ("brightness", 1), ("contrast", 1)])
+def test_the_neutral_severity_changes_nothing(setting: tuple[str, float]) -> None:
+    images = noisy()
+    assert np.array_equal(corrupted(images, setting, np.arange(4)), images)
+    assert corrupted(images, (CLEAN, 0), np.arange(4)) is images
+
+
+@pytest.mark.parametrize("side", [32, 48])
+def test_every_setting_gives_new_images_of_the_same_kind(side: int) -> None:
+    images, before = noisy(2, side), noisy(2, side)
+    for setting in settings(side):
+        spoilt = corrupted(images, setting, np.array([5, 9]))
+        assert (spoilt.shape, spoilt.dtype) == (images.shape, images.dtype), setting
+        assert np.array_equal(images, before), setting
+        assert (setting[0] == CLEAN) == np.array_equal(spoilt, images), setting
+
+
+def test_the_settings_fit_the_images_and_are_drawn_in_order() -> None:
+    assert len(settings(32)) == 28
+    assert [severity for _, severity in order("rescale", 32)] == [0, 24, 16, 12]
+    assert [severity for _, severity in order("rescale", 64)] == [0, 48, 32, 24]
+    assert [severity for _, severity in order("contrast", 32)] == [0.6, 0.8, 0, 1.2, 1.5]
+    assert [severity for _, severity in order("jpeg", 32)] == [0, 90, 75, 60, 40, 25, 10]
+
+
+# ── a real record ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with shards of a tree of JPEGs, a record of two networks, and the robustness of the better one."""
+    folder = tmp_path_factory.mktemp("robustness")
+    make_tree(folder / "tree", images=200)
+    for copied in range(5):  # test images that also stand in train
+        shutil.copy(folder / f"tree/train/FAKE/{copied:04d}.jpg", folder / f"tree/test/FAKE/copy-{copied}.jpg")
+    for words in (
+        ("-m", "data_prep", "--source", "tree", "--out", "shards/tree"),
+        (ROOT / "sweeps/zoo.py", "--data", "shards/tree", "--models", ",".join(NETWORKS), "--epochs", "2"),
+    ):
+        done = run_python(*words, cwd=folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "first.txt").write_text(robust(folder))
+    return folder
+
+
+def robust(folder: Path, *words: str, results: str = "results/zoo") -> str:
+    done = run_python("-m", "analysis", "robustness", results, *words, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def copy_of(place: Path, folder: Path) -> Path:
+    """The record and its shards without any robustness, in a folder of its own."""
+    for name in ("results", "shards"):
+        shutil.copytree(place / name, folder / name)
+    (folder / "results/zoo/robustness.parquet").unlink(missing_ok=True)
+    return folder / "results/zoo"
+
+
+def best(record: Path) -> str:
+    return str(read(Folder(str(record))).ranked.iloc[0]["trial"])
+
+
+def test_the_best_network_meets_every_setting_on_both_parts(place: Path) -> None:
+    table = pd.read_parquet(place / "results/zoo/robustness.parquet")
+    assert list(table.columns) == SCHEMA.names
+    assert set(table["trial"]) == {best(place / "results/zoo")}
+    for part, count in (("test", 405), ("test_clean", 400)):
+        rows = table[table["part"] == part]
+        assert set(zip(rows["corruption"], rows["severity"], strict=True)) == set(settings(32))
+        assert len(rows) == 28
+        assert (rows["images"] == count).all()
+    assert (table["data"] == "own").all()
+    assert table["auc"].between(table["auc_low"], table["auc_high"]).all()
+
+
+def test_the_clean_row_is_what_the_record_says(place: Path) -> None:
+    record = place / "results/zoo"
+    row = pd.read_parquet(record / "robustness.parquet").query("corruption == 'clean' and part == 'test'").iloc[0]
+    scores = pd.read_parquet(record / f"scores/{row['trial']}.parquet").groupby("split")
+    validation, test = (scores.get_group(split) for split in ("validation", "test"))
+    threshold = best_threshold(validation["label"].to_numpy(), validation["score"].to_numpy())
+    assert row["threshold"] == threshold
+    assert row["accuracy"] == ((test["score"] > threshold) == (test["label"] == 1)).mean()
+    assert (row["accuracy_low"], row["accuracy_high"]) == wilson(row["accuracy"], 405)
+    trials = pd.read_parquet(record / "trials.parquet").set_index("trial")
+    assert row["auc"] == pytest.approx(trials.loc[row["trial"], "test_auc"], abs=1e-12)
+
+
+def test_a_spoilt_row_is_what_the_network_says_of_spoilt_images(place: Path) -> None:
+    from analysis._scored_images import images_to_score
+    from analysis._stored import stored
+    from trainables._pipeline import forward
+
+    record = place / "results/zoo"
+    one = stored(str(record))
+    images = images_to_score(one.study, Folder(str(place / "shards/tree")))
+    spoilt = _corruptions.noise(images.images, 32, images.rows)
+    logits = np.asarray(forward(one.network)(spoilt))[:, 0]
+    table = pd.read_parquet(record / "robustness.parquet").query("corruption == 'noise' and severity == 32")
+    row = table[table["part"] == "test"].iloc[0]
+    right = (logits > row["threshold"]) == (images.labels == 1)
+    assert abs(row["accuracy"] - right.mean()) <= 1 / 405
+    assert abs(row["recall_fake"] - right[images.labels == 1].mean()) <= 1 / 205
+
+
+def test_jpeg_is_named_a_second_compression_everywhere(place: Path) -> None:
+    told = "second compression: the images were JPEG quality 75 4:2:0 before"
+    study, table = read(Folder(str(place / "results/zoo"))), robustness_table(Folder(str(place / "results/zoo")))
+    assert set(table.loc[table["corruption"] == "jpeg", "note"]) == {told}
+    assert set(table.loc[table["corruption"] != "jpeg", "note"]) == {""}
+    assert told in " ".join(texts(study, table))
+    figure = draw(study, table)
+    assert told in " ".join(figure.get_supxlabel().split())
+    assert [axes.get_title("right") for axes in figure.axes].count("second compression") == 1
+
+
+def test_it_tells_how_it_gets_on_and_where_things_are(place: Path) -> None:
+    output = (place / "first.txt").read_text()
+    assert "28/28" in output
+    assert "AUC" in output
+    for name in ("robustness.parquet", "figures/robustness.png", "figures/robustness.svg"):
+        assert name in output
+        assert (place / "results/zoo" / name).stat().st_size > 1_000
+
+
+def test_the_same_again_scores_nothing_and_another_trial_is_added(place: Path, tmp_path: Path) -> None:
+    record = copy_of(place, tmp_path)
+    shutil.copy(place / "results/zoo/robustness.parquet", record)
+    before = pd.read_parquet(record / "robustness.parquet")
+    assert "scored already" in robust(tmp_path)
+    pd.testing.assert_frame_equal(pd.read_parquet(record / "robustness.parquet"), before)
+    assert "28 settings x 1 networks" in robust(tmp_path, "--trials", ",".join(NETWORKS))
+    after = pd.read_parquet(record / "robustness.parquet")
+    assert set(after["network"]) == set(NETWORKS)
+    kept = after[after["trial"] == before["trial"].iloc[0]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(kept, before, check_exact=True)
+
+
+def test_what_was_killed_goes_on(place: Path, tmp_path: Path) -> None:
+    record = copy_of(place, tmp_path)
+    words = [sys.executable, "-m", "analysis", "robustness", "results/zoo"]
+    process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    for line in process.stdout:
+        if line.strip().startswith("4/28"):
+            break
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    done = len(pd.read_parquet(record / "robustness.parquet")) // 2
+    assert 4 <= done < 28
+    time.sleep(3)  # Ray's own processes notice that their driver is gone
+    assert f"{28 - done} settings x 1 networks" in robust(tmp_path)
+    expected = pd.read_parquet(place / "results/zoo/robustness.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(record / "robustness.parquet"), expected, check_exact=True)
+
+
+def test_other_shards_stand_beside_the_records_own_with_a_warning(place: Path, tmp_path: Path) -> None:
+    record = copy_of(place, tmp_path)
+    shutil.copy(place / "results/zoo/robustness.parquet", record)
+    make_tree(tmp_path / "other", images=30, seed=1)
+    for path in sorted((tmp_path / "other").rglob("*.jpg")):
+        Image.open(path).resize((64, 64)).save(path.with_suffix(".png"))
+        path.unlink()
+    seen = place / "tree/train/REAL/0000.jpg"  # which the network was trained on, or chosen by
+    shutil.copy(seen, tmp_path / "other/test/REAL/seen.jpg")
+    words = ("--source", "other", "--out", "shards/other", "--image-size", "64")
+    assert run_python("-m", "data_prep", *words, cwd=tmp_path).returncode == 0
+    output = robust(tmp_path, "--data", "shards/other")
+    assert "64 x 64 pixels, and are resampled to 32 x 32" in output
+    assert "those of training JPEG quality 75 4:2:0" in output
+    table = pd.read_parquet(record / "robustness.parquet")
+    assert set(table["data"]) == {"own", str(tmp_path / "shards/other")}
+    other = table[table["data"] != "own"]
+    assert set(other.loc[other["part"] == "test", "images"]) == {61}
+    assert set(other.loc[other["part"] == "test_clean", "images"]) == {60}
+    assert other["note"].str.contains("resampled to 32 x 32").all()
+    first, second = texts(read(Folder(str(record))), table)
+    assert "the record's test images" in first
+    assert str(tmp_path / "shards/other") in second
+    assert "Beware" in second
+
+
+def test_few_images_are_as_many_of_each_label_and_no_part_of_the_whole(place: Path, tmp_path: Path) -> None:
+    record = copy_of(place, tmp_path)
+    shutil.copy(place / "results/zoo/robustness.parquet", record)
+    robust(tmp_path, *LESS)
+    table = robustness_table(Folder(str(record)))
+    few = table[table["limit"] == 40]
+    assert set(few.loc[few["part"] == "test", "images"]) == {40}
+    clean = few[(few["corruption"] == "clean") & (few["part"] == "test")].iloc[0]
+    assert clean["accuracy"] == pytest.approx((clean["recall_real"] + clean["recall_fake"]) / 2)
+    assert len(table) == len(few) + 56
+    (shown,) = choices(table)
+    assert set(shown["limit"]) == {0}
+
+
+# ── what is drawn and told ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_lines_are_the_table(place: Path) -> None:
+    study, table = read(Folder(str(place / "results/zoo"))), robustness_table(Folder(str(place / "results/zoo")))
+    lines = {line.get_gid(): line for axes in draw(study, table).axes for line in axes.lines if line.get_gid()}
+    trial = best(place / "results/zoo")
+    assert set(lines) == {f"{trial}:{name}:{metric}" for name in CORRUPTIONS for metric in ("accuracy", "auc")}
+    of_test = table[table["part"] == "test"].set_index(["corruption", "severity"])
+    for name in CORRUPTIONS:
+        drawn = list(lines[f"{trial}:{name}:auc"].get_ydata())
+        assert drawn == [of_test.loc[setting, "auc"] for setting in order(name, 32)]
+
+
+def made(study_of: Path, accuracies: dict[tuple[str, float], tuple[float, float]]) -> pd.DataFrame:
+    """A table of the best trial, of a thousand images, by setting: accuracy and AUC."""
+    table = robustness_table(Folder(str(study_of)))
+    rows = [
+        table.query(f"corruption == '{name}' and severity == {severity} and part == 'test'").iloc[0].to_dict()
+        | {"accuracy": accuracy, "auc": auc, "accuracy_low": accuracy - 0.02, "recall_real": 0.99, "recall_fake": 0.4}
+        for (name, severity), (accuracy, auc) in accuracies.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_the_words_say_what_falls_first_and_what_blur_does(place: Path) -> None:
+    record = place / "results/zoo"
+    table = made(
+        record,
+        {
+            ("clean", 0): (0.9, 0.95),
+            ("jpeg", 90): (0.89, 0.95),
+            ("blur", 0.3): (0.7, 0.94),
+            ("blur", 0.5): (0.6, 0.86),
+            ("noise", 2): (0.8, 0.9),
+            ("noise", 32): (0.55, 0.6),
+        },
+    )
+    (told,) = texts(read(Folder(str(record))), table)
+    assert "Gaussian blur of σ 0.3 pixels costs most (20.0 points)" in told
+    assert "the worst of all is Gaussian noise of σ 32 (of 255), which leaves 55.0 % (35.0 points less)" in told
+    assert "No worse than the interval of the clean images: JPEG of quality 90." in told
+    assert (
+        "Under Gaussian blur of σ 0.5 pixels accuracy falls to 60.0 % and AUC to 0.860: they keep 25 % and 80 %" in told
+    )
+    assert "60 % of the FAKE are called REAL" in told
+
+
+def test_a_record_without_robustness_has_nothing_to_tell(place: Path, tmp_path: Path) -> None:
+    record = Folder(str(copy_of(place, tmp_path)))
+    table = robustness_table(record)
+    assert len(table) == 0
+    assert list(table.columns) == SCHEMA.names
+    assert texts(read(record), table) == []
+
+
+def test_twelve_trials_have_five_colours(place: Path) -> None:
+    study, table = read(Folder(str(place / "results/zoo"))), robustness_table(Folder(str(place / "results/zoo")))
+    trials = [f"trial-{number}" for number in range(12)]
+    many = pd.concat([study.ranked.head(1).assign(trial=trial, rank=number + 1) for number, trial in enumerate(trials)])
+    object.__setattr__(study, "results", many.reset_index(drop=True))
+    figure = draw(study, pd.concat([table.assign(trial=trial) for trial in trials]))
+    lines = [line for line in figure.axes[0].lines if line.get_gid()]
+    assert len(lines) == 12
+    assert len({line.get_color() for line in lines}) == 6
+    assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "7 others, worse on validation"
+
+
+# ── bad input ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def refusal(folder: Path, *words: str) -> str:
+    return refused(run_python("-m", "analysis", "robustness", "results/zoo", *words, cwd=folder))
+
+
+def test_shards_that_are_gone_are_asked_for(place: Path, tmp_path: Path) -> None:
+    copy_of(place, tmp_path)
+    (tmp_path / "results/zoo/manifest.json").write_text(
+        (tmp_path / "results/zoo/manifest.json").read_text().replace(str(place), str(tmp_path))
+    )
+    (tmp_path / "shards/tree").rename(tmp_path / "shards/moved")
+    assert "--data" in refusal(tmp_path)
+    assert "28 settings" in robust(tmp_path, "--data", "shards/moved", *LESS)
+    assert set(robustness_table(Folder(str(tmp_path / "results/zoo")))["data"]) == {"own"}
+
+
+def test_bad_input_is_refused_in_one_sentence(place: Path, tmp_path: Path) -> None:
+    record = copy_of(place, tmp_path)
+    assert "the nearest name is 'age-c2-f1'" in refusal(tmp_path, "--trials", "age-c2-f2")
+    assert "holds no shards" in refusal(tmp_path, "--data", "nowhere")
+    (record / "robustness.parquet").write_bytes(b"no table")
+    assert "delete it" in refusal(tmp_path)
+    (record / "robustness.parquet").unlink()
+    for path in record.glob("checkpoints/*/best.keras"):
+        path.write_bytes(b"no network")
+    assert "best.keras" in refusal(tmp_path, *LESS)
+    assert not (record / "robustness.parquet").exists()
+
+
+def test_a_network_that_is_not_the_one_that_was_judged_is_refused(place: Path, tmp_path: Path) -> None:
+    record = copy_of(place, tmp_path)
+    trial = best(record)
+    scores = pd.read_parquet(record / f"scores/{trial}.parquet")
+    scores["score"] = scores["score"].to_numpy() * np.where(np.arange(len(scores)) % 10, 1, -1).astype(np.float32)
+    scores.to_parquet(record / f"scores/{trial}.parquet")
+    assert "otherwise than the record has it" in refusal(tmp_path)
+
+
+def test_rows_are_replaced_and_not_doubled(place: Path, tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path))
+    rows = robustness_table(Folder(str(place / "results/zoo"))).head(3).to_dict("records")
+    add(folder, rows)
+    add(folder, [rows[0] | {"accuracy": 0.25}])
+    assert robustness_table(folder)["accuracy"].tolist() == [0.25, *[row["accuracy"] for row in rows[1:]]]
