@@ -16,7 +16,6 @@ ENDINGS = (
 )
 _STANDARD_INPUT = "-"
 _LARGEST_FILE_BYTES = 512 * 2**20
-_POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")  # Pillow, whatever the file's name, would have Ghostscript run it
 
 
 @dataclass(frozen=True)
@@ -79,10 +78,7 @@ def _content(path: str) -> bytes:
         raise UnreadableError("no regular file")
     if status.st_size > _LARGEST_FILE_BYTES:
         raise UnreadableError(f"larger than {_LARGEST_FILE_BYTES / 2**20:.0f} MiB, as no image is")
-    content = Path(path).read_bytes()
-    if content.startswith(_POSTSCRIPT):
-        raise UnreadableError("PostScript, which is a program and no image")
-    return content
+    return Path(path).read_bytes()
 
 
 def warnings(facts: Facts, image_size: int, codecs: tuple[str, ...]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
 Pixels = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
 
 _SAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
+_POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")  # Pillow, whatever the file's name, would have Ghostscript run it
 _JPEG, _START_OF_SCAN, _NO_MORE = b"\xff\xd8\xff", b"\xff\xda", b"\x00\x02"
 
 # Pillow warns from 89 million pixels and refuses from twice that; a warning nobody sees is no help, so refuse at once.
@@ -45,6 +46,8 @@ def decode(content: bytes, image_size: int) -> tuple[Pixels, Facts]:
     """
     if not content:
         raise UnreadableError("empty file")
+    if content.startswith(_POSTSCRIPT):
+        raise UnreadableError("PostScript, which is a program and no image")
     try:
         codec, pixels = _read(content)
     except UnidentifiedImageError:
