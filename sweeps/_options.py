@@ -38,6 +38,7 @@ class Options:
     hourly_price: float | None
     smoke: bool
     fresh: bool
+    track: Sequence[str]
     #: What a sweep's own options were given, by name.
     own: dict[str, Any] = field(default_factory=dict)
     #: When the command began, on the monotonic clock.
@@ -157,6 +158,12 @@ _OPTIONS = [
     ),
     click.option("--smoke", is_flag=True, help="One epoch on a few hundred images, to see that everything runs."),
     click.option("--fresh", is_flag=True, help="Start over: the old record is moved aside, not deleted."),
+    click.option(
+        "--track",
+        multiple=True,
+        type=click.Choice(["mlflow", "wandb"]),
+        help="Who else is told, beside TensorBoard, which finds its files in the record.",
+    ),
 ]
 
 

@@ -12,13 +12,14 @@ from sweeps._record import Record
 
 if TYPE_CHECKING:
     from sweeps._searching import Seeker
+    from sweeps._trackers import Trackers
 
 #: So often may a trial lose its worker without an epoch in between.
 MOST_LOSSES = 3
 
 
 class Recorder(Callback):  # type: ignore[misc]
-    """Keeps the record, the display and, in a search, its seeker up to date while a Tuner runs.
+    """Keeps the record, the display, the trackers and, in a search, its seeker up to date while a Tuner runs.
 
     Where the record can no longer be written the sweep must end. Tune would bury the error in one of its own, so it is
     kept as `error`, and the interrupt that Tune lets through is raised.
@@ -30,8 +31,10 @@ class Recorder(Callback):  # type: ignore[misc]
         display: Display,
         seeker: "Seeker | None" = None,
         before_last: Callable[[], object] | None = None,
+        trackers: "Trackers | None" = None,
     ) -> None:
         self._record, self._display, self._seeker, self._before_last = record, display, seeker, before_last
+        self._trackers = trackers
         self.error: OSError | InputError | None = None
         self.is_interrupted = False
 
@@ -89,7 +92,10 @@ class Recorder(Callback):  # type: ignore[misc]
             self._record.update(_identity(trial), columns, rows)
         except OSError as error:
             self._end(error)
-        return self._record.trials[_identity(trial)]
+        row = self._record.trials[_identity(trial)]
+        if self._trackers:
+            self._trackers.hear(row, rows or [])
+        return row
 
     def _end(self, error: OSError | InputError) -> NoReturn:
         self.error = error

@@ -28,6 +28,7 @@ STOPPING = ("asha", "hyperband", "median", "none")
 _NEEDED = {"cmaes": "cmaes", "gp": "torch"}
 _REDUCTION = 3  # of the trials that reach a rung, one in so many goes on, for so many times the epochs
 _RANDOM_TRIALS = 5  # before TPE has an opinion; on recorded curves, sooner reached the best than Optuna's ten
+_STOPPED_FIRST = 1  # at each rung, so many go no further: being best of one says nothing
 _MEDIAN_TRIALS = 5  # so many must be over before the median rule stops one
 _MOST_REPEATED = 3
 _MOST_KNOWN = 1_000  # suggestions in a row that were made before: then the space holds nothing new
@@ -141,12 +142,16 @@ class SearchStudy:
             self.report(number, epoch, value)
 
     def report(self, number: int, epoch: int, value: float) -> bool:
-        """Tell a trial's validation accuracy after an epoch. Returns whether it is to be stopped."""
+        """Tell a trial's validation accuracy after an epoch. Returns whether it is to be stopped.
+
+        The very first of those that were given is not: it is what the others are measured by.
+        """
         if self.search.against:
             return False
         trial = self._open[number]
         trial.report(value, epoch)
-        return trial.should_prune() and epoch < self.search.epochs
+        is_behind = trial.should_prune()  # asked of the first as well, for the pruner keeps what it hears
+        return is_behind and epoch < self.search.epochs and not self._is_yardstick(number)
 
     def reported(self, number: int) -> int:
         """How many epochs of a trial the study has heard of."""
@@ -164,6 +169,9 @@ class SearchStudy:
             self.study.tell(trial, state=TrialState.FAIL)
         else:
             self.study.tell(trial, state=TrialState.PRUNED)
+
+    def _is_yardstick(self, number: int) -> bool:
+        return number == 0 and bool(self.search.first)
 
     def _begin(self, number: int) -> Values:
         trial = self.study.ask()
@@ -198,7 +206,7 @@ def rung_epochs(search: Search) -> Iterator[int]:
 
 def _pruner(search: Search) -> optuna.pruners.BasePruner:
     if search.stopping == "asha":
-        return optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=_REDUCTION)
+        return optuna.pruners.SuccessiveHalvingPruner(1, _REDUCTION, bootstrap_count=_STOPPED_FIRST)
     if search.stopping == "hyperband":
         return optuna.pruners.HyperbandPruner(1, search.epochs, _REDUCTION)
     if search.stopping == "median":

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from data_prep._command import InputError, run_command
 from data_prep._storage import Folder
-from sweeps import _lease, _options
+from sweeps import _lease, _options, _trackers
 from sweeps._manifest import Inputs, describe, make_way
 from sweeps._options import Options
 from sweeps._record import IMAGES, MANIFEST, Record, read_manifest
@@ -68,6 +68,7 @@ def main(question: Callable[[Options], Sweep], own: Sequence[click.Option] = ())
 def run(sweep: Sweep, options: Options) -> int:
     """Run a sweep, or what is left of it, and analyse its record. Returns the exit code: 1 if a trial failed."""
     options.check([recipe.network for recipe in sweep.recipes])
+    _trackers.check(options.track)
     shard_folder = options.shard_folder()
     if options.plan:
         from sweeps import _plan  # imports TensorFlow, to count parameters and time steps
@@ -95,7 +96,9 @@ def _run_alone(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, l
     """Run what is left of a sweep, as the only one that writes its record."""
     make_way(folder, sweep, options, inputs)
     with contextlib.ExitStack() as cluster:
-        job = _Job(sweep, options, inputs, Record(folder), lease, cluster)
+        record = Record(folder)
+        trackers = _trackers.following(record, sweep.name, inputs.data.fingerprint, options.track, lease)
+        job = _Job(sweep, options, inputs, record, lease, cluster, cluster.enter_context(trackers))
         wanted = job.search(sweep.search) if sweep.search else job.train(sweep.recipes)
         while sweep.then and all(map(job.record.is_over, wanted)):
             more = [trial for trial in job.train(sweep.then(job.record)) if trial not in wanted]
@@ -162,6 +165,7 @@ class _Job:
     record: Record
     lease: _lease.Lease
     cluster: contextlib.ExitStack
+    trackers: _trackers.Trackers
     started: float = 0.0
 
     @cached_property
@@ -258,7 +262,7 @@ class _Job:
         from sweeps._tuner import tune_trials
 
         for _ in range(_MOST_ROUNDS):  # a trial whose node goes while it is being placed is not tried again by Tune
-            tune_trials(self.record, self._trainable(), left, resources, self.analysis.prepare)
+            tune_trials(self.record, self._trainable(), left, resources, self.analysis.prepare, self.trackers)
             left = [trial for trial in left if self.record.trials[trial]["status"] == "pending"]
             if not left:
                 return
@@ -279,7 +283,7 @@ class _Job:
             if left <= 0:
                 print(f"The time budget is spent: the same command goes on, with {seeker.left} trials left.")
                 return
-            tune_search(self.record, self._trainable(), seeker, resources, at_once, left)
+            tune_search(self.record, self._trainable(), seeker, resources, at_once, left, self.trackers)
 
     def _trainable(self) -> Callable[..., None]:
         import ray

@@ -14,6 +14,7 @@ from sweeps._progress import Display
 from sweeps._record import Record
 from sweeps._recorder import MOST_LOSSES, Recorder
 from sweeps._searching import Asking, Seeker, Stopping
+from sweeps._trackers import Trackers
 
 
 def tune_trials(
@@ -22,6 +23,7 @@ def tune_trials(
     left: list[str],
     resources: dict[str, float],
     before_last: Callable[[], object] | None = None,
+    trackers: Trackers | None = None,
 ) -> None:
     """Run the trials that are left on the connected cluster, as many at once as it has room for, in this order.
 
@@ -31,7 +33,7 @@ def tune_trials(
     with Display(record) as display:
         config = tune.TuneConfig(reuse_actors=True)
         space = {"order": tune.grid_search(orders)}
-        recorder = Recorder(record, display, before_last=before_last)
+        recorder = Recorder(record, display, before_last=before_last, trackers=trackers)
         _fit(tune.with_resources(trainable, resources), recorder, config, space)
 
 
@@ -42,6 +44,7 @@ def tune_search(
     resources: dict[str, float],
     at_once: int,
     seconds: float,
+    trackers: Trackers | None = None,
 ) -> None:
     """Run what a search asks for, so many trials at once, for so many seconds at most."""
     with Display(record, seeker.search) as display:
@@ -53,7 +56,8 @@ def tune_search(
             max_concurrent_trials=at_once,
             time_budget_s=seconds if math.isfinite(seconds) else None,
         )
-        _fit(tune.with_resources(trainable, resources), Recorder(record, display, seeker), config, None)
+        recorder = Recorder(record, display, seeker, trackers=trackers)
+        _fit(tune.with_resources(trainable, resources), recorder, config, None)
 
 
 def _fit(

@@ -146,7 +146,7 @@ def run_study(study: SearchStudy, trials: int) -> None:
 @pytest.mark.parametrize("stopping", ["asha", "hyperband", "median"])
 def test_a_study_made_again_asks_and_judges_as_the_first(method: str, stopping: str) -> None:
     pytest.importorskip("cmaes") if method == "cmaes" else None
-    asked = Search([RATE], 40, 9, method, stopping)
+    asked = Search([RATE], 40, 9, method, stopping, first=[{"learning_rate": 3e-3}])
     one = SearchStudy(asked)
     run_study(one, 30)
     other = SearchStudy(asked)
@@ -168,6 +168,23 @@ def test_stopped_trials_are_pruned_ones_with_their_last_value() -> None:
     for trial in pruned:
         assert trial.last_step in (1, 3)
         assert trial.value == trial.intermediate_values[trial.last_step]
+
+
+def test_the_first_that_was_given_is_trained_to_the_end_and_judges_the_others() -> None:
+    bad, good = {"learning_rate": 1e-2}, {"learning_rate": 1e-3}
+    study = SearchStudy(Search([RATE], 5, 9, "random", first=[good, bad]))
+    assert study.ask() == (0, good)
+    assert not any(study.report(0, epoch, curve(good, epoch)) for epoch in range(1, 10))
+    assert rungs(study.study)[0] == {rung: curve(good, epoch) for rung, epoch in enumerate((1, 3, 9))}
+    assert study.ask() == (1, bad)
+    assert study.report(1, 1, curve(bad, 1))
+
+
+def test_nobody_goes_on_for_being_the_best_of_one() -> None:
+    study = SearchStudy(Search([RATE], 5, 9, "random"))
+    for number, (accuracy, is_stopped) in enumerate([(0.6, True), (0.5, True), (0.7, False)]):
+        assert study.ask()[0] == number  # type: ignore[index]
+        assert study.report(number, 1, accuracy) == is_stopped
 
 
 def test_no_configuration_is_suggested_twice_and_a_space_ends() -> None:
