@@ -61,9 +61,10 @@ def images_to_score(study: Study, folder: Folder | None = None, limit: int | Non
 def own_images(study: Study, folder: Folder | None = None, limit: int | None = None) -> ScoredImages:
     """The test images that the record's trials have scored, read from its shards. Raises InputError."""
     told = study.provenance.manifest.get("data") or {}
-    folder = folder or Folder(str(told.get("shards")))
-    if not folder.exists(shards.MANIFEST):
-        raise InputError(f"The shards of this record are no longer at {folder}; say with --data where they are now.")
+    if folder is None:
+        folder = Folder(str(told.get("shards")))
+        if not folder.exists(shards.MANIFEST):
+            raise InputError(f"The record's shards are no longer at {folder}; say with --data where they are now.")
     if not _is_own(study, folder):
         raise InputError(f"{folder} has other images than those of this record; say with --data where those are now.")
     if "test" not in study.scores.parts:

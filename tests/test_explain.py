@@ -121,6 +121,11 @@ def test_jax_gives_the_same() -> None:
 # ── a real record ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def as_users_have_it() -> dict[str, str]:
+    """The environment without what JAX, imported by a test, has put there: TensorFlow's errors would be shown again."""
+    return {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a record of two networks that have learnt a little, and the best one explained."""
@@ -133,7 +138,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (ROOT / "sweeps/zoo.py", "--data", "shards/tree", "--models", "age-c2-f1,age-c3-f1", "--epochs", "4"),
         ("-m", "analysis", "explain", "results/zoo", "--images", "6"),
     ):
-        done = run_python(*words, cwd=folder)
+        done = run_python(*words, cwd=folder, env=as_users_have_it())
         assert done.returncode == 0, done.stdout + done.stderr
     (folder / "output.txt").write_text(done.stdout)
     assert done.stderr == ""
@@ -225,7 +230,7 @@ def test_another_layer_and_another_network_replace_only_their_own(place: Path) -
 
 def test_bad_input_is_refused_in_one_sentence(place: Path, tmp_path: Path) -> None:
     def refusal(*words: str) -> str:
-        return refused(run_python("-m", "analysis", "explain", *words, cwd=place))
+        return refused(run_python("-m", "analysis", "explain", *words, cwd=place, env=as_users_have_it()))
 
     assert "it has " in refusal("results/zoo", "--layer", "conv99")
     assert "age-c2-f1" in refusal("results/zoo:vgg16")
