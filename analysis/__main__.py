@@ -28,17 +28,13 @@ from data_prep._storage import Folder
 _MOST_SHOWN = 12
 _REPORT = "report.html"
 _SEARCH = [f"search_{name}" for name in ("history", "rungs", "slices", "parallel", "importance", "pareto")]
+_OF_SCORES = ["accuracy", "pairs", "confusion", "roc", "reliability", "classes"]
 _FIGURES = [
-    "accuracy",
-    "pairs",
     "curves",
     "grid",
-    "confusion",
-    "roc",
-    "reliability",
-    "classes",
+    *_OF_SCORES,
     *_SEARCH,
-]  # `robustness` has its own
+]  # `robustness` writes its own
 _PLAIN_TABLES = ["metrics", "comparisons", "classes", "repeats", "front", "importance"]
 _OURS = [
     *[f"tables/{name}.{kind}" for name in ("results", "networks") for kind in ("csv", "parquet", "md")],

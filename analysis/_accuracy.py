@@ -43,9 +43,11 @@ def _in_order(study: Study, ranked: pd.DataFrame) -> list[tuple[str, pd.DataFram
     return sorted(groups.items(), key=lambda pair: sign * pair[1][metric].mean())[:_MOST_ROWS]
 
 
-def draw(study: Study) -> Figure:
-    """A row a configuration: filled, all of test; hollow, its clean part; dots are single seeds; dotted, the floor."""
-    frame = accuracies(study)
+def draw(study: Study, frame: pd.DataFrame) -> Figure:
+    """A row a configuration: filled, all of test; hollow, its clean part; dots are single seeds; dotted, the floor.
+
+    `frame` is what `accuracies(study)` gives.
+    """
     names = frame.drop_duplicates("place")["configuration"]
     with matplotlib.rc_context(RC):
         figure = new_figure(PAGE_WIDTH * 0.85, 1.5 + 0.21 * len(names))
@@ -65,7 +67,7 @@ def draw(study: Study) -> Figure:
         axes.xaxis.set_major_formatter(FuncFormatter(percent_tick))
         axes.grid(visible=False, axis="y")
         figure.legend(loc="outside upper left", ncols=3)
-        footer(figure, note(study), *study.provenance.caveats)
+        footer(figure, note(study, frame), *study.provenance.caveats)
     return figure
 
 
@@ -82,11 +84,11 @@ def floors(study: Study) -> dict[str, float]:
     return {"linear probe on colour and spectrum": both["test_accuracy"]} if "test_accuracy" in both else {}
 
 
-def note(study: Study) -> str:
+def note(study: Study, frame: pd.DataFrame) -> str:
     """What must be known to read the figure, with n."""
     how = (
         "mean and 95 % interval (Student's t) over the seeds"
-        if accuracies(study)["n"].max() > 1
+        if frame["n"].max() > 1
         else "95 % interval (Wilson) over the images"
     )
     return (

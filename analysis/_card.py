@@ -9,15 +9,14 @@ import pandas as pd
 from analysis._detector import Detector
 from analysis._images import told
 from analysis._onnx import Agreement
-from analysis._scores import Part
+from analysis.judged import by_class
 from analysis.metrics import METRICS, judge
-from analysis.tables import number
+from analysis.tables import TITLES, with_span
 from analysis.uncertainty import intervals
 from sweeps._record import TRIAL_SCHEMA
 from trainables import MODELS, Recipe
 
 _TEMPLATE = "model_card.md.j2"
-_PARTS = {"validation": "validation", "test": "test", "test_clean": "clean test"}
 _OF_CLASSES = ("accuracy", "recall_real", "recall_fake")
 
 #: A heading, and its cells.
@@ -45,7 +44,7 @@ def card(name: str, detector: Detector, agreed: Agreement) -> str:
         codecs=told(detector.codecs) or "files whose codecs the record does not tell",
         pretrained=entry.pretrained if entry else "",
         recipe=_recipe(found.row),
-        parts=[(_PARTS[part], f"{len(found.study.scores.parts[part]):,}") for part in found.study.scores.parts],
+        parts=[(TITLES[part], f"{len(found.study.scores.parts[part]):,}") for part in found.study.scores.parts],
         metrics=metric_lines(detector),
         classes=class_lines(detector),
         agreed=agreed,
@@ -71,23 +70,14 @@ def metric_lines(detector: Detector) -> list[Line]:
 
 def _cells(labels: np.ndarray, logits: np.ndarray, threshold: float) -> dict[str, str]:
     values, spans = judge(labels, logits, threshold), intervals(labels, logits, threshold)
-    return {metric: _with_span(value, *spans[metric]) for metric, value in values.items()}
-
-
-def _with_span(value: float, low: float, high: float) -> str:
-    return number(value, 3) + (f" ({low:.3f}–{high:.3f})" if np.isfinite([low, high]).all() else "")
+    return {metric: with_span(value, *spans[metric]) for metric, value in values.items()}
 
 
 def class_lines(detector: Detector) -> list[Line]:
     """One line an object class of the test images: n, accuracy and both recalls. None if there are no classes."""
-    part = detector.found.study.scores.parts.get("test")
-    if part is None or not (part.classes != "").any():
-        return []
-    labels, logits = detector.found.scores("test")
-    return [(name or "none", _class_cells(part, name, labels, logits, detector)) for name in np.unique(part.classes)]
+    frame = by_class(detector.found.study, detector.found.trial)
+    return [(row["object_class"], [f"{row['images']:,}", *_class_cells(row)]) for row in frame.to_dict("records")]
 
 
-def _class_cells(part: Part, name: str, labels: np.ndarray, logits: np.ndarray, detector: Detector) -> list[str]:
-    is_it = part.classes == name
-    cells = _cells(labels[is_it], logits[is_it], detector.threshold)
-    return [f"{is_it.sum():,}", *(cells[metric] for metric in _OF_CLASSES)]
+def _class_cells(row: dict[str, Any]) -> list[str]:
+    return [with_span(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in _OF_CLASSES]

@@ -10,8 +10,7 @@ from matplotlib.ticker import FuncFormatter
 
 from analysis._style import GREY, PAGE_WIDTH, PALETTE, RC, footer, new_figure, percent_tick
 from analysis.frames import Study
-from analysis.judged import reliabilities, roc_curves
-from analysis.metrics import calibrated, calibration, reliability
+from analysis.metrics import calibration, reliability, roc
 
 _MOST_ROC, _MOST_RELIABILITY = 6, 3
 _LEAST_RATE = 1e-3
@@ -28,13 +27,14 @@ def first_of_each(study: Study, most: int) -> dict[str, str]:
 def draw_roc(study: Study) -> Figure:
     """ROC on test, on a linear and on a logarithmic axis of the false positive rate: detectors work at the left end."""
     trials = first_of_each(study, _MOST_ROC)
+    curves = {trial: roc(*study.scores.of(trial, "test")) for trial in trials}
     with matplotlib.rc_context(RC):
         figure = new_figure(PAGE_WIDTH, 3.6)
         left, right = figure.subplots(1, 2, sharey=True)
         chance = np.linspace(_LEAST_RATE, 1, 200)
         for axes in (left, right):
             axes.plot(chance, chance, color=GREY, linewidth=0.9, linestyle=":")
-            for place, (trial, (false, true)) in enumerate(roc_curves(study, list(trials)).items()):
+            for place, (trial, (false, true)) in enumerate(curves.items()):
                 axes.plot(false, true, color=PALETTE[place], linewidth=1.3, label=trials[trial], gid=f"{trial}:roc")
             axes.set_xlabel("REAL images called FAKE (%)")
             axes.xaxis.set_major_formatter(FuncFormatter(percent_tick))
@@ -75,8 +75,8 @@ def draw_reliability(study: Study) -> Figure:
 def _draw_one(above: Axes, below: Axes, study: Study, trial: str) -> None:
     above.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=":")
     labels, logits = study.scores.of(trial, "test")
-    raw = reliabilities(study, [trial])[trial]
-    mended = reliability(labels, _logit(calibrated(logits, *calibration(*study.scores.of(trial, "validation")))))
+    slope, offset = calibration(*study.scores.of(trial, "validation"))
+    raw, mended = reliability(labels, logits), reliability(labels, slope * logits.astype(float) + offset)
     for bins, colour, marker, name in ((raw, PALETTE[0], "o", "as it is"), (mended, PALETTE[1], "s", "calibrated")):
         full = bins[bins["n"] > 0]
         errors = np.abs(full[["low", "high"]].to_numpy(float).T - full["share"].to_numpy(float))
@@ -88,12 +88,6 @@ def _draw_one(above: Axes, below: Axes, study: Study, trial: str) -> None:
     for axes in (above, below):
         axes.xaxis.set_major_formatter(FuncFormatter(percent_tick))
     above.yaxis.set_major_formatter(FuncFormatter(percent_tick))
-
-
-def _logit(probability: np.ndarray) -> np.ndarray:
-    clipped = np.clip(probability, 1e-12, 1 - 1e-12)
-    found: np.ndarray = np.log(clipped / (1 - clipped))
-    return found
 
 
 def reliability_note(study: Study) -> str:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -52,8 +51,7 @@ class Detector:
     def of(cls, found: Stored) -> "Detector":
         """Raises InputError for a trial without validation scores."""
         scores = found.scores("validation")
-        codecs = _codecs(found.study.provenance.manifest)
-        return cls(found, best_threshold(*scores), *calibration(*scores), codecs)
+        return cls(found, best_threshold(*scores), *calibration(*scores), found.study.provenance.codecs)
 
     def rows(self, names: Iterable[str]) -> Iterator[Row]:
         """One row a file, in order; no more than a batch of images is in memory."""
@@ -77,14 +75,6 @@ class Detector:
         probability = float(calibrated(np.array([logit]), self.slope, self.offset)[0])
         verdict = LABEL_NAMES[int(logit > self.threshold)]
         return Row(image.path, float(f"{probability:.6g}"), float(f"{logit:.6g}"), verdict, found)
-
-
-def _codecs(manifest: Any) -> tuple[str, ...]:
-    """The codecs that the audit of the training data counted, under either label; none where nothing tells."""
-    for name in ("data", "audit", "codecs"):
-        manifest = manifest.get(name) if isinstance(manifest, dict) else None
-    counts = manifest.values() if isinstance(manifest, dict) else ()
-    return tuple(sorted({codec for each in counts if isinstance(each, dict) for codec in each}))
 
 
 def _read_all(pool: ThreadPoolExecutor, names: list[str], size: int) -> list[Image]:

@@ -11,11 +11,11 @@ import pandas as pd
 import pyarrow as pa
 
 from analysis._corruptions import CLEAN, CORRUPTIONS, Setting
+from analysis._kept import kept
 from analysis._scored_images import OWN, ScoredImages
 from analysis._stored import Stored
 from analysis.metrics import best_threshold, judge, wilson
 from analysis.uncertainty import auc_interval
-from data_prep._command import InputError
 from data_prep._storage import Folder
 
 #: How a row's note begins that says that JPEG is not the first compression of its images.
@@ -49,15 +49,7 @@ _KEY = ["fingerprint", "limit", "trial", "corruption", "severity", "part"]
 
 def robustness_table(folder: Folder) -> pd.DataFrame:
     """The table of a record's folder, with the columns of SCHEMA; without rows if there is none. Raises InputError."""
-    try:
-        table = folder.read_table(ROBUSTNESS).select(SCHEMA.names)
-    except FileNotFoundError:
-        table = SCHEMA.empty_table()
-    except (pa.ArrowException, KeyError, OSError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise InputError(f"{folder}/{ROBUSTNESS} cannot be read ({reason}); delete it and run `robustness` again.")
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
+    return kept(folder, ROBUSTNESS, SCHEMA, "robustness")
 
 
 def add(folder: Folder, rows: Sequence[dict[str, Any]]) -> None:

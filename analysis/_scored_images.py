@@ -1,13 +1,13 @@
 """The test images that a record has scored, or those of other shards: what networks are put to the proof with."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from PIL import Image
 
 from analysis.frames import Study
+from analysis.provenance import codecs
 from data_prep import shards
 from data_prep._command import InputError
 from data_prep._storage import Folder
@@ -117,12 +117,8 @@ def _made(table: pa.Table, data: str, folder: Folder, seen: np.ndarray | None) -
         classes=texts["object_class"],
         data=data,
         fingerprint=manifest.fingerprint,
-        codecs=_codecs(manifest.audit),
+        codecs=codecs(manifest.audit),
     )
-
-
-def _codecs(audit: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(sorted({codec for counts in (audit.get("codecs") or {}).values() for codec in counts}))
 
 
 def _trained_on(study: Study, groups: list[str]) -> np.ndarray | None:
@@ -138,13 +134,13 @@ def _trained_on(study: Study, groups: list[str]) -> np.ndarray | None:
 def _warnings(study: Study, found: ScoredImages, folder: Folder) -> list[str]:
     """In which ways images are of another kind than those that the networks were trained on."""
     told = study.provenance.manifest.get("data") or {}
-    side, codecs = told.get("image_size"), _codecs(told.get("audit") or {})
+    side, trained = told.get("image_size"), study.provenance.codecs
     said = []
     if found.side != side:
         sizes = f"{found.side} x {found.side} pixels, and are resampled to {side} x {side}"
         said.append(f"The images of {folder} are {sizes}.")
-    if found.codecs != codecs:
-        kinds = f"{' and '.join(found.codecs[:3])}, those of training {' and '.join(codecs[:3])}"
+    if found.codecs != trained:
+        kinds = f"{' and '.join(found.codecs[:3])}, those of training {' and '.join(trained[:3])}"
         said.append(f"The files of {folder} were {kinds}: results also tell what that does.")
     if found.seen is None:
         said.append("The record's own shards are not there, so images that were trained on cannot be left out.")

@@ -9,8 +9,6 @@ import pandas as pd
 from data_prep._storage import Folder
 from sweeps._record import IMAGES, read_images, read_scores
 
-PARTS = ("validation", "test", "test_clean")
-
 
 @dataclass(frozen=True)
 class Part:

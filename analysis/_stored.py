@@ -32,6 +32,15 @@ class Stored:
     study: Study
     row: "pd.Series[object]"
 
+    def __post_init__(self) -> None:
+        """Raises InputError for names that lead out of the record's folder."""
+        for column in ("trial", "network"):
+            if not _NAME.fullmatch(str(self.row[column])):
+                raise InputError(
+                    f"{self.folder} has a {column} named {str(self.row[column])!r}, as no sweep has; use a record that "
+                    "you can trust."
+                )
+
     @property
     def trial(self) -> str:
         """The trial's identity."""
@@ -77,19 +86,18 @@ def stored(target: str) -> Stored:
     ranked = study.ranked
     if not len(ranked):
         raise InputError(f"{folder} has no ranked trial yet; run the sweep again to go on with it.")
-    is_it = ranked[["trial", "network", "configuration"]].eq(wanted).any(axis=1) if wanted else ranked["rank"].notna()
+    is_it = is_named(ranked, wanted) if wanted else ranked["rank"].notna()
     if not is_it.any():
         names = ", ".join(filter(_NAME.fullmatch, ranked["network"].unique()[:20]))
         raise InputError(
             f"{folder} has no ranked trial {wanted!r}; it has {names}, and the identities in its trials.parquet."
         )
-    row = ranked[is_it].iloc[0]
-    for column in ("trial", "network"):
-        if not _NAME.fullmatch(str(row[column])):
-            raise InputError(
-                f"{folder} has a {column} named {str(row[column])!r}, as no sweep has; use a record that you can trust."
-            )
-    return Stored(folder, study, row)
+    return Stored(folder, study, ranked[is_it].iloc[0])
+
+
+def is_named(ranked: pd.DataFrame, name: str) -> "pd.Series[bool]":
+    """Which trials a name stands for: an identity, a network, or a configuration."""
+    return ranked[["trial", "network", "configuration"]].eq(name).any(axis=1)
 
 
 def _split(target: str) -> tuple[str, str]:

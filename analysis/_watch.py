@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from analysis.frames import Study, read
+from analysis.frames import Study, read_without_scores
 from data_prep._storage import Folder
 from sweeps._record import read_manifest
 
@@ -15,7 +15,7 @@ def changes(folder: Folder) -> Iterator[str]:
     said = ""
     while True:
         is_over = read_manifest(folder).get("wall_seconds") is not None  # before the tables, which are final then
-        told = progress(read(folder))
+        told = progress(read_without_scores(folder))
         if told != said:
             yield told
         if is_over:

@@ -11,12 +11,12 @@ import pandas as pd
 import pyarrow as pa
 from scipy.special import expit
 
+from analysis._kept import kept
 from analysis._scored_images import ScoredImages, own_images
 from analysis._sheets import KINDS, Pictures, alt, caption, draw, title
 from analysis._stored import Stored, stored
 from analysis._style import rendered
 from analysis.metrics import best_threshold
-from data_prep._command import InputError
 from data_prep._storage import Folder
 
 __all__ = ["main", "sheets"]
@@ -135,15 +135,7 @@ def _file(trial: str, kind: str) -> str:
 
 def explanations(folder: Folder) -> pd.DataFrame:
     """The table of a record's folder, with the columns of SCHEMA; without rows if there is none. Raises InputError."""
-    try:
-        table = folder.read_table(EXPLANATIONS).select(SCHEMA.names)
-    except FileNotFoundError:
-        table = SCHEMA.empty_table()
-    except (pa.ArrowException, KeyError, OSError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise InputError(f"{folder}/{EXPLANATIONS} cannot be read ({reason}); delete it and run `explain` again.")
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
+    return kept(folder, EXPLANATIONS, SCHEMA, "explain")
 
 
 def sheets(folder: Folder, trial: str | None = None) -> list[Sheet]:

@@ -40,8 +40,8 @@ def figures(study: Study, found: Findings, robust: pd.DataFrame) -> dict[str, Dr
     `robust` is what `_robustness_table.robustness_table` gives.
     """
     drawings = search_figures(study) if len(searches.searched(study)) else {}
-    if len(_accuracy.accuracies(study)):
-        drawings["accuracy"] = accuracy(study)
+    if len(table := _accuracy.accuracies(study)):
+        drawings["accuracy"] = accuracy(study, table)
     if len(found.comparisons):
         drawings["pairs"] = pairs(study, found)
     if study.epochs["trial"].isin(study.results["trial"]).any():
@@ -64,13 +64,12 @@ def figures(study: Study, found: Findings, robust: pd.DataFrame) -> dict[str, Dr
     return drawings
 
 
-def accuracy(study: Study) -> Drawing:
-    """Accuracy on test, with intervals."""
-    table = _accuracy.accuracies(study)
+def accuracy(study: Study, table: pd.DataFrame) -> Drawing:
+    """Accuracy on test, with intervals: `table` is what `_accuracy.accuracies` gives."""
     rows = table[table["part"] == "test"].head(12)
     told = "; ".join(f"{row['configuration']} {percent(row['mean'])} %" for row in rows.to_dict("records"))
     return Drawing(
-        _accuracy.draw(study),
+        _accuracy.draw(study, table),
         "Accuracy on test",
         f"Test accuracy with intervals: {told}.",
         "Filled, all test images; hollow, those that do not also stand in train; ticks, single seeds; dotted, what a "

@@ -59,12 +59,17 @@ class Study:
 
 def read(folder: Folder) -> Study:
     """The record in `folder`. Raises InputError."""
+    study = read_without_scores(folder)
+    return dataclasses.replace(study, scores=scores(folder, study.ranked["trial"]))
+
+
+def read_without_scores(folder: Folder) -> Study:
+    """The record in `folder`, for whoever looks at it again and again: its scores are many files. Raises InputError."""
     origin = provenance(read_manifest(folder))
     trials, epochs = read_trials(folder), read_epochs(folder)
     if not {"trial", "network", "status"} <= set(trials.columns) or not {"trial", "epoch"} <= set(epochs.columns):
         raise InputError(f"{folder} has tables of another format; make the record again with --fresh.")
-    study = Study(origin, results(trials, origin.metric, origin.direction), epochs, Scores((), {}))
-    return dataclasses.replace(study, scores=scores(folder, study.ranked["trial"]))
+    return Study(origin, results(trials, origin.metric, origin.direction), epochs, Scores((), {}))
 
 
 def results(trials: pd.DataFrame, metric: str = "validation_accuracy", direction: str = "max") -> pd.DataFrame:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.frames import Study
-from analysis.metrics import best_threshold, judge, reliability, roc
+from analysis.metrics import accuracy, best_threshold, confusion, judge, recall, wilson
 from analysis.uncertainty import auc_difference, holm, intervals, luck, mean_difference
 
 _MOST_WITH_INTERVALS = 12
@@ -22,7 +22,7 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True)
 class Findings:
-    """What `judged`, `comparisons`, `by_class` and `winners_luck` give: computed once, told in several places."""
+    """What `judged`, `comparisons`, `by_class` of the first trial, and `winners_luck` give, computed once."""
 
     metrics: pd.DataFrame
     comparisons: pd.DataFrame
@@ -40,14 +40,9 @@ class Findings:
 
 def findings(study: Study) -> Findings:
     """Everything about a study that takes its raw scores."""
-    return Findings(judged(study), comparisons(study), by_class(study), *winners_luck(study))
-
-
-def thresholds(study: Study) -> dict[str, float]:
-    """Trial → the logit above which it calls an image FAKE: that of the best balanced accuracy on validation."""
-    if "validation" not in study.scores.parts:
-        return {}
-    return {trial: best_threshold(*study.scores.of(trial, "validation")) for trial in study.scores.trials}
+    first = _scored(study)["trial"].head(1)
+    classes = by_class(study, first.item()) if len(first) else pd.DataFrame()
+    return Findings(judged(study), comparisons(study), classes, *winners_luck(study))
 
 
 def judged(study: Study) -> pd.DataFrame:
@@ -56,16 +51,16 @@ def judged(study: Study) -> pd.DataFrame:
     Columns: trial, configuration, seed, part, images, threshold (a logit), and for each of `metrics.METRICS` its value,
     `_low` and `_high`. There are intervals on test, of the first twelve trials.
     """
-    cut = thresholds(study)
     rows = []
-    for place, row in enumerate(_scored(study).to_dict("records")):
-        for part in study.scores.parts if row["trial"] in cut else ():
+    for place, row in enumerate(_scored(study).to_dict("records") if "validation" in study.scores.parts else ()):
+        threshold = best_threshold(*study.scores.of(row["trial"], "validation"))
+        for part in study.scores.parts:
             labels, logits = study.scores.of(row["trial"], part)
             told = {name: row[name] for name in ("trial", "configuration", "seed")}
-            told |= {"part": part, "images": len(labels), "threshold": cut[row["trial"]]}
-            told |= judge(labels, logits, cut[row["trial"]])
+            told |= {"part": part, "images": len(labels), "threshold": threshold}
+            told |= judge(labels, logits, threshold)
             if place < _MOST_WITH_INTERVALS and part != "validation":
-                told |= _ends(intervals(labels, logits, cut[row["trial"]], _RESAMPLES))
+                told |= _ends(intervals(labels, logits, threshold, _RESAMPLES))
             rows.append(told)
     return pd.DataFrame(rows)
 
@@ -74,28 +69,34 @@ def _ends(found: dict[str, tuple[float, float]]) -> dict[str, float]:
     return {f"{name}_{end}": pair[place] for name, pair in found.items() for place, end in enumerate(("low", "high"))}
 
 
-def by_class(study: Study) -> pd.DataFrame:
-    """The first trial on test, one row an object class: n, accuracy, recall of REAL and of FAKE, with intervals.
+def by_class(study: Study, trial: str) -> pd.DataFrame:
+    """A trial on test, one row an object class: n, accuracy, recall of REAL and of FAKE, with intervals (Wilson).
 
-    Empty if the images have no object classes.
+    Empty if the images have no object classes, or if there is no threshold, for want of validation scores.
     """
-    test, cut = study.scores.parts.get("test"), thresholds(study)
-    if test is None or not (test.classes != "").any():
+    test = study.scores.parts.get("test")
+    if test is None or "validation" not in study.scores.parts or not (test.classes != "").any():
         return pd.DataFrame()
-    first = _scored(study).iloc[0]
-    labels, logits = study.scores.of(first["trial"], "test")
+    threshold = best_threshold(*study.scores.of(trial, "validation"))
+    labels, logits = study.scores.of(trial, "test")
+    configuration = study.results.set_index("trial").loc[trial, "configuration"]
     rows = []
     for name in np.unique(test.classes):
         mask = test.classes == name
-        found = judge(labels[mask], logits[mask], cut[first["trial"]])
-        ends = _ends(intervals(labels[mask], logits[mask], cut[first["trial"]]))
-        rows.append({"configuration": first["configuration"], "object_class": name or "none", "images": mask.sum()})
-        for metric in ("accuracy", "recall_real", "recall_fake"):
-            rows[-1] |= {
-                metric: found[metric],
-                **{f"{metric}_{end}": ends[f"{metric}_{end}"] for end in ("low", "high")},
-            }
+        told = {"configuration": configuration, "object_class": name or "none", "images": mask.sum()}
+        rows.append(told | _shares(confusion(labels[mask], logits[mask], threshold)))
     return pd.DataFrame(rows)
+
+
+def _shares(counts: np.ndarray) -> dict[str, float]:
+    """Of a confusion matrix: accuracy and both recalls, each with its interval."""
+    real, fake = counts.sum(axis=1)
+    found = {"accuracy": (accuracy(counts), counts.sum())}
+    found |= {"recall_real": (recall(counts[::-1, ::-1]), real), "recall_fake": (recall(counts), fake)}
+    told: dict[str, float] = {}
+    for name, (share, size) in found.items():
+        told |= {name: share} | _ends({name: wilson(share, size)})
+    return told
 
 
 def comparisons(study: Study) -> pd.DataFrame:
@@ -137,16 +138,6 @@ def winners_luck(study: Study) -> tuple[float, "pd.Series[float]"]:
         return float("nan"), pd.Series(dtype=float)
     optimism, first = luck((part.logits > 0) == (part.labels == 1))
     return optimism, pd.Series(first, index=study.scores.trials)
-
-
-def roc_curves(study: Study, trials: list[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Trial → false and true positive rates on test, FAKE positive."""
-    return {trial: roc(*study.scores.of(trial, "test")) for trial in trials}
-
-
-def reliabilities(study: Study, trials: list[str]) -> dict[str, pd.DataFrame]:
-    """Trial → `metrics.reliability` on test."""
-    return {trial: reliability(*study.scores.of(trial, "test")) for trial in trials}
 
 
 def _scored(study: Study) -> pd.DataFrame:

@@ -25,7 +25,8 @@ class Provenance:
     `metric` ranks the trials and `direction` is max or min; `used` is split → images used; `facts` are term and text,
     for people; `audit` is a sentence a finding; `caveats` are sentences that belong beside every number. `search` is
     what `sweeps._study.Search.describe` tells; empty for a sweep that is no search. `floor` is what
-    `trainables._probes.floor` measured; empty where it did not. `manifest` is the whole of it.
+    `trainables._probes.floor` measured; empty where it did not. `codecs` are those of the files that the images come
+    from. `manifest` is the whole of it.
     """
 
     sweep: str
@@ -39,6 +40,7 @@ class Provenance:
     caveats: list[str]
     search: dict[str, Any] = field(default_factory=dict)
     floor: dict[str, Any] = field(default_factory=dict)
+    codecs: tuple[str, ...] = ()
     manifest: dict[str, Any] = field(default_factory=dict)
 
 
@@ -62,8 +64,15 @@ def provenance(manifest: dict[str, Any]) -> Provenance:
         caveats=caveats,
         search=_section(manifest, "search"),
         floor=_section(manifest, "floor"),
+        codecs=codecs(_section(data, "audit")),
         manifest=manifest,
     )
+
+
+def codecs(audit: Any) -> tuple[str, ...]:
+    """The codecs that an audit counted, under either label; none where nothing tells."""
+    counts = _section(audit, "codecs").values() if isinstance(audit, dict) else ()
+    return tuple(sorted({codec for each in counts if isinstance(each, dict) for codec in each}))
 
 
 def _section(parent: dict[str, Any], name: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from analysis._robustness_table import ROBUSTNESS, add, of_images, robustness_ta
 from analysis._robustness_texts import texts
 from analysis._scored_images import OWN, ScoredImages, images_to_score
 from analysis._scorers import Job, Logits, scores
-from analysis._stored import Stored
+from analysis._stored import Stored, is_named
 from analysis._style import rendered
 from analysis.frames import Study, read
 from analysis.tables import percent
@@ -71,7 +71,7 @@ def choose(folder: Folder, study: Study, wanted: str) -> list[Stored]:
 
 def _named(ranked: pd.DataFrame, name: str) -> int:
     """The place in the ranking of the best trial of a network, or of the trial of that identity."""
-    is_it = ranked[["trial", "network", "configuration"]].eq(name).any(axis=1)
+    is_it = is_named(ranked, name)
     if not is_it.any():
         near = nearest(name, [*ranked["network"].unique(), *ranked["trial"]])
         raise InputError(f"--trials: there is no ranked trial {name!r}; the nearest name is {near!r}.")

@@ -14,7 +14,8 @@ from analysis.searches import front, importance, repeats
 
 _INTERVALS = [f"{split}_{end}" for split in SPLITS for end in ("low", "high")]
 _IMAGES = [f"{split}_images" for split in ("train", *SPLITS)]
-_TITLES = dict(zip(SPLITS, ("validation", "test", "clean test"), strict=True))
+#: Split → what people call it.
+TITLES = dict(zip(SPLITS, ("validation", "test", "clean test"), strict=True))
 
 
 def files(study: Study, found: Findings) -> dict[str, bytes]:
@@ -41,9 +42,9 @@ def ranked_cells(study: Study) -> pd.DataFrame:
     """The ranking as text, one row a trial, a column a heading."""
     frame = study.ranked
     cells = pd.DataFrame({"rank": frame["rank"].astype(str), **_name_cells(study, frame)})
-    for split, title in _TITLES.items():
+    for split, title in TITLES.items():
         cells[f"{title} %"] = _accuracies(frame, split)
-    for split, title in _TITLES.items():
+    for split, title in TITLES.items():
         cells[f"{title} AUC"] = [number(value, 4) for value in frame[f"{split}_auc"]]
     if study.provenance.metric == "validation_loss":
         cells["validation loss"] = [number(value, 4) for value in frame["validation_loss"]]
@@ -66,7 +67,7 @@ def network_cells(study: Study) -> pd.DataFrame:
     frame = networks(study.results, study.provenance.metric, study.provenance.direction)
     cells = pd.DataFrame({"network": frame["configuration"], "n": frame["n"].astype(str)})
     cells["flagged"] = frame["flagged"].astype(str)
-    for split, title in _TITLES.items():
+    for split, title in TITLES.items():
         columns = (frame[f"{split}_accuracy_{name}"] for name in ("mean", "std", "low", "high"))
         cells[f"{title} %"] = [
             mean_and_deviation(mean, deviation) + (f" ({told})" if (told := span(low, high)) else "")
@@ -81,16 +82,17 @@ def metric_cells(found: Findings) -> pd.DataFrame:
     if not len(frame):
         return frame
     cells = {"network": frame["configuration"], "seed": frame["seed"].astype(str)}
-    cells["on"] = frame["part"].map(_TITLES)
+    cells["on"] = frame["part"].map(TITLES)
     for name, metric in metrics.METRICS.items():
         columns = (frame[f"{name}{end}"] for end in ("", "_low", "_high"))
-        cells[metric.title] = [_with_span(*values) for values in zip(*columns, strict=True)]
+        cells[metric.title] = [with_span(*values) for values in zip(*columns, strict=True)]
     return pd.DataFrame(cells)
 
 
-def _with_span(value: float, low: float, high: float) -> str:
-    """`0.912 (0.901–0.923)`."""
-    return number(value, 3) + (f" ({number(low, 3)}–{number(high, 3)})" if math.isfinite(low) else "")
+def with_span(value: float, low: float, high: float) -> str:
+    """`0.912 (0.901–0.923)`; the value alone if an end is missing or not finite."""
+    is_known = math.isfinite(low) and math.isfinite(high)
+    return number(value, 3) + (f" ({number(low, 3)}–{number(high, 3)})" if is_known else "")
 
 
 def comparison_cells(found: Findings) -> pd.DataFrame:
@@ -120,7 +122,7 @@ def repeat_cells(study: Study) -> pd.DataFrame:
     cells = pd.DataFrame(
         {"network": frame.get("configuration", []), "n": frame.get("n", pd.Series(dtype=int)).astype(str)}
     )
-    for split, title in _TITLES.items() if len(frame) else ():
+    for split, title in TITLES.items() if len(frame) else ():
         columns = (frame[f"{split}_accuracy_{name}"] for name in ("mean", "low", "high"))
         told = [
             percent(mean) + (f" ({span(low, high, 2)})" if math.isfinite(low) else "")
@@ -141,7 +143,7 @@ def results_markdown(study: Study) -> str:
 
 def note(study: Study) -> str:
     """How to read the ranking, with n."""
-    sizes = ", ".join(f"{title} n = {study.images(split)}" for split, title in _TITLES.items())
+    sizes = ", ".join(f"{title} n = {study.images(split)}" for split, title in TITLES.items())
     return (
         f"Accuracies in %, with 95 % intervals (Wilson) over the images: {sizes}. The clean test is the test without "
         "the images that also stand in train. AUC: FAKE is the positive class. Ranked on validation alone."

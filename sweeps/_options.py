@@ -12,6 +12,7 @@ import click
 from data_prep._command import InputError
 from data_prep._job import prepare
 from data_prep._storage import Folder
+from sweeps._trackers import TRACKERS
 from trainables import MODELS, Recipe
 from trainables._network import network
 from trainables._recipe import nearest
@@ -161,7 +162,7 @@ _OPTIONS = [
     click.option(
         "--track",
         multiple=True,
-        type=click.Choice(["mlflow", "wandb"]),
+        type=click.Choice(TRACKERS),
         help="Who else is told, beside TensorBoard, which finds its files in the record.",
     ),
 ]
