@@ -1,6 +1,7 @@
 """What every command here shares: bad input ends in one sentence and exit code 2, never in a traceback."""
 
 import errno
+import gc
 import signal
 import sys
 from collections.abc import Sequence
@@ -42,6 +43,8 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
             raise
         _say(f"{error.filename or error}: {_REMEDIES[error.errno]}.")
         sys.exit(2)
+    finally:
+        gc.freeze()  # what is left goes with the process: Python would search it for cycles, for up to a second
 
 
 def _say(message: str) -> None:

@@ -12,6 +12,7 @@ import math
 import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -39,6 +40,7 @@ _TEST_SHARE = 0.1  # of a source without a test split
 _COLUMNS = ("label", "object_class", "path", "sha256", "group", "in_train")  # of a shard, beside the image
 
 Progress = Callable[[int, int], None]
+_items: list[Item] = []  # in a process that decodes them
 _Written = tuple[str, dict[str, int], np.ndarray]  # a shard's name, its rows and bytes, and the moments of its pixels
 
 
@@ -76,17 +78,16 @@ def _prepare(
     progress: Progress,
 ) -> shards.Manifest:
     opened = open_source(source)
-    files = list(opened.files())
-    with _pool(workers, len(files)) as pool:
-        items, elsewhere = list_images(opened.name, files)
-        options: dict[str, Any] = {"image_size": image_size, "validation": validation, "seed": seed, "limit": limit}
-        options["listing"] = _listing_hash(items)
-        finished = _finished(folder, options)
-        if finished:
-            return finished
-        items = limited(shuffled(items, seed), limit)
-        scratch = _scratch(folder, options)
-        facts, unreadable = _decode_all(pool, opened, items, image_size, scratch, progress)
+    items, elsewhere = list_images(opened.name, opened.files())
+    options: dict[str, Any] = {"image_size": image_size, "validation": validation, "seed": seed, "limit": limit}
+    options["listing"] = _listing_hash(items)
+    finished = _finished(folder, options)
+    if finished:
+        return finished
+    items = limited(shuffled(items, seed), limit)
+    scratch = _scratch(folder, options)
+    with _pool(workers, items) as pool:
+        facts, unreadable = _decode_all(pool, opened, len(items), image_size, scratch, progress)
         facts, notes = _split(facts, validation)
         target = Folder(str(scratch / "shards")) if folder.is_local else folder
         written = _write_all(pool, scratch, target, image_size, facts)
@@ -104,24 +105,26 @@ def _prepare(
     return manifest
 
 
-def _pool(workers: int | None, files: int) -> Executor:
-    """Processes, one a core; for so few images that starting processes would take longer, this one.
+def _pool(workers: int | None, items: list[Item]) -> Executor:
+    """Processes that know the items, one a core; for so few that starting processes would take longer, this one.
 
-    Their imports take a second: they begin while this process is still listing.
+    Where this process can be forked they know them already, and have imported everything.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = min(workers or cores, math.ceil(files / _ITEMS_PER_PART))
-    if count <= 1 or files <= _ITEMS_IN_PROCESS:
-        return ThreadPoolExecutor(1)
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, context, initializer=_begin_work)
-    for _ in range(count):
-        pool.submit(os.getpid)
-    return pool
+    count = min(workers or cores, math.ceil(len(items) / _ITEMS_PER_PART))
+    if count <= 1 or len(items) <= _ITEMS_IN_PROCESS:
+        return ThreadPoolExecutor(1, initializer=_know, initargs=(items,))
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    return ProcessPoolExecutor(count, context, initializer=_begin_work, initargs=(items,))
 
 
-def _begin_work() -> None:
+def _know(items: list[Item]) -> None:
+    _items[:] = items
+
+
+def _begin_work(items: list[Item]) -> None:
     """See to it that this process dies with the one that started it."""
+    _know(items)
     parent = os.getppid()
 
     def watch() -> None:
@@ -166,15 +169,14 @@ def _scratch(folder: Folder, options: dict[str, Any]) -> Path:
 
 
 def _decode_all(
-    pool: Executor, source: Source, items: list[Item], image_size: int, scratch: Path, progress: Progress
+    pool: Executor, source: Source, images: int, image_size: int, scratch: Path, progress: Progress
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Decode every item into parts. Returns the facts of the readable images, in order; path → reason of the rest."""
-    parts = [items[start : start + _ITEMS_PER_PART] for start in range(0, len(items), _ITEMS_PER_PART)]
     tables = []
     work = partial(_decode_part, source, image_size, scratch)
-    for index, table in enumerate(pool.map(work, range(len(parts)), parts)):
+    for index, table in enumerate(pool.map(work, range(math.ceil(images / _ITEMS_PER_PART)))):
         tables.append(table)
-        progress(min((index + 1) * _ITEMS_PER_PART, len(items)), len(items))
+        progress(min((index + 1) * _ITEMS_PER_PART, images), images)
     facts = pa.concat_tables(tables).to_pandas()
     bad = facts[facts["reason"].notna()]
     readable = facts[facts["reason"].isna()].drop(columns="reason").reset_index(drop=True)
@@ -190,11 +192,12 @@ def _check_readable(readable: pd.DataFrame, unreadable: dict[str, str]) -> None:
             raise InputError(f"No {name} training image can be read (as {path}: {reason}); check the files.")
 
 
-def _decode_part(source: Source, image_size: int, scratch: Path, index: int, items: list[Item]) -> pa.Table:
+def _decode_part(source: Source, image_size: int, scratch: Path, index: int) -> pa.Table:
     """Decode some items: pixels to part-N.rgb, facts to part-N.arrow, which comes last and so stands for both."""
     path = scratch / f"part-{index:05d}.arrow"
     if path.exists():
         return feather.read_table(path)
+    items = _items[index * _ITEMS_PER_PART : (index + 1) * _ITEMS_PER_PART]
     pixels = np.empty((len(items), image_size, image_size, 3), np.uint8)
     rows: list[tuple[Any, ...]] = []
     readable = 0

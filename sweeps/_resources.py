@@ -1,15 +1,14 @@
 """What each trial asks of the cluster."""
 
 import math
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from data_prep._command import InputError
 from sweeps import _cluster
 from sweeps._manifest import Inputs
 from sweeps._options import Options
-from trainables import MODELS, Network, Recipe, _forkserver
-from trainables._cost import Cost, training_bytes
+from trainables import MODELS, Recipe, _forkserver
+from trainables._cost import Cost, measure_all, training_bytes
 
 _GIB = float(2**30)
 _PROCESS_BYTES = 1.5 * _GIB  # of a GPU, for CUDA and cuDNN, whatever the network
@@ -27,7 +26,7 @@ def costs(recipes: Sequence[Recipe], inputs: Inputs) -> Costs:
     """
     distinct = {_kind(recipe): recipe for recipe in recipes}
     size = inputs.data.image_size
-    answers = _forkserver.stream(_forkserver.place(inputs.token), _measure, list(distinct.values()), size, MODELS)
+    answers = _forkserver.stream(_forkserver.place(inputs.token), measure_all, list(distinct.values()), size, MODELS)
     found = {}
     for kind, answer in zip(distinct, answers, strict=True):
         if isinstance(answer, str):
@@ -92,15 +91,3 @@ def gpu_share(trials: int, gpus: float, memory: float) -> float:
 
 def _kind(recipe: Recipe) -> tuple[str, str]:
     return recipe.network, recipe.options
-
-
-def _measure(recipes: Sequence[Recipe], image_size: int, models: dict[str, Network]) -> Iterator[Cost | str]:
-    """Costs, or why there is none."""
-    from trainables._cost import measure
-
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    for recipe in recipes:
-        try:
-            yield measure(recipe, image_size, models)
-        except InputError as error:
-            yield error.message

@@ -229,11 +229,13 @@ class _Job:
         from sweeps import _cluster, _resources
 
         is_first, self.started = not self.started, self.started or time.monotonic()
-        if is_first:
-            self.cluster.callback(_cluster.disconnect)
-            print(_cluster.connect(), flush=True)
-            importlib.import_module("sweeps._tuner")  # a second, while the fork server still imports TensorFlow
-        costs = _resources.costs(recipes, self.inputs)
+        with ThreadPoolExecutor(1) as beside:  # the fork server may still be importing TensorFlow
+            measured = beside.submit(_resources.costs, recipes, self.inputs)
+            if is_first:
+                self.cluster.callback(_cluster.disconnect)
+                print(_cluster.connect(), flush=True)
+                importlib.import_module("sweeps._tuner")
+            costs = measured.result()
         resources = _resources.request(recipes, costs, self.inputs, self.options)
         if is_first:
             manifest = describe(self.sweep, self.options, self.inputs, _cluster.hardware())

@@ -8,16 +8,16 @@ import os
 import platform
 import random
 import time
-from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
 
-from trainables import _forkserver
+from trainables import _forkserver, _task
 from trainables._data import keep_data
 from trainables._forkserver import HungError, LostError
 from trainables._notice import leave_to_others, notice
+from trainables._task import Task
 
 _SECONDS_BEFORE_AGAIN = (2.0, 10.0)
 
@@ -41,7 +41,7 @@ def run_trial(config: dict[str, Any], *, token: str, shared: dict[str, Any], han
     place = _forkserver.place(token)
     resources = _resources()
     where = {"hardware": _hardware(), **resources}
-    task = _task(config["order"], shared, int(resources["cpus"]))
+    task = _told(config["order"], shared, int(resources["cpus"]))
     if not shared["record"].exists("manifest.json"):  # which the driver writes first: a node that came later
         refusal = UNSHARED.format(host=platform.node(), folder=shared["record"])
         tune.report({"rows": [], "result": {}, "refusal": refusal})
@@ -51,7 +51,7 @@ def run_trial(config: dict[str, Any], *, token: str, shared: dict[str, Any], han
     if "data" in shared:
         keep_data(shared["data"], place)
     try:
-        reports = _forkserver.stream(place, _trial, task, place, limit=60 * hang_minutes, stop=notice())
+        reports = _forkserver.stream(place, _task.run, task, place, limit=60 * hang_minutes, stop=notice())
         is_over = False
         with contextlib.closing(reports):  # a trial that is stopped ends in `report`
             for report in reports:
@@ -69,20 +69,13 @@ def run_trial(config: dict[str, Any], *, token: str, shared: dict[str, Any], han
             raise MovedError("its machine is being taken away")
 
 
-def _task(order: dict[str, Any], shared: dict[str, Any], cpus: int) -> dict[str, Any]:
-    """What `Task` is made of; of the pretrained weights only those that the trial's network starts from."""
-    task = {**order, **shared, "threads": max(1, cpus)}
-    task.pop("data", None)
+def _told(order: dict[str, Any], shared: dict[str, Any], cpus: int) -> Task:
+    """What a trial is told; of the pretrained weights only those that its network starts from."""
+    told = {**order, **shared, "threads": max(1, cpus)}
+    told.pop("data", None)
     body = shared["models"][order["knobs"]["network"]].pretrained
-    task["weights"] = {body: shared["weights"][body]} if body in shared["weights"] else {}
-    return task
-
-
-def _trial(task: dict[str, Any], place: Path) -> Any:
-    """What runs in the forked process, which has imported TensorFlow."""
-    from trainables._trial import Task, run_trial
-
-    return run_trial(Task(**task), place)
+    told["weights"] = {body: shared["weights"][body]} if body in shared["weights"] else {}
+    return Task(**told)
 
 
 def _resources() -> dict[str, float]:

@@ -1,10 +1,12 @@
 """What a network costs, counted from its layers, and the memory that training it takes."""
 
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from data_prep._command import InputError
 from trainables._network import Network, build
 from trainables._recipe import Recipe
 
@@ -32,6 +34,16 @@ class Cost:
 def measure(recipe: Recipe, image_size: int, models: Mapping[str, Network]) -> Cost:
     """The cost of the network that a recipe asks for. Raises InputError if the recipe does not fit its network."""
     return cost(build(recipe, image_size, models))
+
+
+def measure_all(recipes: Sequence[Recipe], image_size: int, models: Mapping[str, Network]) -> Iterator[Cost | str]:
+    """The cost of each, or why there is none; for a process of its own, which takes no hold of a GPU."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    for recipe in recipes:
+        try:
+            yield measure(recipe, image_size, models)
+        except InputError as error:
+            yield error.message
 
 
 def cost(model: "keras.Model") -> Cost:

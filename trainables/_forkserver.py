@@ -181,7 +181,7 @@ def _serve(listener: socket.socket, place: Path) -> None:
     """Fork for every connection, until standard input ends."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
     tempfile.tempdir = str(place)  # TensorFlow leaves files behind there, one a traced function
-    importlib.import_module("trainables._train")
+    importlib.import_module("trainables._trial")
     gc.freeze()  # what is imported is not looked at, and so not copied, by any child's collector
     while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
         found, _ = listener.accept()

@@ -9,47 +9,22 @@ import time
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from data_prep._storage import Folder
 from trainables import _checkpoint, _pipeline, _train
 from trainables._cost import cost
-from trainables._data import Data, Source, shared_data
-from trainables._network import Network
+from trainables._data import Data, shared_data
 from trainables._recipe import Recipe
-from trainables._weights import Layers
+from trainables._task import Report, Task
 
 SCORES = pa.schema([("split", pa.string()), ("row", pa.int32()), ("label", pa.int8()), ("score", pa.float32())])
 
 _MOST_HALVINGS = 3
 _STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.ETIMEDOUT)
-
-#: `rows`, epochs not yet reported; `result`, columns of the trial's row; `storage`, an errno, if the record cannot be
-#: written any more.
-Report = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a trial is told: its identity and its recipe's knobs, and what all trials of a sweep share."""
-
-    trial: str
-    knobs: dict[str, Any]
-    source: Source
-    models: dict[str, Network]
-    weights: dict[str, Layers]
-    record: Folder
-    threads: int
-
-    @property
-    def checkpoints(self) -> Folder:
-        """Where this trial's checkpoints are."""
-        return self.record.folder(f"checkpoints/{self.trial}")
 
 
 def run_trial(task: Task, place: Path) -> Iterator[Report]:
