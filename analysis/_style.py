@@ -1,18 +1,16 @@
 """How every figure looks, and figures → bytes. No pyplot: nothing here is shared between two figures."""
 
 import io
-import multiprocessing
-import os
-import sys
 import textwrap
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from analysis._forked import side_by_side
 from analysis.tables import unbroken
 
 #: Okabe & Ito (2008), without the yellow that white paper swallows: told apart by every kind of colour vision.
@@ -25,8 +23,6 @@ _DPI = 200
 _FOOTER_CHARACTERS_PER_INCH = 18
 #: The kinds of file that a figure is made into, and the metadata that are left out of each.
 _KINDS = {"png": ("Software",), "svg": ("Date", "Creator"), "pdf": ("CreationDate", "Creator", "Producer")}
-
-_kept: dict[str, Figure] = {}  # in a process that was forked to render them
 
 RC = {
     "font.family": "DejaVu Sans",
@@ -77,17 +73,8 @@ def svg(figure: Figure) -> bytes:
 
 
 def all_rendered(figures: dict[str, Figure]) -> dict[str, dict[str, bytes]]:
-    """Name → `rendered`, on all cores where this process can be forked, which hands the figures over as they are."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
-    if min(cores, len(figures)) < 2:
-        return {name: rendered(figure) for name, figure in figures.items()}
-    fork = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(min(cores, len(figures)), fork, _kept.update, (figures,)) as pool:
-        return dict(zip(figures, pool.map(_render_kept, figures), strict=True))
-
-
-def _render_kept(name: str) -> dict[str, bytes]:
-    return rendered(_kept[name])
+    """Name → `rendered`, on all cores."""
+    return dict(zip(figures, side_by_side([partial(rendered, figure) for figure in figures.values()]), strict=True))
 
 
 def rendered(figure: Figure, kinds: Iterable[str] = tuple(_KINDS)) -> dict[str, bytes]:

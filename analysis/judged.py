@@ -4,12 +4,15 @@ Thresholds come from validation and are carried to test. Comparisons are made on
 """
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from analysis._forked import side_by_side
 from analysis.frames import Study
 from analysis.metrics import accuracy, best_threshold, confusion, judge, recall, wilson
 from analysis.uncertainty import auc_difference, holm, intervals, luck, mean_difference
@@ -40,9 +43,9 @@ class Findings:
 
 def findings(study: Study) -> Findings:
     """Everything about a study that takes its raw scores."""
-    first = _scored(study)["trial"].head(1)
-    classes = by_class(study, first.item()) if len(first) else pd.DataFrame()
-    return Findings(judged(study), comparisons(study), classes, *winners_luck(study))
+    others = [partial(comparisons, study), partial(_classes_of_first, study), partial(winners_luck, study)]
+    compared, classes, luck_of_first, *judgments = side_by_side([*others, *_judgments(study)])
+    return Findings(pd.DataFrame(itertools.chain(*judgments)), compared, classes, *luck_of_first)
 
 
 def judged(study: Study) -> pd.DataFrame:
@@ -51,22 +54,36 @@ def judged(study: Study) -> pd.DataFrame:
     Columns: trial, configuration, seed, part, images, threshold (a logit), and for each of `metrics.METRICS` its value,
     `_low` and `_high`. There are intervals on test, of the first twelve trials.
     """
+    return pd.DataFrame(itertools.chain(*(judgment() for judgment in _judgments(study))))
+
+
+def _judgments(study: Study) -> list[Callable[[], list[dict[str, Any]]]]:
+    """A function a trial, which gives its rows of `judged`."""
+    rows = _scored(study).to_dict("records") if "validation" in study.scores.parts else []
+    return [partial(_judgment, study, row, place < _MOST_WITH_INTERVALS) for place, row in enumerate(rows)]
+
+
+def _judgment(study: Study, row: dict[str, Any], has_intervals: bool) -> list[dict[str, Any]]:
+    threshold = best_threshold(*study.scores.of(row["trial"], "validation"))
     rows = []
-    for place, row in enumerate(_scored(study).to_dict("records") if "validation" in study.scores.parts else ()):
-        threshold = best_threshold(*study.scores.of(row["trial"], "validation"))
-        for part in study.scores.parts:
-            labels, logits = study.scores.of(row["trial"], part)
-            told = {name: row[name] for name in ("trial", "configuration", "seed")}
-            told |= {"part": part, "images": len(labels), "threshold": threshold}
-            told |= judge(labels, logits, threshold)
-            if place < _MOST_WITH_INTERVALS and part != "validation":
-                told |= _ends(intervals(labels, logits, threshold, _RESAMPLES))
-            rows.append(told)
-    return pd.DataFrame(rows)
+    for part in study.scores.parts:
+        labels, logits = study.scores.of(row["trial"], part)
+        told = {name: row[name] for name in ("trial", "configuration", "seed")}
+        told |= {"part": part, "images": len(labels), "threshold": threshold}
+        told |= judge(labels, logits, threshold)
+        if has_intervals and part != "validation":
+            told |= _ends(intervals(labels, logits, threshold, _RESAMPLES))
+        rows.append(told)
+    return rows
 
 
 def _ends(found: dict[str, tuple[float, float]]) -> dict[str, float]:
     return {f"{name}_{end}": pair[place] for name, pair in found.items() for place, end in enumerate(("low", "high"))}
+
+
+def _classes_of_first(study: Study) -> pd.DataFrame:
+    first = _scored(study)["trial"].head(1)
+    return by_class(study, first.item()) if len(first) else pd.DataFrame()
 
 
 def by_class(study: Study, trial: str) -> pd.DataFrame:

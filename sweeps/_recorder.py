@@ -30,10 +30,10 @@ class Recorder(Callback):  # type: ignore[misc]
         record: Record,
         display: Display,
         seeker: "Seeker | None" = None,
-        before_last: Callable[[], object] | None = None,
+        before_end: Callable[[], object] | None = None,
         trackers: "Trackers | None" = None,
     ) -> None:
-        self._record, self._display, self._seeker, self._before_last = record, display, seeker, before_last
+        self._record, self._display, self._seeker, self._before_end = record, display, seeker, before_end
         self._trackers = trackers
         self.error: OSError | InputError | None = None
         self.is_interrupted = False
@@ -50,6 +50,8 @@ class Recorder(Callback):  # type: ignore[misc]
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial begins, or begins again after its worker was lost."""
         self._update(trial, {"status": "running", "reason": None, "traceback": None})
+        if self._before_end and all(row["status"] != "pending" for row in self._record.trials.values()):
+            self._before_end()
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -80,9 +82,6 @@ class Recorder(Callback):  # type: ignore[misc]
 
     def _ended(self, row: dict[str, Any]) -> None:
         self._display.ended(row)
-        left = sum(not self._record.is_over(trial) for trial in self._record.trials)
-        if self._before_last and left == 1:
-            self._before_last()
         if self._seeker:
             self._seeker.ended(row)
 

@@ -229,6 +229,8 @@ class _Job:
         from sweeps import _cluster, _resources
 
         is_first, self.started = not self.started, self.started or time.monotonic()
+        if is_first:
+            _ = self._floor  # begins
         with ThreadPoolExecutor(1) as beside:  # the fork server may still be importing TensorFlow
             measured = beside.submit(_resources.costs, recipes, self.inputs)
             if is_first:
@@ -245,7 +247,6 @@ class _Job:
             images = image_rows(self.inputs.source.folder, self.inputs.data)
             self.record.folder.write_table(IMAGES, pa.table(images))
             self.record.folder.write_json(MANIFEST, manifest)
-            _ = self._floor  # begins
         return costs, resources
 
     @contextlib.contextmanager

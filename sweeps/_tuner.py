@@ -22,18 +22,18 @@ def tune_trials(
     trainable: Callable[..., None],
     left: list[str],
     resources: dict[str, float],
-    before_last: Callable[[], object] | None = None,
+    before_end: Callable[[], object] | None = None,
     trackers: Trackers | None = None,
 ) -> None:
     """Run the trials that are left on the connected cluster, as many at once as it has room for, in this order.
 
-    `before_last` is called once only one trial is left.
+    `before_end` is called once no trial waits to begin.
     """
     orders = [{"trial": trial, "knobs": record.recipe(trial).knobs()} for trial in left]
     with Display(record) as display:
         config = tune.TuneConfig(reuse_actors=True)
         space = {"order": tune.grid_search(orders)}
-        recorder = Recorder(record, display, before_last=before_last, trackers=trackers)
+        recorder = Recorder(record, display, before_end=before_end, trackers=trackers)
         _fit(tune.with_resources(trainable, resources), recorder, config, space)
 
 

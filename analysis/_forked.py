@@ -1,0 +1,32 @@
+"""Work on all cores, by processes that are forked, and so know what this one knows."""
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+_kept: list[Callable[[], Any]] = []  # in a process that was forked to call them
+
+
+def side_by_side(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    """What the functions return, in their order; one after another where this process cannot be forked."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+    processes = min(cores, len(calls))
+    if processes < 2:
+        return [call() for call in calls]
+    fork = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(processes, fork, _begin, (calls,)) as pool:
+        return list(pool.map(_call, range(len(calls))))
+
+
+def _begin(calls: Sequence[Callable[[], Any]]) -> None:
+    threadpool_limits(1)  # of the BLAS library, whose threads would wait for each other's cores
+    _kept.extend(calls)
+
+
+def _call(place: int) -> Any:
+    return _kept[place]()
