@@ -20,13 +20,17 @@ class Display:
     def __init__(self, record: Record, search: "Search | None" = None) -> None:
         self._console = Console(highlight=False)
         self._is_search = search is not None
-        self._trials = search.trials if search else len(record.trials)
-        self._finished = sum(record.is_over(trial) for trial in record.trials)
-        epochs = search.trials * search.epochs if search else 0
-        self._epochs = epochs or sum(int(row["epochs"]) for row in record.trials.values())
-        self._done = self._before = len(record.epochs)
+        trials = [row for row in record.trials.values() if not search or row.get("number") is not None]
+        over = [row for row in trials if record.is_over(row["trial"])]
+        self._trials, self._finished = search.trials if search else len(trials), len(over)
+        self._done = self._before = sum(int(row["epochs_done"]) for row in trials)
+        epochs = search.trials * search.epochs if search else sum(int(row["epochs"]) for row in trials)
+        self._epochs = epochs - sum(map(_epochs_saved, over))
         self._started = self._said = time.monotonic()
-        self._best: tuple[float, str] | None = None
+        known = [
+            (row["validation_accuracy"], record.trials[trial]["network"]) for (trial, _), row in record.epochs.items()
+        ]
+        self._best: tuple[float, str] | None = max(known, default=None)
         columns = [BarColumn(), TaskProgressColumn(), TextColumn("{task.description}")]
         self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._task = self._bar.add_task("starting", total=self._epochs, completed=self._done)
@@ -48,6 +52,7 @@ class Display:
     def ended(self, row: dict[str, Any]) -> None:
         """A trial is over: `row` is its row of the record."""
         self._finished += 1
+        self._epochs -= _epochs_saved(row)
         told = f"#{row['number']} {row['network']}" if self._is_search else f"{row['network']} (seed {row['seed']})"
         if row["status"] in ("finished", "stopped"):
             result = f"validation accuracy {row['validation_accuracy']:.4f} at epoch {row['best_epoch']}"
@@ -59,7 +64,7 @@ class Display:
 
     def _show(self) -> None:
         told = self._describe()
-        self._bar.update(self._task, completed=self._done, description=told)
+        self._bar.update(self._task, completed=self._done, total=self._epochs, description=told)
         if not self._console.is_terminal and time.monotonic() - self._said > _SECONDS_BETWEEN_LOG_LINES:
             self._said = time.monotonic()
             self._console.print(f"     {told}", soft_wrap=True)
@@ -73,6 +78,11 @@ class Display:
             left = (time.monotonic() - self._started) / new * (self._epochs - self._done)
             told += f", {'at most ' if self._is_search else ''}{duration(left)} left"
         return told
+
+
+def _epochs_saved(row: dict[str, Any]) -> int:
+    """How many of its epochs a trial that is over was not trained for."""
+    return int(row["epochs"]) - int(row["epochs_done"])
 
 
 def duration(seconds: float) -> str:
