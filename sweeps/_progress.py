@@ -1,5 +1,6 @@
 """A sweep's progress, for a person: a live bar in a terminal, lines in a log."""
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ class Display:
         """A trial is over: `row` is its row of the record."""
         self._finished += 1
         self._epochs -= _epochs_saved(row)
-        told = f"#{row['number']} {row['network']}" if self._is_search else f"{row['network']} (seed {row['seed']})"
+        told = f"#{row['number']} {row['network']}" if self._is_search else f"{_named(row)} (seed {row['seed']})"
         if row["status"] in ("finished", "stopped"):
             result = f"validation accuracy {row['validation_accuracy']:.4f} at epoch {row['best_epoch']}"
             result += f", stopped after {row['epochs_done']}" if row["status"] == "stopped" else ""
@@ -78,6 +79,11 @@ class Display:
             left = (time.monotonic() - self._started) / new * (self._epochs - self._done)
             told += f", {'at most ' if self._is_search else ''}{duration(left)} left"
         return told
+
+
+def _named(row: dict[str, Any]) -> str:
+    """The network, with the options that it was given."""
+    return " ".join([row["network"], *(f"{name}={value}" for name, value in json.loads(row["options"]).items())])
 
 
 def _epochs_saved(row: dict[str, Any]) -> int:
