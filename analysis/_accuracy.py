@@ -9,28 +9,28 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from analysis._style import GREY, INK, PAGE_WIDTH, PALETTE, RC, footer, new_figure, percent_tick
-from analysis.frames import Study
+from analysis.frames import Study, without_choosers
 from analysis.metrics import wilson
 from analysis.tables import percent
-from analysis.uncertainty import mean_interval
+from analysis.uncertainty import share_interval
 
 _MOST_ROWS = 40
 _PARTS = {"test": "test", "test_clean": "clean test"}
 
 
 def accuracies(study: Study) -> pd.DataFrame:
-    """One row a configuration and part (test, test_clean), in the order of the ranking, 40 configurations at most.
+    """One row a configuration and part (test, test_clean), best on validation first, 40 configurations at most.
 
     `mean` over the n seeds, with `low` and `high`: Wilson's interval over the images for one seed, Student's over the
     seeds for more.
     """
-    ranked, rows = study.ranked, []
+    ranked, rows = without_choosers(study.ranked[study.ranked["test_accuracy"].notna()]), []
     for place, (name, trials) in enumerate(_in_order(study, ranked)):
         for part in _PARTS:
             values = trials[f"{part}_accuracy"].dropna()
             if len(values):
                 alone = (values.iloc[0], *wilson(values.iloc[0], float(trials[f"{part}_images"].iloc[0])))
-                mean, low, high = alone if len(values) == 1 else mean_interval(values.to_numpy(float))
+                mean, low, high = alone if len(values) == 1 else share_interval(values.to_numpy(float))
                 told = {"configuration": name, "place": place, "part": part, "n": len(values)}
                 rows.append(told | {"mean": mean, "low": low, "high": high, "values": values.tolist()})
     return pd.DataFrame(rows)
@@ -86,11 +86,11 @@ def floors(study: Study) -> dict[str, float]:
 
 def note(study: Study, frame: pd.DataFrame) -> str:
     """What must be known to read the figure, with n."""
-    how = (
-        "mean and 95 % interval (Student's t) over the seeds"
-        if frame["n"].max() > 1
-        else "95 % interval (Wilson) over the images"
-    )
+    how = "95 % interval (Wilson) over the images"
+    if frame["n"].min() > 1:
+        how = "mean and 95 % interval (Student's t) over the seeds"
+    elif frame["n"].max() > 1:
+        how = f"mean and 95 % interval (Student's t) over the seeds where there are several, else {how}"
     return (
         f"Accuracy at probability 0.5, {how}; the best on validation first. Test: n = {study.images('test')} images; "
         f"clean test, without those that also stand in train: n = {study.images('test_clean')}."

@@ -24,6 +24,11 @@ _CHANCE = 0.5
 _MARGIN = 0.02
 
 
+def has_curves(table: pd.DataFrame) -> bool:
+    """Whether there is anything to draw: a run that was stopped early may have scored the clean images only."""
+    return any((rows["corruption"] != CLEAN).any() for rows in choices(table)[:1])
+
+
 def draw(study: Study, table: pd.DataFrame) -> Figure:
     """The figure of the first data set in a robustness table, the record's own if it is there; of the whole test.
 

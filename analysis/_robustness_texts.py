@@ -53,19 +53,20 @@ def _other(of_test: pd.DataFrame) -> str:
 
 
 def _first(of_test: pd.DataFrame, side: int) -> str:
-    """Which corruption costs most in its mildest degree, and which in any."""
-    clean = of_test.loc[(CLEAN, 0.0), "accuracy"]
+    """Which corruption costs most in its mildest degree, and which in any, as far as they cost anything."""
+    clean, spoilt = of_test.loc[(CLEAN, 0.0), "accuracy"], of_test.drop((CLEAN, 0.0))["accuracy"]
     mildest = {}
     for name in CORRUPTIONS:
         ways = [setting for setting in _mildest(name, side) if setting in of_test.index]
         if ways:
-            mildest[name] = min(ways, key=lambda setting: of_test.loc[setting, "accuracy"])
-    first = min(mildest.values(), key=lambda setting: of_test.loc[setting, "accuracy"])
-    worst = of_test["accuracy"].idxmin()
-    costs = [f"{100 * (clean - of_test.loc[setting, 'accuracy']):.1f} points" for setting in (first, worst)]
+            mildest[name] = min(ways, key=lambda setting: spoilt.loc[setting])
+    first, worst = min(mildest.values(), key=lambda setting: spoilt.loc[setting], default=None), spoilt.idxmin()
+    if not first or spoilt.loc[first] >= clean:
+        return ""
+    costs = [f"{100 * (clean - spoilt.loc[setting]):.1f} points" for setting in (first, worst)]
     return (
         f"Of the mildest degrees {_named(first)} costs most ({costs[0]}); the worst of all is {_named(worst)}, which "
-        f"leaves {percent(of_test.loc[worst, 'accuracy'], 1)} % ({costs[1]} less)."
+        f"leaves {percent(spoilt.loc[worst], 1)} % ({costs[1]} less)."
     )
 
 
@@ -88,11 +89,14 @@ def _harmless(of_test: pd.DataFrame) -> str:
 
 def _threshold(of_test: pd.DataFrame) -> str:
     """How accuracy at the carried-over threshold and AUC fall under blur, where what they keep differs most."""
+    clean = of_test.loc[(CLEAN, 0.0)]
     kept_of = {setting: _kept(of_test, setting) for setting in of_test.index if setting[0] == _COMPARED}
-    if not kept_of:
+    if not kept_of or min(clean["accuracy"], clean["auc"]) <= _CHANCE:
         return ""
     setting, kept = max(kept_of.items(), key=lambda pair: pair[1]["auc"] - pair[1]["accuracy"])
     blurred = of_test.loc[setting]
+    if blurred["accuracy"] >= clean["accuracy"]:
+        return ""
     side = "REAL" if blurred["recall_real"] < blurred["recall_fake"] else "FAKE"
     called = {"REAL": "FAKE", "FAKE": "REAL"}[side]
     missed = percent(1 - blurred[f"recall_{side.lower()}"], 0)

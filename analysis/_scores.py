@@ -15,13 +15,14 @@ class Part:
     """The images of one split, or of its clean rest, and what each of t trials says of them.
 
     `rows` (n,) are their places in the shards' split; `labels` (n,) are 0 REAL and 1 FAKE; `logits` (t, n) float32,
-    positive for FAKE; `classes` (n,) are the object classes, "" where there is none.
+    positive for FAKE; `classes` (n,) are the object classes and `paths` the images' names, "" where there is none.
     """
 
     rows: np.ndarray
     labels: np.ndarray
     logits: np.ndarray
     classes: np.ndarray
+    paths: np.ndarray
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -59,14 +60,21 @@ def scores(folder: Folder, trials: Iterable[str]) -> Scores:
     masks = {split: (who["split"] == split).to_numpy() for split in ("validation", "test")}
     if "in_train" in named:
         masks["test_clean"] = masks["test"] & ~named["in_train"].fillna(False).to_numpy(bool)
-    classes = named.get("object_class", pd.Series("", index=who.index)).fillna("").to_numpy(str)
+    classes, paths = (_text(named, column) for column in ("object_class", "path"))
     labels, rows = who["label"].to_numpy(), who["row"].to_numpy()
-    parts = {name: Part(rows[mask], labels[mask], logits[:, mask], classes[mask]) for name, mask in masks.items()}
+    parts = {
+        name: Part(rows[mask], labels[mask], logits[:, mask], classes[mask], paths[mask])
+        for name, mask in masks.items()
+    }
     return Scores(tuple(kept), {name: part for name, part in parts.items() if len(part)})
 
 
 def _same(frame: pd.DataFrame, who: pd.DataFrame) -> bool:
     return len(frame) == len(who) and all(np.array_equal(frame[name], who[name]) for name in ("row", "label"))
+
+
+def _text(frame: pd.DataFrame, column: str) -> np.ndarray:
+    return np.asarray(frame.get(column, pd.Series("", index=frame.index)).fillna(""), str)
 
 
 def _named(folder: Folder, who: pd.DataFrame) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from analysis.searches import repeats, searched
 from analysis.tables import mean_and_deviation, percent, span
 
 _MOST_NAMED = 12
+_ADVICE = "The best of many trials is partly luck: train it again with new seeds (--repeat-best) before it is quoted."
 
 
 def summary(study: Study, found: Findings) -> list[str]:
@@ -18,8 +19,8 @@ def summary(study: Study, found: Findings) -> list[str]:
     paragraphs = [f"{_compared(study)} {_data(study)}"]
     if len(study.ranked):
         paragraphs += [_winner(study), f"{_noise(study, found)} {_luck(study, found)}".strip(), _seeds(study)]
-        paragraphs += [told] if (told := _floor(study)) else []
-    return [*paragraphs, *_search(study), *_flagged(study)]
+        paragraphs.append(_floor(study))
+    return [*filter(None, paragraphs), *_search(study), *_flagged(study)]
 
 
 def _compared(study: Study) -> str:
@@ -48,10 +49,16 @@ def _winner(study: Study) -> str:
     equals = [_name(row, study) for _, row in study.ranked.iloc[1:].iterrows() if row["rank"] == 1]
     shared = f", level with {'; '.join(equals)}" if equals else ""
     metric = study.provenance.metric.replace("_", " ").replace("auc", "AUC")
+    ended = " among the trials that trained to the end" if (study.ranked["status"] == "stopped").any() else ""
+    first = f"By {metric}, {_name(best, study)} is first{ended}{shared}. Its validation accuracy is"
+    if best["status"] == "stopped":
+        return (
+            f"By {metric}, {_name(best, study)} is first{shared}: {_accuracy(best, 'validation')}. No trial has been "
+            "trained to the end, so none is scored on test."
+        )
     return (
-        f"By {metric}, {_name(best, study)} is first{shared}. Its validation accuracy is "
-        f"{_accuracy(best, 'validation')}, its test accuracy {_accuracy(best, 'test')}, its clean test accuracy "
-        f"{_accuracy(best, 'test_clean')}. Test had no part in the choice, and so is the number to quote."
+        f"{first} {_accuracy(best, 'validation')}, its test accuracy {_accuracy(best, 'test')}, its clean test "
+        f"accuracy {_accuracy(best, 'test_clean')}. Test had no part in the choice, and so is the number to quote."
     )
 
 
@@ -90,7 +97,9 @@ def _luck(study: Study, found: Findings) -> str:
 def _floor(study: Study) -> str:
     """Which configurations have learned no more than a linear probe."""
     for name, level in floors(study).items():
-        means = study.ranked.groupby("configuration")["test_accuracy"].mean()
+        means = study.ranked.groupby("configuration")["test_accuracy"].mean().dropna()
+        if not len(means):
+            return ""
         below = means[means <= level].sort_values().index.tolist()
         named = f" ({'; '.join(below)})" if 0 < len(below) <= _MOST_NAMED else ""
         stand = (
@@ -98,20 +107,18 @@ def _floor(study: Study) -> str:
         )
         return (
             f"The floor is {percent(level)} % of the test images, which a {name} gets right: "
-            f"{stand or 'all configurations stand above it'}."
+            f"{stand or 'all that were scored on test stand above it'}."
         )
     return ""
 
 
 def _seeds(study: Study) -> str:
     if study.provenance.search:
-        return (
-            "The best of many trials is partly luck: train it again with new seeds (--repeat-best) before it is quoted."
-        )
-    if not has_seeds(study.results):
-        return "With one seed the spread from seed to seed is not known; it comes on top of the intervals."
+        return "" if len(repeats(study)) else _ADVICE
     table = networks(study.results, study.provenance.metric, study.provenance.direction)
     first = table.iloc[0]
+    if first["n"] < 2:
+        return "With one seed the spread from seed to seed is not known; it comes on top of the intervals."
     validation, test = (
         mean_and_deviation(first[f"{split}_accuracy_mean"], first[f"{split}_accuracy_std"])
         for split in ("validation", "test")
@@ -143,9 +150,9 @@ def _search(study: Study) -> list[str]:
 
 
 def _interval(row: dict[str, Any], split: str) -> str:
-    """`91.30 % (90.1–92.4 %, n = 3)` of a mean over seeds."""
+    """`91.30 % (90.1–92.4 %, n = 3)` of a mean over seeds; of one there is no interval."""
     mean, low, high = (row[f"{split}_accuracy_{name}"] for name in ("mean", "low", "high"))
-    return f"{percent(mean)} % ({span(low, high, 2)} %, n = {row['n']})"
+    return f"{percent(mean)} % ({f'{span(low, high, 2)} %, ' if row['n'] > 1 else ''}n = {row['n']})"
 
 
 def _flagged(study: Study) -> list[str]:

@@ -29,6 +29,6 @@ def progress(study: Study) -> str:
     states = ", ".join(f"{count:,} {state}" for state, count in study.results["status"].value_counts().items())
     told = f"{states}; {len(study.epochs):,} of {study.results['epochs'].sum():,} epochs"
     if len(study.ranked):
-        best = study.ranked.iloc[0]
+        best = study.ranked.loc[study.ranked["validation_accuracy"].idxmax()]
         told += f"; best validation accuracy {best['validation_accuracy']:.4f} ({best['configuration']})"
     return told

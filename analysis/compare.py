@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
+from analysis._scores import Part
 from analysis.frames import Study, read
 from analysis.judged import SIGNIFICANT
 from analysis.tables import percent, points_span
@@ -139,18 +140,32 @@ def _by_network(study: Study) -> dict[str, pd.DataFrame]:
 def _difference(
     one: Study, first: pd.DataFrame, other: Study, second: pd.DataFrame
 ) -> tuple[float, float, float, float, bool]:
-    parts = [study.scores.parts.get("test") for study in (one, other)]
     scored = [set(rows["trial"]) <= set(study.scores.trials) for study, rows in ((one, first), (other, second))]
-    same_data = _shards(one) == _shards(other)
-    if all(scored) and parts[0] and parts[1] and same_data and np.array_equal(parts[0].rows, parts[1].rows):
-        right = [_right(study, rows) for study, rows in ((one, first), (other, second))]
-        return (*mean_difference(right[1], right[0]), True)
+    places = _places(one.scores.parts.get("test"), other.scores.parts.get("test"))
+    if all(scored) and _shards(one) == _shards(other) and places is not None:
+        return (*mean_difference(_right(other, second)[:, places], _right(one, first)), True)
     shares = [(rows["test_accuracy"].to_numpy(float), int(rows["test_images"].iloc[0])) for rows in (second, first)]
     return (*shares_difference(*shares[0], *shares[1]), False)
 
 
+def _places(one: Part | None, other: Part | None) -> np.ndarray | None:
+    """Where each image of `one` stands in `other`, (n,); None if they are not the same images.
+
+    They go by their paths, for another `--seed` of data_prep puts them in another order; in a record that has no paths
+    by their rows.
+    """
+    if not one or not other or len(one) != len(other):
+        return None
+    names = "paths" if (one.paths != "").all() and (other.paths != "").all() else "rows"
+    first, second = getattr(one, names), getattr(other, names)
+    places = np.empty(len(one), int)
+    places[np.argsort(first, kind="stable")] = np.argsort(second, kind="stable")
+    are_same = np.array_equal(first, second[places]) and np.array_equal(one.labels, other.labels[places])
+    return places if are_same else None
+
+
 def _shards(study: Study) -> Any:
-    """What tells whether two records score the same test images: where these come from, and how many there are."""
+    """What two records must have in common to score the same test images: where these come from, and how many."""
     section = study.provenance.manifest.get("data") or {}
     return section.get("source"), section.get("image_size"), section.get("counts")
 
@@ -186,13 +201,15 @@ def verdict(found: pd.DataFrame, one: Study, other: Study) -> str:
     """Whether results differ beyond noise, in words."""
     differ = found[found["p_holm"] < SIGNIFICANT]
     better, worse = (differ.loc[sign * differ["difference"] > 0, "network"].tolist() for sign in (1, -1))
-    told = [f"B is better in {', '.join(better)}"] * bool(better) + [f"worse in {', '.join(worse)}"] * bool(worse)
-    how = "paired over the same test images" if found["paired"].all() else "over different test images"
+    told = [f"better in {', '.join(better)}"] * bool(better) + [f"worse in {', '.join(worse)}"] * bool(worse)
+    paired = int(found["paired"].sum())
+    how = "paired over the same test images" if paired else "over different test images"
+    how = f"{paired} {how}" if 0 < paired < len(found) else how
     alone = (
         " With one seed, what the seed does is not in these intervals."
         if found[["n_a", "n_b"]].max().max() == 1
         else ""
     )
-    beyond = "; ".join(told) if told else "No result differs beyond noise"
+    beyond = f"B is {' and '.join(told)}" if told else "No result differs beyond noise"
     count = f"{len(found)} network{'s' * (len(found) > 1)}"
     return f"{beyond} ({count}, {how}, 5 % level after Holm's correction).{alone}"

@@ -54,7 +54,8 @@ def figures(study: Study, found: Findings, robust: pd.DataFrame) -> dict[str, Dr
         drawings |= score_figures(study)
     if len(found.classes):
         drawings["classes"] = classes(study, found)
-    if told := _robustness_texts.texts(study, robust):
+    told = _robustness_texts.texts(study, robust)
+    if told and _robustness_figure.has_curves(robust):
         drawings["robustness"] = Drawing(
             _robustness_figure.draw(study, robust),
             "Robustness",

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis._scores import Scores, scores
 from analysis.metrics import confusion, wilson
 from analysis.provenance import Provenance, provenance
-from analysis.uncertainty import mean_interval
+from analysis.uncertainty import mean_interval, share_interval
 from data_prep._command import InputError
 from data_prep._storage import Folder
 from sweeps._record import TRIAL_SCHEMA, read_epochs, read_manifest, read_trials
@@ -75,15 +75,16 @@ def read_without_scores(folder: Folder) -> Study:
 def results(trials: pd.DataFrame, metric: str = "validation_accuracy", direction: str = "max") -> pd.DataFrame:
     """One row a trial: the ranked ones by `metric`, best first, then the flagged ones by state.
 
-    To the record's columns come `rank` (from 1; equals share one; none if flagged), `configuration` (the network, and
-    the knobs in which trials of it differ), and the 95 % intervals of the accuracies, `validation_low` and so on.
+    Those that trained to the end come before those that a search stopped, which are not scored on test. To the record's
+    columns come `rank` (from 1; equals share one; none if flagged), `configuration` (the network, and the knobs in
+    which trials of it differ), and the 95 % intervals of the accuracies, `validation_low` and so on.
     """
     frame = trials.reindex(columns=TRIAL_SCHEMA.names)
     counts = frame[_COUNTS].astype("Int64")
     frame = frame.drop(columns=_COUNTS).astype(dict.fromkeys(METRICS, float)).join(counts)
     is_paused = frame["pause_epoch"].fillna(0) > 0  # and went on as another trial
     is_result = frame["status"].isin(RANKED) & np.isfinite(frame[metric]) & ~is_paused
-    frame["rank"] = frame[metric].where(is_result).rank(ascending=direction == "min", method="min").astype("Int64")
+    frame["rank"] = _ranks(frame[metric].where(is_result), frame["status"] == "finished", direction)
     frame["reason"] = [_reason(row) for _, row in frame.iterrows()]
     frame["configuration"] = _configurations(frame)
     for split in SPLITS:
@@ -91,6 +92,13 @@ def results(trials: pd.DataFrame, metric: str = "validation_accuracy", direction
     states = frame["status"].map({state: place for place, state in enumerate([*FLAGGED, *RANKED])})
     order = np.lexsort((states.to_numpy(float), frame["rank"].to_numpy(float, na_value=np.inf)))
     return frame.iloc[order].reset_index(drop=True)
+
+
+def _ranks(values: "pd.Series[float]", is_finished: "pd.Series[bool]", direction: str) -> "pd.Series[int]":
+    parts = [
+        values.where(part).rank(ascending=direction == "min", method="min") for part in (is_finished, ~is_finished)
+    ]
+    return parts[0].fillna(parts[1] + parts[0].count()).astype("Int64")
 
 
 def _reason(row: "pd.Series[object]") -> str:
@@ -146,6 +154,12 @@ def has_seeds(frame: pd.DataFrame) -> bool:
     return bool(frame["seed"].nunique() > 1)
 
 
+def without_choosers(frame: pd.DataFrame) -> pd.DataFrame:
+    """The trials, but of a configuration that a search trained again only those: the one that chose it was lucky."""
+    is_again = frame["number"].isna().groupby(frame["configuration"]).transform("any")
+    return frame[~is_again | frame["number"].isna()]
+
+
 def networks(frame: pd.DataFrame, metric: str = "validation_accuracy", direction: str = "max") -> pd.DataFrame:
     """One row a configuration, best mean of `metric` first: over its seeds, each metric's mean and standard deviation.
 
@@ -155,8 +169,9 @@ def networks(frame: pd.DataFrame, metric: str = "validation_accuracy", direction
     ranked = frame[frame["rank"].notna()].groupby("configuration")
     spread = {f"{name}_{how}": ranked[name].agg(how) for name in METRICS for how in ("mean", "std")}
     for name in METRICS:
-        spread[f"{name}_low"] = ranked[name].agg(lambda values: mean_interval(values)[1])
-        spread[f"{name}_high"] = ranked[name].agg(lambda values: mean_interval(values)[2])
+        interval = mean_interval if name.endswith("loss") else share_interval
+        spread[f"{name}_low"] = ranked[name].agg(lambda values, interval=interval: interval(values)[1])
+        spread[f"{name}_high"] = ranked[name].agg(lambda values, interval=interval: interval(values)[2])
     trials = frame.groupby("configuration")
     table = pd.DataFrame({"network": trials["network"].first(), "parameters": trials["parameters"].max()})
     table["n"] = ranked.size().reindex(table.index, fill_value=0)
@@ -166,8 +181,9 @@ def networks(frame: pd.DataFrame, metric: str = "validation_accuracy", direction
 
 
 def confusions(study: Study) -> dict[str, np.ndarray]:
-    """Trial → confusion matrix on the test split, of the best and the worst ranked trial that have test scores."""
-    ends = dict.fromkeys(study.ranked["trial"].iloc[[0, -1]]) if len(study.ranked) else {}
+    """Trial → confusion matrix on the test split, of the best and the worst finished trial that have test scores."""
+    finished = study.ranked[study.ranked["status"] == "finished"]
+    ends = dict.fromkeys(finished["trial"].iloc[[0, -1]]) if len(finished) else {}
     has_test = "test" in study.scores.parts
     return {trial: confusion(*study.scores.of(trial, "test")) for trial in ends if has_test and trial in study.scores}
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis._forked import side_by_side
-from analysis.frames import Study
+from analysis.frames import Study, without_choosers
 from analysis.metrics import accuracy, best_threshold, confusion, judge, recall, wilson
 from analysis.uncertainty import auc_difference, holm, intervals, luck, mean_difference
 
@@ -164,7 +164,7 @@ def _scored(study: Study) -> pd.DataFrame:
 
 def _seeds(study: Study) -> dict[str, list[str]]:
     """Configuration → its trials, best first; the first configurations by the mean over their seeds."""
-    frame = _scored(study)
+    frame = without_choosers(_scored(study))
     ascending = study.provenance.direction == "min"
     means = frame.groupby("configuration")[study.provenance.metric].mean().sort_values(ascending=ascending)
     return {

@@ -10,7 +10,7 @@ import pandas as pd
 from optuna.distributions import BaseDistribution, json_to_distribution
 
 from analysis.frames import FLAGGED, Study
-from analysis.uncertainty import mean_interval
+from analysis.uncertainty import share_interval
 
 _RESAMPLES = 10
 _FEWEST_TRIALS = 10
@@ -50,7 +50,7 @@ def importance(study: Study) -> pd.DataFrame:
     """One row a knob that always matters, most important first: its share of the variance of validation accuracy.
 
     `mean` and `std`, 0–1, are over forests grown on resampled trials (fANOVA, Hutter et al. 2014), of `n` trials.
-    Stopped trials count with the accuracy they had. Empty with fewer than ten trials.
+    Stopped trials count with the accuracy they had. Empty with fewer than ten trials, or if none differ.
     """
     frame = searched(study).dropna(subset=["validation_accuracy"]).head(_MOST_TRIALS)
     space = knobs(study)
@@ -62,12 +62,13 @@ def importance(study: Study) -> pd.DataFrame:
         _shares(frame.iloc[generator.integers(0, len(frame), len(frame))], {name: space[name] for name in always}, seed)
         for seed in range(_RESAMPLES)
     ]
-    table = pd.DataFrame(shares).fillna(0.0)
+    table = pd.DataFrame([each for each in shares if each], columns=always).fillna(0.0)
     found = pd.DataFrame({"knob": table.columns, "mean": table.mean().to_numpy(), "std": table.std().to_numpy()})
     return found.assign(n=len(frame)).sort_values("mean", ascending=False, ignore_index=True)
 
 
 def _shares(frame: pd.DataFrame, space: dict[str, BaseDistribution], seed: int) -> dict[str, float]:
+    """Knob → its share of the variance; empty where the forest sees none, as among trials that are all at chance."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     for row in frame.to_dict("records"):
@@ -76,7 +77,10 @@ def _shares(frame: pd.DataFrame, space: dict[str, BaseDistribution], seed: int) 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=32, seed=seed)
-        return optuna.importance.get_param_importances(study, evaluator=evaluator, params=list(space))
+        try:
+            return optuna.importance.get_param_importances(study, evaluator=evaluator, params=list(space))
+        except RuntimeError:
+            return {}
 
 
 def front(study: Study) -> pd.DataFrame:
@@ -103,7 +107,7 @@ def repeats(study: Study) -> pd.DataFrame:
         row: dict[str, Any] = {"configuration": configuration, "n": len(trials)}
         for name in ("validation_accuracy", "test_accuracy", "test_clean_accuracy"):
             row |= dict(
-                zip([f"{name}_{how}" for how in ("mean", "low", "high")], mean_interval(trials[name]), strict=True)
+                zip([f"{name}_{how}" for how in ("mean", "low", "high")], share_interval(trials[name]), strict=True)
             )
         rows.append(row)
     return pd.DataFrame(rows)

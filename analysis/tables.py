@@ -144,9 +144,11 @@ def results_markdown(study: Study) -> str:
 def note(study: Study) -> str:
     """How to read the ranking, with n."""
     sizes = ", ".join(f"{title} n = {study.images(split)}" for split, title in TITLES.items())
+    has_stopped = (study.ranked["status"] == "stopped").any()
+    stopped = ", and those that were stopped early after those that trained to the end" if has_stopped else ""
     return (
         f"Accuracies in %, with 95 % intervals (Wilson) over the images: {sizes}. The clean test is the test without "
-        "the images that also stand in train. AUC: FAKE is the positive class. Ranked on validation alone."
+        f"the images that also stand in train. AUC: FAKE is the positive class. Ranked on validation alone{stopped}."
     )
 
 

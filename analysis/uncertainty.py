@@ -153,3 +153,9 @@ def mean_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, f
         return float(found.mean()) if len(found) else math.nan, math.nan, math.nan
     mean, half = float(found.mean()), float(t.ppf(_ENDS[1], len(found) - 1) * sem(found))
     return mean, mean - half, mean + half
+
+
+def share_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
+    """`mean_interval` of values that lie between 0 and 1, as accuracies do: it ends there, too."""
+    mean, low, high = mean_interval(values)
+    return mean, float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1))

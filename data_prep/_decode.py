@@ -79,10 +79,16 @@ def _read(content: bytes) -> tuple[str, Pixels]:
 
 @lru_cache(maxsize=1024)
 def _plain_codec(header: bytes) -> str | None:
-    """The codec of a JPEG that begins like this, if it is a colour image of common size without EXIF; None if not."""
-    with Image.open(io.BytesIO(header + _START_OF_SCAN + _NO_MORE)) as image:
-        plain = image.mode == "RGB" and not image.info.get("exif")
-        return _codec(image) if plain else None
+    """The codec of a JPEG that begins like this, if it is a colour image of common size without EXIF; None if not.
+
+    None as well for a header that stops half-way, at the scan of a thumbnail within it.
+    """
+    try:
+        with Image.open(io.BytesIO(header + _START_OF_SCAN + _NO_MORE)) as image:
+            plain = image.mode == "RGB" and not image.info.get("exif")
+            return _codec(image) if plain else None
+    except OSError:
+        return None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -141,9 +141,12 @@ def _listing_hash(items: list[Item]) -> str:
 
 
 def _finished(folder: Folder, options: dict[str, Any]) -> shards.Manifest | None:
-    """The manifest in `folder` if it is of this very job. Raises InputError if it is of another."""
+    """The manifest in `folder` if it is of this very job. Raises InputError if it is of another.
+
+    Shards without a manifest are those of a killed job, where they do not appear all at once.
+    """
     if not folder.exists(shards.MANIFEST):
-        if folder.names():
+        if [name for name in folder.names() if folder.is_local or not shards.is_file_name(name)]:
             raise InputError(f"{folder} has other files in it; choose an empty or a new folder for --out.")
         return None
     manifest = shards.read_manifest(folder)
@@ -260,15 +263,28 @@ def _split(facts: pd.DataFrame, validation: float) -> tuple[pd.DataFrame, list[s
         target[cut] = split
         if split == "test":
             notes.append(f"The source has no test split: {len(cut):,} images were cut out of train for it.")
+    _check_split(facts.assign(split=target), [split for split in shards.SPLITS if validation or split != "validation"])
     return facts.assign(shard_split=target), notes
+
+
+def _check_split(rows: pd.DataFrame, splits: Sequence[str]) -> None:
+    """Raises InputError for a split that lacks a label."""
+    found = set(zip(rows["split"], rows["label"], strict=True))
+    for split in splits:
+        for label, name in enumerate(LABEL_NAMES):
+            if (split, label) not in found:
+                raise InputError(f"There are too few different {name} images to have any in {split}; add some.")
 
 
 def _cut(rows: pd.DataFrame, share: float) -> pd.Index:
     """The index of about `share` of the rows: exactly that of each label x object class where duplicates allow it.
 
-    The rows come shuffled, so the first groups are as good as any. A group of duplicates is taken whole or not at all.
+    Classes of which that is less than one row are taken together. The rows come shuffled, so the first groups are as
+    good as any. A group of duplicates is taken whole or not at all.
     """
-    numbers = rows.groupby(["label", "object_class"], dropna=False).ngroup()
+    is_large = rows.groupby(["label", "object_class"], dropna=False)["label"].transform("size") * share >= 1
+    classes = rows["object_class"].where(is_large)
+    numbers = rows.assign(object_class=classes).groupby(["label", "object_class"], dropna=False).ngroup()
     groups = rows.assign(stratum=numbers).groupby(pd.factorize(rows["group"])[0], sort=False)["stratum"]
     room = {stratum: max(1, round(count * share)) if share else 0 for stratum, count in numbers.value_counts().items()}
     taken = []

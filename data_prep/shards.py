@@ -14,6 +14,7 @@ A folder of shards holds `train-*.parquet`, `validation-*.parquet` and `test-*.p
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -84,6 +85,11 @@ def schema(image_size: int) -> pa.Schema:
 def file_name(split: str, index: int) -> str:
     """The name of a split's shard number `index`, from 0."""
     return f"{split}-{index:05d}.parquet"
+
+
+def is_file_name(name: str) -> bool:
+    """Whether this is the name of a shard."""
+    return bool(re.fullmatch(rf"({'|'.join(SPLITS)})-\d{{5}}\.parquet", name))
 
 
 def write_shard(folder: Folder, name: str, images: np.ndarray, columns: dict[str, Any]) -> None:

@@ -32,6 +32,13 @@ _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
 }
 
+# Why a cluster cannot be joined, by the words in which Ray says it.
+_REFUSALS = {
+    "InvalidAuthToken": "it asks for a token",
+    "Version mismatch": "it runs another version of Ray or Python",
+    "HTTP address": "that is the address of its dashboard; RAY_ADDRESS is HOST:6379",
+}
+
 _SECONDS_TO_ANSWER = 5
 _is_own = False  # whether the cluster was started here
 _AUTOSCALING = Path("~/ray_bootstrap_config.yaml").expanduser()
@@ -61,8 +68,9 @@ def _join(address: str, options: dict[str, Any]) -> None:
     maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     try:
         ray.init(address=address, **options)
-    except ConnectionError as error:
-        reason = "it asks for a token" if "InvalidAuthToken" in str(error) else "Ray cannot connect"
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        told = str(error)
+        reason = next((reason for words, reason in _REFUSALS.items() if words in told), "Ray cannot connect")
         raise InputError(f"The Ray cluster at {address} does not let this process in ({reason}); see `ray status`.")
 
 

@@ -22,7 +22,8 @@ class MLflow:
     def __init__(self, sweep: str, fingerprint: str) -> None:
         self._experiment_name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or sweep
         self._fingerprint = fingerprint
-        self.target = f"{os.environ.get('MLFLOW_TRACKING_URI', '')} {self._experiment_name}".strip()
+        self._store = os.environ.get("MLFLOW_TRACKING_URI")
+        self.target = f"{self._store or ''} {self._experiment_name}".strip()
         self._found: dict[str, Run] = {}
         self._open: dict[str, str] = {}
         self._sent: dict[str, set[tuple[str, int]]] = {}
@@ -35,7 +36,7 @@ class MLflow:
             logging.getLogger(name).setLevel(logging.ERROR)
         from mlflow import MlflowClient
 
-        self._client, self._token = MlflowClient(), token
+        self._client, self._token = MlflowClient(self._store), token
         known = self._client.get_experiment_by_name(self._experiment_name)
         self._experiment = known.experiment_id if known else self._client.create_experiment(self._experiment_name)
         self._found = {run.data.tags["trial"]: run for run in self._earlier()}

@@ -18,6 +18,14 @@ from trainables._network import network
 from trainables._recipe import nearest
 
 _SAMPLE = "shards/sample"
+# Knobs that tell trials apart, and so are not the same for all.
+_NOT_TO_SET = {
+    "network": "the sweep says which networks it trains",
+    "options": "name an option itself, as in --set batch_norm=true",
+    "seed": "give --seeds",
+    "parent": "a trial has the parent that its sweep gives it",
+    "pause_epoch": "a trial pauses where its sweep says",
+}
 
 
 @dataclass(frozen=True)
@@ -72,9 +80,11 @@ class Options:
         return {target: _value(value) for target, _, value in settings if "." not in target}
 
     def check(self, networks: Collection[str]) -> None:
-        """Raises InputError if `--set` names a network that is not among these."""
+        """Raises InputError if `--set` names a network that is not among these, or what makes a trial what it is."""
         for setting in self.set:
-            of = setting.partition("=")[0].rpartition(".")[0]
+            of, _, knob = setting.partition("=")[0].rpartition(".")
+            if not of and knob in _NOT_TO_SET:
+                raise InputError(f"--set {setting}: {_NOT_TO_SET[knob]}.")
             if of and of not in networks:
                 raise InputError(
                     f"--set {setting}: this sweep does not train {of!r}; {nearest(of, networks)!r} it does."
@@ -129,7 +139,7 @@ _OPTIONS = [
         "--limit", type=click.IntRange(20), help="Training images; validation gets at most a quarter as many."
     ),
     click.option(
-        "--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="Replicates of each trial."
+        "--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="Replicates of each trial, by seed."
     ),
     click.option("--batch-size", type=click.IntRange(1), help="Images a step."),
     click.option("--gpus-per-trial", type=_Share(0), default="auto", show_default=True, help="The share of a GPU."),

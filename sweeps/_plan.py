@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from rich.table import Table
 from data_prep import shards
 from data_prep._storage import Folder
 from sweeps._options import Options
-from sweeps._progress import duration
+from sweeps._progress import duration, named
 from trainables import Recipe
 from trainables._cost import Cost, cost, training_bytes
 from trainables._data import Data, Split, image_counts
@@ -29,33 +29,45 @@ def show(sweep: "Sweep", shard_folder: Folder, options: Options) -> int:
     images = image_counts(manifest, options.limit, options.smoke)
     cpus = os.cpu_count() or 1
     trials = sweep.search.trials if sweep.search else len(sweep.recipes)
-    threads = options.cpus_per_trial or max(1, cpus // trials)
-    at_once = max(1, int(cpus / threads))
+    most = min(trials, options.own.get("max_concurrent") or trials)
+    threads = options.cpus_per_trial or max(1, cpus // most)
     columns = ("network", "parameters", "memory", "epochs", "seeds", "time a trial")
     table = Table(*columns, title=f"{sweep.name}: {sweep.question}")
     total = 0.0
-    measured: dict[str, tuple[Cost, float]] = {}
-    for recipe in sweep.recipes:
-        if recipe.network not in measured:
-            with _silent_tensorflow():
-                measured[recipe.network] = _measure(recipe, manifest.image_size, images, int(threads))
-        total += measured[recipe.network][1]
-    for network, (found, seconds) in measured.items():
-        recipes = [recipe for recipe in sweep.recipes if recipe.network == network]
+    for name, recipes in _by_name(sweep.recipes).items():
+        with _silent_tensorflow():
+            found, seconds = _measure(recipes[0], manifest.image_size, images, int(threads))
+        total += seconds * len(recipes)
         memory = f"{training_bytes(found, recipes[0]) / 2**20:,.0f} MiB"
         epochs, seeds = str(recipes[0].epochs), str(len(recipes))
-        table.add_row(network, f"{found.parameters:,}", memory, epochs, seeds, duration(seconds))
-    trials, about = len(sweep.recipes), "about"
+        table.add_row(name, f"{found.parameters:,}", memory, epochs, seeds, duration(seconds))
+    gpus = _gpus()  # on which trials share the time, and so take as long as one after the other
+    at_once, where = (gpus, "GPUs") if gpus else (max(1, min(int(cpus / threads), most)), "CPUs")
+    about = "about"
     if sweep.search:
-        total, trials, about = total / trials * sweep.search.trials, sweep.search.trials, "at most about"
+        total, about = total / len(sweep.recipes) * trials, "at most about"
     console = Console(highlight=False)
     console.print(table)
     console.print(
         f"{trials} trials on {images['train']:,} training images: {about} {duration(total / at_once)} on "
-        f"this machine's CPUs, {at_once} at a time{_price(total / at_once, options)}. Nothing was started.",
+        f"this machine's {where}, {at_once} at a time{_price(total / at_once, options)}. "
+        f"{'More trials follow from their results, and are not in these numbers. ' if sweep.then else ''}"
+        "Nothing was started.",
         soft_wrap=True,
     )
     return 0
+
+
+def _by_name(recipes: Sequence[Recipe]) -> dict[str, list[Recipe]]:
+    """Recipes of the same cost, by their network, and by its options where they have several."""
+    kinds: dict[str, set[str]] = {}
+    for recipe in recipes:
+        kinds.setdefault(recipe.network, set()).add(recipe.options)
+    found: dict[str, list[Recipe]] = {}
+    for recipe in recipes:
+        name = named(recipe.knobs()) if len(kinds[recipe.network]) > 1 else recipe.network
+        found.setdefault(name, []).append(recipe)
+    return found
 
 
 def _price(seconds: float, options: Options) -> str:
@@ -72,14 +84,22 @@ def _measure(recipe: Recipe, image_size: int, images: dict[str, int], threads: i
     set_up(max(1, threads))
     sample = _noise(recipe.batch_size * STEPS_PER_EXECUTION, image_size)
     data = Data(sample, _noise(500, image_size), sample, "", is_smoke=True)  # which needs no pretrained weights
-    run = start(Recipe.of(recipe.knobs() | {"epochs": 2, "early_stopping_epochs": 0}), data)
+    twice = {"epochs": 2, "early_stopping_epochs": 0, "pause_epoch": 0, "head_epochs": 0}
+    run = start(Recipe.of(recipe.knobs() | twice), data)
     train(run, data)
     started = time.perf_counter()
     score(run.model, data.validation)
     scoring = (time.perf_counter() - started) / len(data.validation)
     training = (run.history[-1]["wall_seconds"] - scoring * len(data.validation)) / len(sample)
     epoch = training * images["train"] + scoring * images["validation"]
-    return cost(run.model), run.history[0]["wall_seconds"] + recipe.epochs * epoch + scoring * images["test"]
+    epochs = recipe.pause_epoch or recipe.epochs
+    return cost(run.model), run.history[0]["wall_seconds"] + epochs * epoch + scoring * images["test"]
+
+
+def _gpus() -> int:
+    import keras
+
+    return len(keras.distribution.list_devices("gpu"))
 
 
 @contextmanager

@@ -111,6 +111,10 @@ class Record:
 
     def update(self, trial: str, columns: dict[str, Any], rows: list[dict[str, Any]] | None = None) -> None:
         """Set columns of a trial's row and enter epochs of it; an epoch that is here already is replaced."""
+        used = self.trials[trial].get("batch_size_used")
+        if used and columns.get("batch_size_used", used) != used:  # it has begun again, in smaller batches
+            self.epochs = {key: row for key, row in self.epochs.items() if key[0] != trial}
+            columns = {"epochs_done": 0, **columns}
         for row in rows or ():
             self.epochs[trial, int(row["epoch"])] = {"trial": trial, **row}
         if rows:

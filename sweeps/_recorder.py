@@ -60,16 +60,16 @@ class Recorder(Callback):  # type: ignore[misc]
         if "refusal" in result:
             self._end(InputError(result["refusal"]))
         if "storage" in result:
-            self._end(OSError(result["storage"], os.strerror(result["storage"]), str(self._record.folder)))
+            number, where = result["storage"]
+            self._end(OSError(number, os.strerror(number), where or str(self._record.folder)))
         if result["rows"]:
             trial.run_metadata.num_failures = 0  # what counts are losses in a row, without an epoch between them
         known = self._record.epochs_known(_identity(trial), result["rows"])
-        row = self._update(trial, result["result"], result["rows"])
+        stopped = self._seeker.verdict(_identity(trial), result["rows"]) if self._seeker else {}
+        columns = result["result"] | stopped  # at once: an epoch must not be on disk without the verdict on it
+        row = self._update(trial, columns, result["rows"])
         self._display.epochs(row["network"], result["rows"], known)
-        stopped = self._seeker.verdict(_identity(trial)) if self._seeker else {}
-        if stopped:
-            row = self._update(trial, stopped)
-        if stopped or "status" in result["result"]:
+        if "status" in columns:
             self._ended(row)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -40,18 +40,18 @@ def work(recipe: Recipe, costs: Costs) -> int:
     return costs[_kind(recipe)].flops * recipe.epochs
 
 
-def request(recipes: Sequence[Recipe], costs: Costs, inputs: Inputs, options: Options) -> dict[str, float]:
+def request(recipes: Sequence[Recipe], trials: int, costs: Costs, inputs: Inputs, options: Options) -> dict[str, float]:
     """CPUs and GPUs a trial, the same for all: Ray hands a warm worker on only between equal requests.
 
-    Without GPUs, none are asked for. `auto` shares them so that all trials fit on all GPUs at once, as far as memory
-    allows: Ray fills the first GPU before the second, so a share must be no smaller than that. `auto` CPUs are those
-    of all nodes shared among all trials, one at least; a small network does not fill more than two.
-    Raises InputError if no node could ever run a trial.
+    There are so many `trials` that could run at once, of recipes like these. Without GPUs, none are asked for. `auto`
+    shares them so that all trials fit on all GPUs at once, as far as memory allows: Ray fills the first GPU before the
+    second, so a share must be no smaller than that. `auto` CPUs are those of all nodes shared among all trials, one at
+    least; a small network does not fill more than two. Raises InputError if no node could ever run a trial.
     """
-    nodes = _cluster.nodes()
+    nodes, cpus, gpus = _cluster.nodes(), options.cpus_per_trial, options.gpus_per_trial
     asked = {
-        "CPU": _auto_cpus(recipes, costs, nodes) if options.cpus_per_trial is None else options.cpus_per_trial,
-        "GPU": _auto_gpus(recipes, costs, inputs, nodes) if options.gpus_per_trial is None else options.gpus_per_trial,
+        "CPU": _auto_cpus(recipes, trials, costs, nodes) if cpus is None else cpus,
+        "GPU": _auto_gpus(recipes, trials, costs, inputs, nodes) if gpus is None else gpus,
     }
     for name, amount in asked.items():
         most = max(node.get(name, 0) for node in nodes)
@@ -60,18 +60,29 @@ def request(recipes: Sequence[Recipe], costs: Costs, inputs: Inputs, options: Op
     return {name.lower(): amount for name, amount in asked.items()}
 
 
-def _auto_cpus(recipes: Sequence[Recipe], costs: Costs, nodes: Sequence[dict[str, float]]) -> float:
+def room(asked: dict[str, float]) -> int:
+    """How many trials that ask for so much fit on the cluster's nodes at once, one at least."""
+    fitting = [
+        min(math.floor(node.get(name.upper(), 0) / amount + 1e-6) for name, amount in asked.items() if amount)
+        for node in _cluster.nodes()
+    ]
+    return max(1, sum(fitting))
+
+
+def _auto_cpus(recipes: Sequence[Recipe], trials: int, costs: Costs, nodes: Sequence[dict[str, float]]) -> float:
     cpus = [node["CPU"] for node in nodes if node.get("CPU")] or [1.0]
-    return cpu_share(len(recipes), sum(cpus), min(cpus), max(costs[_kind(recipe)].flops for recipe in recipes))
+    return cpu_share(trials, sum(cpus), min(cpus), max(costs[_kind(recipe)].flops for recipe in recipes))
 
 
-def _auto_gpus(recipes: Sequence[Recipe], costs: Costs, inputs: Inputs, nodes: Sequence[dict[str, float]]) -> float:
+def _auto_gpus(
+    recipes: Sequence[Recipe], trials: int, costs: Costs, inputs: Inputs, nodes: Sequence[dict[str, float]]
+) -> float:
     gpus = sum(node.get("GPU", 0) for node in nodes)
     if not gpus:
         return 0.0
     most = max(training_bytes(costs[_kind(recipe)], recipe) for recipe in recipes)
     most += inputs.data.train.images.nbytes  # each trial's process holds its own
-    return gpu_share(len(recipes), gpus, (most + _PROCESS_BYTES) / _cluster.smallest_gpu_bytes(_UNKNOWN_GPU_BYTES))
+    return gpu_share(trials, gpus, (most + _PROCESS_BYTES) / _cluster.smallest_gpu_bytes(_UNKNOWN_GPU_BYTES))
 
 
 def cpu_share(trials: int, cpus: float, node_cpus: float, flops: int) -> float:

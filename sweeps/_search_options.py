@@ -79,12 +79,18 @@ def searched(
 ) -> Sweep:
     """The sweep that searches `space` as the options say; `networks` are those of no `--networks`.
 
-    `default` are values of the space that are tried first, where the options leave them possible. Raises InputError.
+    `default` are values of all knobs, which are tried first where the options leave them possible; if its network is
+    not searched, with the first that is. Raises InputError.
     """
     own = options.own
+    if options.seeds > 1 and not own["repeat_best"]:
+        raise InputError("--seeds says how often the best is trained again; give --repeat-best 1 with it.")
     epochs = 1 if options.smoke else options.epochs or _EPOCHS
     check(space)
     space = _narrowed(space, options, networks)
+    _check_settings(space, options)
+    if default["network"] not in _networks(space):
+        default = default | {"network": _networks(space)[0]}
     first = [_restricted(default, space, _fixed(options))]
     first += _best_of(Folder(own["source"]), space, default) if own["source"] else []
     stopping = own["stopping"] or ("none" if own["against"] or own["method"] == "grid" else "asha")
@@ -103,7 +109,7 @@ def searched(
         return options.recipe(**_named(knobs_of({"epochs": epochs, "seed": own["seed"]} | values)))
 
     def repeats(record: Record) -> list[Recipe]:
-        return _repeats(record, own["repeat_best"], options.seeds, first[0])
+        return _repeats(record, own["repeat_best"], options.seeds, first[0] if search.first else None)
 
     return Sweep(
         name=name,
@@ -120,6 +126,17 @@ def searched(
 def _named(knobs: dict[str, Any]) -> dict[str, Any]:
     """As `Options.recipe` takes them."""
     return {"name" if name == "network" else name: value for name, value in knobs.items()}
+
+
+def _check_settings(space: Space, options: Options) -> None:
+    """Raises InputError if `--set` fixes for one network what the search turns for all of them, or the epochs."""
+    turned = [knob.name for knob in space]
+    for setting in options.set:
+        network, _, knob = setting.partition("=")[0].rpartition(".")
+        if knob == "epochs":
+            raise InputError(f"--set {setting}: all trials of a search have the same epochs; give --epochs.")
+        if network and knob in turned:
+            raise InputError(f"--set {setting}: the search turns {knob!r}; fix it for all networks, or use --knobs.")
 
 
 def _fixed(options: Options) -> Values:

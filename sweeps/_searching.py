@@ -48,7 +48,9 @@ class Seeker:
         self._saved = time.monotonic()
         curves: dict[str, dict[int, float]] = {}
         for trial, epoch in sorted(record.epochs):
-            curves.setdefault(trial, {})[epoch] = record.epochs[trial, epoch]["validation_accuracy"]
+            row = record.epochs[trial, epoch]
+            if _is_judged(row) and epoch <= record.trials.get(trial, {}).get("epochs_done", 0):
+                curves.setdefault(trial, {})[epoch] = row["validation_accuracy"]  # the rest is told and judged again
         for trial in self.trials:
             row = record.trials[trial]
             values = values_of(search.space, record.recipe(trial))
@@ -95,17 +97,18 @@ class Seeker:
         number = self._record.trials[trial]["number"]
         stop = False
         for row in rows:
-            if row["epoch"] > self._study.reported(number) and math.isfinite(row["validation_loss"]):
+            if row["epoch"] > self._study.reported(number) and _is_judged(row):
                 stop = self._study.report(number, int(row["epoch"]), row["validation_accuracy"]) or stop
         if stop:
             self._stopped.add(trial)
         return stop
 
-    def verdict(self, trial: str) -> dict[str, Any]:
-        """Columns of a stopped trial's row, from its epochs in the record; nothing of any other."""
+    def verdict(self, trial: str, new: list[dict[str, Any]]) -> dict[str, Any]:
+        """Columns of a stopped trial's row, from its epochs in the record and `new` ones; nothing of any other."""
         if trial not in self._stopped:
             return {}
-        rows = [row for (of, _), row in self._record.epochs.items() if of == trial]
+        known = {epoch: row for (of, epoch), row in self._record.epochs.items() if of == trial}
+        rows = list((known | {int(row["epoch"]): row for row in new}).values())
         best = max(rows, key=lambda row: row["validation_accuracy"])  # the first of equals
         columns = {name: best[name] for name in best if name.startswith("validation_")}
         return {
@@ -137,7 +140,13 @@ class Seeker:
         self._study.tell(row["number"], row["status"], known)
 
     def _not_over(self) -> list[str]:
-        return [trial for trial in self.trials if not self._record.is_over(trial)]
+        """The trials of which the study has heard no end. One that failed is tried again by the next run."""
+        return [trial for trial in self.trials if self._study.is_open(self._record.trials[trial]["number"])]
+
+
+def _is_judged(epoch: dict[str, Any]) -> bool:
+    """Whether the study is told of an epoch: not where training has diverged."""
+    return math.isfinite(epoch["validation_loss"])
 
 
 class Asking(Searcher):  # type: ignore[misc]

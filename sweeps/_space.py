@@ -159,8 +159,8 @@ def _told(knob: Knob) -> str:
 def narrowed(space: Space, chosen: Sequence[str] | None, fixed: Values) -> Space:
     """The space in which only the `chosen` knobs are turned, if any are named, and `fixed` ones have one value.
 
-    With a knob come those on which it depends; knobs that then never matter are left out. Raises InputError for a name
-    that the space does not have.
+    With a knob come those on which it depends; knobs that then never matter are left out, and so are conditions that
+    then always hold. Raises InputError for a name that the space does not have.
     """
     names = [knob.name for knob in space]
     for name in chosen or ():
@@ -172,7 +172,20 @@ def narrowed(space: Space, chosen: Sequence[str] | None, fixed: Values) -> Space
     found = [replace(knob, values=one_of(fixed[knob.name])) if knob.name in fixed else knob for knob in space]
     found = [knob for knob in found if knob.name in kept]
     reached = _all_reached(found)
-    return [knob for knob in found if knob.name in reached]
+    plain: list[Knob] = []
+    for knob in found:
+        if knob.name in reached:
+            when = {other: values for other, values in knob.when.items() if not _always(plain, other, values)}
+            plain.append(replace(knob, when=when))
+    return plain
+
+
+def _always(space: Space, name: str, values: Sequence[Any]) -> bool:
+    """Whether a knob of the space has one of these values, come what may."""
+    knob = next(knob for knob in space if knob.name == name)
+    return (
+        not knob.when and isinstance(knob.values, CategoricalDistribution) and set(knob.values.choices) <= set(values)
+    )
 
 
 def options_to_check(space: Space) -> list[tuple[str, dict[str, Any]]]:

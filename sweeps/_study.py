@@ -97,7 +97,7 @@ class SearchStudy:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self.study.set_metric_names(["validation accuracy", *([search.against] if search.against else [])])
         self._open: dict[int, optuna.Trial] = {}
-        self._known: set[str] = set()
+        self._known: set[frozenset[tuple[str, Any]]] = set()
         self._planned = [
             *search.first,
             *(_shuffled(grid(search.space), search.seed) if search.method == "grid" else ()),
@@ -135,6 +135,8 @@ class SearchStudy:
             self.study.enqueue_trial(drawn)
             self._begin(self._next)
             self._fail(self._next - 1)
+        if self.search.method == "cmaes":  # whose distribution follows from what it was asked and told by then
+            self.study.sampler = _sampler("cmaes", self.search.seed, number)
         self.study.enqueue_trial(drawn)
         self._begin(number)
         self._known.add(_key(drawn))
@@ -156,6 +158,10 @@ class SearchStudy:
     def reported(self, number: int) -> int:
         """How many epochs of a trial the study has heard of."""
         return len(self.study.get_trials(deepcopy=False)[number].intermediate_values)
+
+    def is_open(self, number: int) -> bool:
+        """Whether a trial's end is still to be told."""
+        return number in self._open
 
     def tell(self, number: int, status: str, values: Sequence[float]) -> None:
         """Tell a trial's end: its status in the record, and validation accuracy and, if searched for, `against`.
@@ -239,5 +245,5 @@ def _listed(when: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
     return {name: list(values) for name, values in when.items()}
 
 
-def _key(drawn: Values) -> str:
-    return json.dumps(drawn, sort_keys=True)
+def _key(drawn: Values) -> frozenset[tuple[str, Any]]:
+    return frozenset(drawn.items())  # in which 0 equals 0.0

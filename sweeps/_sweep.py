@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import math
+import os
 import secrets
 import subprocess
 import sys
@@ -100,7 +101,7 @@ def _run_alone(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, l
         trackers = _trackers.following(record, sweep.name, inputs.data.fingerprint, options.track, lease)
         job = _Job(sweep, options, inputs, record, lease, cluster, cluster.enter_context(trackers))
         wanted = job.search(sweep.search) if sweep.search else job.train(sweep.recipes)
-        while sweep.then and all(map(job.record.is_over, wanted)):
+        while sweep.then and not job.is_cut_short and all(map(job.record.is_over, wanted)):
             more = [trial for trial in job.train(sweep.then(job.record)) if trial not in wanted]
             if not more:
                 break
@@ -167,6 +168,7 @@ class _Job:
     cluster: contextlib.ExitStack
     trackers: _trackers.Trackers
     started: float = 0.0
+    is_cut_short: bool = False  # by the time budget
 
     @cached_property
     def _floor(self) -> "Future[dict[str, Any] | None]":
@@ -190,7 +192,7 @@ class _Job:
             self.record.add(trial, recipe)
         left = [trial for trial in wanted if not self.record.is_over(trial)]
         if left:
-            costs, resources = self._begin(recipes)
+            costs, resources = self._begin(recipes, len(recipes))
             left.sort(key=lambda trial: _resources.work(self.record.recipe(trial), costs), reverse=True)
             with self._running():
                 self._train(left, resources)
@@ -206,10 +208,11 @@ class _Job:
         journal = _forkserver.place(self.inputs.token) / "study.journal"
         seeker = Seeker(search, self.record, self.sweep.recipe, data.fingerprint, sizes, journal)
         if seeker.left:
-            _, resources = self._begin(self.sweep.recipes)
+            at_once = min(search.trials, self.options.own.get("max_concurrent") or search.trials)
+            _, resources = self._begin(self.sweep.recipes, at_once)
             with self._running():
                 try:
-                    self._seek(seeker, resources)
+                    self._seek(seeker, resources, at_once)
                 finally:
                     if not self.lease.error:
                         seeker.save()
@@ -224,8 +227,11 @@ class _Job:
             known = {"wall_seconds": seconds, "seeds": seeds, "floor": self._floor.result()}
             self.record.folder.write_json(MANIFEST, manifest | known)
 
-    def _begin(self, recipes: Sequence[Recipe]) -> "tuple[Costs, dict[str, float]]":
-        """Join a cluster, and write down what is about to run. Returns costs, and what a trial asks for."""
+    def _begin(self, recipes: Sequence[Recipe], trials: int) -> "tuple[Costs, dict[str, float]]":
+        """Join a cluster, and write down what is about to run: so many trials of recipes like these.
+
+        Returns costs, and what a trial asks for.
+        """
         from sweeps import _cluster, _resources
 
         is_first, self.started = not self.started, self.started or time.monotonic()
@@ -238,7 +244,7 @@ class _Job:
                 print(_cluster.connect(), flush=True)
                 importlib.import_module("sweeps._tuner")
             costs = measured.result()
-        resources = _resources.request(recipes, costs, self.inputs, self.options)
+        resources = _resources.request(recipes, trials, costs, self.inputs, self.options)
         if is_first:
             manifest = describe(self.sweep, self.options, self.inputs, _cluster.hardware())
             self.lease.check()
@@ -264,29 +270,36 @@ class _Job:
     def _train(self, left: list[str], resources: dict[str, float]) -> None:
         from sweeps._tuner import tune_trials
 
+        trainable, prepare = self._trainable(), self.analysis.prepare
         for _ in range(_MOST_ROUNDS):  # a trial whose node goes while it is being placed is not tried again by Tune
-            tune_trials(self.record, self._trainable(), left, resources, self.analysis.prepare, self.trackers)
-            left = [trial for trial in left if self.record.trials[trial]["status"] == "pending"]
+            seconds = self._seconds_left(len(left))
+            if not seconds:
+                return
+            tune_trials(self.record, trainable, left, resources, seconds, prepare, self.trackers)
+            left = [trial for trial in left if self.record.trials[trial]["status"] in ("pending", "running")]
             if not left:
                 return
 
-    def _seek(self, seeker: "Seeker", resources: dict[str, float]) -> None:
-        from sweeps import _cluster
+    def _seek(self, seeker: "Seeker", resources: dict[str, float], at_once: int) -> None:
+        from sweeps import _resources
         from sweeps._tuner import tune_search
 
-        budget = self.options.own.get("time_budget")
-        room = sum(node.get("CPU", 0) for node in _cluster.nodes()) // resources["cpu"]
-        at_once = self.options.own.get("max_concurrent") or max(1, int(room))
-        ends = self.options.begun + budget - _SECONDS_TO_REPORT if budget else math.inf
+        at_once = min(at_once, _resources.room(resources))
         for _ in range(_MOST_ROUNDS + 1):
             seeker.begin_round()
-            left = ends - time.monotonic()
-            if not seeker.left:
+            seconds = self._seconds_left(seeker.left)
+            if not seconds:
                 return
-            if left <= 0:
-                print(f"The time budget is spent: the same command goes on, with {seeker.left} trials left.")
-                return
-            tune_search(self.record, self._trainable(), seeker, resources, at_once, left, self.trackers)
+            tune_search(self.record, self._trainable(), seeker, resources, at_once, seconds, self.trackers)
+
+    def _seconds_left(self, trials: int) -> float:
+        """Of the time budget, while there are trials left: none, and it is said, once it is spent."""
+        budget = self.options.own.get("time_budget")
+        seconds = self.options.begun + budget - _SECONDS_TO_REPORT - time.monotonic() if budget else math.inf
+        if trials and seconds <= 0:
+            self.is_cut_short = True
+            print(f"The time budget is spent: the same command goes on, with {trials} trials left.")
+        return max(0.0, seconds) if trials else 0.0
 
     def _trainable(self) -> Callable[..., None]:
         import ray
@@ -300,6 +313,7 @@ class _Job:
             "models": MODELS,
             "weights": {body: weights.layers for body, weights in self.inputs.weights.items()},
             "record": self.record.folder.absolute(),
+            "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
         }
         if _cluster.must_send(self.inputs.source.folder):
             shared["data"] = ray.put(in_memory(self.inputs.data))

@@ -22,16 +22,17 @@ def tune_trials(
     trainable: Callable[..., None],
     left: list[str],
     resources: dict[str, float],
+    seconds: float = math.inf,
     before_end: Callable[[], object] | None = None,
     trackers: Trackers | None = None,
 ) -> None:
     """Run the trials that are left on the connected cluster, as many at once as it has room for, in this order.
 
-    `before_end` is called once no trial waits to begin.
+    It ends after so many seconds at most. `before_end` is called once no trial waits to begin.
     """
     orders = [{"trial": trial, "knobs": record.recipe(trial).knobs()} for trial in left]
     with Display(record) as display:
-        config = tune.TuneConfig(reuse_actors=True)
+        config = tune.TuneConfig(reuse_actors=True, time_budget_s=_budget(seconds))
         space = {"order": tune.grid_search(orders)}
         recorder = Recorder(record, display, before_end=before_end, trackers=trackers)
         _fit(tune.with_resources(trainable, resources), recorder, config, space)
@@ -54,10 +55,14 @@ def tune_search(
             scheduler=Stopping(seeker),
             num_samples=seeker.left,
             max_concurrent_trials=at_once,
-            time_budget_s=seconds if math.isfinite(seconds) else None,
+            time_budget_s=_budget(seconds),
         )
         recorder = Recorder(record, display, seeker, trackers=trackers)
         _fit(tune.with_resources(trainable, resources), recorder, config, None)
+
+
+def _budget(seconds: float) -> float | None:
+    return seconds if math.isfinite(seconds) else None
 
 
 def _fit(

@@ -14,6 +14,7 @@ from typing import Any
 import click
 import numpy as np
 
+from data_prep._command import InputError
 from sweeps._record import Record
 from sweeps._sweep import Options, Sweep, main
 from trainables import Recipe
@@ -35,12 +36,16 @@ OPTIONS = [
 def population(options: Options) -> Sweep:
     """Train a population of one network, whose worst take over from the best as they train."""
     own = options.own
+    if options.seeds > 1:
+        raise InputError("A population has a seed for each of its members; give --members instead of --seeds.")
 
     def recipe(seed: int) -> Recipe:
-        ranges = {name: np.log(ends) for name, ends in KNOBS.items()}
-        drawn = {name: float(np.exp(_chance(seed, 0).uniform(*ends))) for name, ends in ranges.items()}
-        knobs: dict[str, Any] = {"optimizer": "adamw", "epochs": _EPOCHS, "seed": seed, **drawn}
-        made = options.recipe(own["network"], **knobs)
+        chance = _chance(seed, 0)
+        drawn = {name: float(np.exp(chance.uniform(*np.log(ends)))) for name, ends in KNOBS.items()}
+        knobs: dict[str, Any] = {"optimizer": "adamw", "epochs": _EPOCHS, "early_stopping_epochs": 0, "seed": seed}
+        made = options.recipe(own["network"], **knobs, **drawn)
+        if made.early_stopping_epochs:
+            raise InputError("A population trains all its epochs; leave early_stopping_epochs at 0.")
         return dataclasses.replace(made, pause_epoch=_pause(own["generation_epochs"], made.epochs))
 
     first = [recipe(seed) for seed in range(own["members"])]
@@ -58,10 +63,10 @@ def population(options: Options) -> Sweep:
 
 
 def following(record: Record, members: Sequence[Recipe], epochs: int) -> Sequence[Recipe]:
-    """The generation after the last one that is in the record; none after that which trained all epochs."""
-    trials = {record.recipe(trial): trial for trial in record.trials}
-    while members and all(member in trials for member in members):
-        members = _next(record, members, [trials[member] for member in members], epochs)
+    """The first generation that is not over in the record; none after that which trained all epochs."""
+    over = {record.recipe(trial): trial for trial in record.trials if record.is_over(trial)}
+    while members and all(member in over for member in members):
+        members = _next(record, members, [over[member] for member in members], epochs)
     return members
 
 

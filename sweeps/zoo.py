@@ -27,6 +27,5 @@ def zoo(options: Options) -> Sweep:
 
 
 if __name__ == "__main__":
-    main(
-        zoo, [click.Option(["--models"], help="Names from MODELS, separated by commas; by default one of each family.")]
-    )
+    models = "Names from MODELS, separated by commas; by default all, but of the age networks the best."
+    main(zoo, [click.Option(["--models"], help=models)])

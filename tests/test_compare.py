@@ -112,6 +112,36 @@ def test_other_test_images_are_compared_unpaired(tmp_path: Path) -> None:
     assert "over different test images" in compare.verdict(found, one, other)
 
 
+def name_images(folder: Folder, order: np.ndarray) -> None:
+    """Put the test images of a record in this order, and write down their paths."""
+    images = {"split": ["test"] * IMAGES, "row": np.arange(IMAGES), "path": [f"test/{place}.jpg" for place in order]}
+    nothing = {"object_class": [None] * IMAGES, "in_train": [False] * IMAGES}
+    folder.write_table("images.parquet", pa.table(images | nothing))
+    for name in folder.folder("scores").names():
+        scores = folder.read_table(f"scores/{name}").to_pandas()
+        moved = scores.assign(**{column: scores[column].to_numpy()[order] for column in ("label", "score")})
+        folder.write_table(f"scores/{name}", pa.Table.from_pandas(moved, preserve_index=False))
+
+
+def test_the_same_images_in_another_order_are_paired_by_their_paths(tmp_path: Path) -> None:
+    for seed, name in enumerate(("a", "b")):
+        name_images(record(tmp_path / name, {AGE[0]: 0.8}), np.random.default_rng(seed).permutation(IMAGES))
+    found = compare.differences(*(read(Folder(str(tmp_path / name))) for name in ("a", "b"))).iloc[0]
+    assert found["paired"]
+    assert (found["difference"], found["low"], found["high"]) == (0, 0, 0)
+
+
+def test_other_images_of_the_same_source_are_compared_unpaired(tmp_path: Path) -> None:
+    for start, name in enumerate(("a", "b")):
+        folder = record(tmp_path / name, {AGE[0]: 0.8})
+        name_images(folder, np.arange(IMAGES))
+        images = folder.read_table("images.parquet").to_pandas()
+        images["path"] = [f"test/{start + place}.jpg" for place in range(IMAGES)]
+        folder.write_table("images.parquet", pa.Table.from_pandas(images))
+    found = compare.differences(*(read(Folder(str(tmp_path / name))) for name in ("a", "b")))
+    assert not found["paired"].any()
+
+
 def test_the_command_prints_what_changed_and_what_differs(tmp_path: Path) -> None:
     right = {AGE[0]: 0.8, AGE[1]: 0.85}
     for name, rate in (("a", 1e-3), ("b", 1e-2)):

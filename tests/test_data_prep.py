@@ -166,6 +166,31 @@ def test_names_without_all_ten_classes_are_not_taken_for_cifake(tmp_path: Path) 
     assert table(tmp_path / "out", "train")["object_class"].isna().all()
 
 
+def test_small_folders_do_not_move_all_their_images_out_of_train(tmp_path: Path) -> None:
+    """One image a prompt among the FAKE ones: a tenth of them all is cut out, and not one of each folder."""
+    fake = make_tree(tmp_path / "tree", images=50, splits=("train",)) / "train" / "FAKE"
+    for path in sorted(fake.iterdir()):
+        (fake / path.stem).mkdir()
+        path.rename(fake / path.stem / "image.jpg")
+    manifest = prepare(str(tmp_path / "tree"), str(tmp_path / "out"))
+    assert manifest.counts == {
+        "train": {"REAL": 41, "FAKE": 41},
+        "validation": {"REAL": 4, "FAKE": 4},
+        "test": {"REAL": 5, "FAKE": 5},
+    }
+
+
+def test_a_split_that_would_lack_a_label_is_refused(tmp_path: Path) -> None:
+    """All FAKE images are the same one, and so on one side of the cut."""
+    fake = make_tree(tmp_path / "tree") / "train" / "FAKE"
+    for path in fake.iterdir():
+        if path.name != "0000.jpg":
+            shutil.copy(fake / "0000.jpg", path)
+    with pytest.raises(InputError, match="too few different FAKE images to have any in validation"):
+        prepare(str(tmp_path / "tree"), str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_missing_test_split_is_cut_out_of_train_and_said_so(tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "tree", images=50, splits=("Train",))
     manifest = prepare(str(tree), str(tmp_path / "out"))
@@ -243,6 +268,17 @@ def test_the_exif_orientation_is_applied() -> None:
     decoded, _ = decode(encoded(image, "JPEG", exif=exif), 32)
     assert decoded[:12].max() < 30
     assert decoded[20:].min() > 225
+
+
+def test_a_thumbnail_in_the_header_is_not_the_image() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    thumbnail = encoded(Image.new("RGB", (16, 16), "red"), "JPEG")
+    plain = encoded(Image.fromarray(pixels), "JPEG", quality=90)
+    segment = b"Photoshop 3.0\0" + thumbnail
+    content = plain[:2] + b"\xff\xed" + (len(segment) + 2).to_bytes(2) + segment + plain[2:]
+    decoded, facts = decode(content, 32)
+    assert np.array_equal(decoded, decode(plain, 32)[0])
+    assert facts.codec == decode(plain, 32)[1].codec
 
 
 @pytest.mark.parametrize(("quality", "sampling"), [(75, "4:2:0"), (92, "4:4:4"), (50, "4:2:2")])

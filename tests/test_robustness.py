@@ -16,7 +16,9 @@ from PIL import Image
 from analysis import _corruptions
 from analysis._corruptions import CLEAN, CORRUPTIONS, corrupted, order, settings
 from analysis._robustness_table import SCHEMA, add, choices
+from analysis.figures import figures
 from analysis.frames import read
+from analysis.judged import findings
 from analysis.metrics import best_threshold, wilson
 from analysis.robustness import draw, robustness_table, texts
 from data_prep._storage import Folder
@@ -238,6 +240,25 @@ def test_what_was_killed_goes_on(place: Path, tmp_path: Path) -> None:
     assert f"{28 - done} settings x 1 networks" in robust(tmp_path)
     expected = pd.read_parquet(place / "results/zoo/robustness.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(record / "robustness.parquet"), expected, check_exact=True)
+
+
+@pytest.mark.parametrize(("scored", "is_drawn"), [("corruption == 'clean'", False), ("severity in (0, 10)", True)])
+def test_where_nothing_costs_accuracy_nothing_is_said_to(place: Path) -> None:
+    """As with a network that is no better than chance."""
+    study, table = read(Folder(str(place / "results/zoo"))), robustness_table(Folder(str(place / "results/zoo")))
+    is_clean = table["corruption"] == "clean"
+    told = texts(study, table.assign(accuracy=np.where(is_clean, 0.48, 0.5), auc=0.5))[0]
+    assert "is right on 48.00" in told.replace("\N{NO-BREAK SPACE}", " ")
+    assert "costs most" not in told
+    assert "falls to" not in told
+
+
+def test_what_was_stopped_early_is_told_as_far_as_it_goes(scored: str, is_drawn: bool, place: Path) -> None:
+    study, table = read(Folder(str(place / "results/zoo"))), robustness_table(Folder(str(place / "results/zoo")))
+    part = table.query(scored)
+    assert "is right on" in texts(study, part)[0]
+    assert "mildest" not in texts(study, part)[0]
+    assert ("robustness" in figures(study, findings(study), part)) == is_drawn
 
 
 def test_other_shards_stand_beside_the_records_own_with_a_warning(place: Path, tmp_path: Path) -> None:

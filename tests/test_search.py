@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -22,14 +23,20 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from analysis._accuracy import accuracies, note
+from analysis._summary import summary
 from analysis.frames import read
+from analysis.judged import findings
 from analysis.searches import front, importance, knobs, repeats, searched
 from data_prep._command import InputError
 from data_prep._job import prepare
 from data_prep._storage import Folder
-from sweeps import _options, _simulator, cifake_paper, population, search
+from sweeps import _cluster, _options, _resources, _simulator, cifake_paper, population, search
+from sweeps._progress import Display
 from sweeps._record import Record
+from sweeps._recorder import Recorder
 from sweeps._search_options import OPTIONS
+from sweeps._searching import Seeker
 from sweeps._space import Knob, between, check, grid, knobs_of, narrowed, one_of, values_of
 from sweeps._study import Search, SearchStudy, rungs
 from sweeps._sweep import Sweep
@@ -127,6 +134,38 @@ def test_a_narrowed_space_keeps_what_its_knobs_depend_on() -> None:
         narrowed(search.SPACE, ["learning"], {})
 
 
+def test_a_condition_that_always_holds_is_none() -> None:
+    asked = run_main(
+        search.search,
+        *("--networks", "age-c4-f3", "--knobs", "learning_rate,dropout", "--method", "cmaes"),
+        own=OPTIONS,
+    )
+    assert asked.search
+    asked.search.check()
+    assert [(knob.name, knob.when) for knob in asked.search.turned] == [("learning_rate", {}), ("dropout", {})]
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"), [("age-c4-f3.batch_size=256", "the search turns 'batch_size'"), ("epochs=3", "give --epochs")]
+)
+def test_what_the_search_decides_is_not_set(setting: str, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        run_main(search.search, "--networks", "age-c4-f3,cifake-cnn", "--set", setting, own=OPTIONS)
+
+
+def test_a_whole_number_on_the_command_line_is_the_number_in_the_record() -> None:
+    words = ("--networks", "age-c4-f3", "--knobs", "batch_size", "--set", "label_smoothing=0")
+    asked = run_main(search.search, *words, own=OPTIONS)
+    assert asked.search
+    assert asked.recipe
+    study = SearchStudy(asked.search)
+    for number in range(3):
+        drawn = values_of(asked.search.space, asked.recipe({"network": "age-c4-f3", "batch_size": 32 << number}))
+        assert isinstance(drawn["label_smoothing"], float)
+        study.replay(number, drawn, {})
+    assert study.ask() is None
+
+
 # ── studies ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -156,8 +195,7 @@ def test_a_study_made_again_asks_and_judges_as_the_first(method: str, stopping: 
     assert rungs(one.study) == rungs(other.study)
     assert [trial.state for trial in one.study.trials] == [trial.state for trial in other.study.trials]
     assert {trial.state for trial in one.study.trials} == {TrialState.COMPLETE, TrialState.PRUNED}
-    if method != "cmaes":  # whose distribution is not in a record
-        assert one.ask() == other.ask()
+    assert one.ask() == other.ask()
 
 
 def test_stopped_trials_are_pruned_ones_with_their_last_value() -> None:
@@ -269,6 +307,16 @@ def test_the_second_stage_is_on_the_winner_of_the_first(tmp_path: Path) -> None:
     assert {head.network_options["padding"] for head in [*heads, *two.recipes]} == {"same"}
 
 
+def test_there_is_no_second_stage_if_nobody_finished_the_first(tmp_path: Path) -> None:
+    paper = run_main(cifake_paper.cifake_paper, "--epochs", "1")
+    record = Record(Folder(str(tmp_path)))
+    for recipe in paper.recipes:
+        record.add(recipe.identity("data"), recipe)
+        record.update(recipe.identity("data"), {"status": "collapsed"})
+    assert paper.then
+    assert paper.then(record) == []
+
+
 def run_main(question: Any, *words: str, own: Sequence[click.Option] = ()) -> Sweep:
     """The sweep that a command line asks for."""
     asked: list[Sweep] = []
@@ -302,7 +350,158 @@ def test_the_worst_quarter_goes_on_from_the_best(tmp_path: Path) -> None:
             assert child.parent == members[place].identity("data")
             assert child.learning_rate == members[place].learning_rate
         record.add(child.identity("data"), child)
+    assert list(asked.then(record)) == children  # which are still to be trained
+    for child in children:
+        record.update(child.identity("data"), {"status": "finished"})
     assert asked.then(record) == []
+
+
+def test_a_population_starts_all_over_its_space() -> None:
+    members = run_main(population.population, "--members", "40", own=population.OPTIONS).recipes
+    orders = {tuple(np.argsort([getattr(member, name) for member in members])) for name in population.KNOBS}
+    assert len(orders) == len(population.KNOBS)
+
+
+@pytest.mark.parametrize(
+    ("question", "own", "told"),
+    [(population.population, population.OPTIONS, "--members"), (search.search, OPTIONS, "--repeat-best 1")],
+)
+def test_seeds_that_would_do_nothing_are_refused(question: Any, own: Sequence[click.Option], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        run_main(question, "--seeds", "3", own=own)
+
+
+def test_importance_among_trials_that_stand_at_chance_but_one(tmp_path: Path) -> None:
+    """Most resamples of them have no variance to share out."""
+    asked = Search([Knob("network", one_of("vgg16", "vgg19")), RATE], 12, 9)
+    record = Record(Folder(str(tmp_path)))
+    record.folder.write_json("manifest.json", {"format_version": 1, "search": asked.describe()})
+    for number in range(12):
+        recipe = Recipe("vgg16" if number % 2 else "vgg19", learning_rate=1e-4 * 1.4**number)
+        trial = recipe.identity("data")
+        record.add(trial, recipe)
+        accuracy = 0.6 if number == 3 else 0.5
+        record.update(trial, {"number": number, "status": "stopped", "validation_accuracy": accuracy})
+    record.write()
+    found = importance(read(record.folder))
+    assert set(found["knob"]) == {"network", "learning_rate"}
+    assert found["mean"].sum() == pytest.approx(1)
+
+
+def searched_record(folder: Path, repeated: int = 0) -> Folder:
+    """A search: #0 and #2 finished, #1 was stopped although it was better by then; #0 was trained again."""
+    asked = Search([NETWORK, RATE], 3, 9)
+    record = Record(Folder(str(folder)))
+    record.folder.write_json("manifest.json", {"format_version": 1, "search": asked.describe()})
+
+    def add(number: int | None, status: str, accuracy: float, **knobs: Any) -> None:
+        recipe = Recipe("age-c2-f1", epochs=9, **knobs)
+        columns = {"number": number, "status": status, "validation_accuracy": accuracy, "validation_images": 100}
+        columns |= {"test_accuracy": accuracy, "test_images": 100} if status == "finished" else {}
+        record.add(recipe.identity("data"), recipe)
+        record.update(recipe.identity("data"), columns)
+
+    add(0, "finished", 0.9)
+    add(1, "stopped", 0.95, learning_rate=1e-2)
+    add(2, "finished", 0.8, learning_rate=1e-4)
+    for seed in range(1, repeated + 1):
+        add(None, "finished", 0.84, seed=seed)
+    record.write()
+    return record.folder
+
+
+def test_a_stopped_trial_is_not_the_first_and_has_no_accuracy_on_test(tmp_path: Path) -> None:
+    study = read(searched_record(tmp_path))
+    assert study.ranked["configuration"].tolist() == ["#0 age-c2-f1", "#2 age-c2-f1", "#1 age-c2-f1"]
+    assert study.ranked["rank"].tolist() == [1, 2, 3]
+    table = accuracies(study)
+    assert table[["configuration", "place"]].to_numpy().tolist() == [["#0 age-c2-f1", 0], ["#2 age-c2-f1", 1]]
+    told = " ".join(summary(study, findings(study)))
+    assert "#0 age-c2-f1 is first among the trials that trained to the end" in told
+    assert "(--repeat-best)" in told
+
+
+def test_the_seed_that_chose_does_not_enter_where_it_was_trained_again(tmp_path: Path) -> None:
+    study = read(searched_record(tmp_path, repeated=2))
+    table = accuracies(study).set_index("configuration")
+    assert (table.loc["#0 age-c2-f1", "mean"], table.loc["#0 age-c2-f1", "n"]) == (pytest.approx(0.84), 2)
+    assert table.loc["#2 age-c2-f1", "n"] == 1
+    assert "where there are several" in note(study, table)
+    assert "(--repeat-best)" not in " ".join(summary(study, findings(study)))
+
+
+def test_one_repeat_has_no_interval(tmp_path: Path) -> None:
+    study = read(searched_record(tmp_path, repeated=1))
+    told = " ".join(summary(study, findings(study))).replace("\N{NO-BREAK SPACE}", " ")
+    assert "#0 age-c2-f1 84.00 % (n = 1) on validation" in told
+
+
+# ── what is told to whom ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def seeker(folder: Path, asked: Search) -> tuple[Seeker, Record]:
+    record = Record(Folder(str(folder)))
+    return Seeker(asked, record, lambda drawn: Recipe.of(knobs_of(drawn)), "data", {}, folder / "journal"), record
+
+
+SPACE = [Knob("network", one_of("age-c2-f1")), RATE]
+EPOCH = {"epoch": 1, "validation_accuracy": 0.6, "validation_loss": 0.5, "wall_seconds": 1.0}
+
+
+def test_a_trial_that_failed_is_tried_again_by_the_next_run_only(tmp_path: Path) -> None:
+    asked = Search(SPACE, 2, 9)
+    seeking, record = seeker(tmp_path, asked)
+    trials = [seeking.next_order()["trial"] for _ in range(2)]  # type: ignore[index]
+    record.update(trials[0], {"status": "failed"})
+    record.update(trials[1], {"status": "finished", "validation_accuracy": 0.8})
+    for trial in trials:
+        seeking.ended(record.trials[trial])
+    assert seeking.left == 0
+    seeking.begin_round()
+    assert seeking.next_order() is None
+    record.write()
+    again, _ = seeker(tmp_path, asked)
+    assert again.left == 1
+    assert again.next_order()["trial"] == trials[0]  # type: ignore[index]
+
+
+def test_an_epoch_is_never_on_disk_without_the_verdict_on_it(tmp_path: Path) -> None:
+    seeking, record = seeker(tmp_path, Search(SPACE, 3, 9))
+    order = seeking.next_order()
+    assert order
+    trial = SimpleNamespace(config={"order": order}, run_metadata=SimpleNamespace(num_failures=0))
+    report = {"rows": [EPOCH], "result": {}}
+    assert seeking.hears(order["trial"], report["rows"])  # the first at its rung
+    with Display(record, seeking.search) as display:
+        Recorder(record, display, seeking).on_trial_result(0, [], trial, report)
+    row = pd.read_parquet(tmp_path / "trials.parquet").iloc[0]
+    assert (row["status"], row["epochs_done"], row["validation_accuracy"]) == ("stopped", 1, 0.6)
+
+
+def test_a_study_made_again_does_not_hear_what_the_first_did_not(tmp_path: Path) -> None:
+    """Of training that diverged, or of an epoch that came too late for the row of its trial."""
+    asked = Search(SPACE, 3, 9, stopping="none")
+    seeking, record = seeker(tmp_path, asked)
+    diverged, late = (seeking.next_order()["trial"] for _ in range(2))  # type: ignore[index]
+    lost = EPOCH | {"validation_loss": float("nan")}
+    assert not seeking.hears(diverged, [lost])
+    record.update(diverged, {"status": "diverged"}, [lost])
+    seeking.ended(record.trials[diverged])
+    record.update(late, {"status": "running", "epochs_done": 0}, [EPOCH])
+    record.write()
+    again, _ = seeker(tmp_path, asked)
+    first, second = again._study.study.get_trials()
+    assert (first.state, first.intermediate_values) == (TrialState.FAIL, {})
+    assert (second.state, second.intermediate_values) == (TrialState.RUNNING, {})
+    assert not again.hears(late, [EPOCH])
+    assert again._study.reported(1) == 1
+
+
+def test_as_many_trials_fit_as_the_scarcest_resource_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_cluster, "nodes", lambda: [{"CPU": 16.0, "GPU": 1.0}, {"CPU": 4.0}])
+    assert _resources.room({"cpu": 2.0, "gpu": 0.0}) == 8 + 2
+    assert _resources.room({"cpu": 1.0, "gpu": 0.2}) == 5
+    assert _resources.room({"cpu": 64.0, "gpu": 0.0}) == 1
 
 
 # ── real searches ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -352,8 +551,18 @@ def test_a_search_that_is_extended_equals_one_of_that_size(place: Path) -> None:
 def test_the_first_trial_is_the_study_s_default() -> None:
     asked = run_main(search.search, "--networks", "all", own=OPTIONS)
     assert asked.search
-    assert SearchStudy(asked.search).ask() == (0, search.DEFAULT)
+    number, drawn = SearchStudy(asked.search).ask()  # type: ignore[misc]
+    assert number == 0
+    assert drawn.items() <= search.DEFAULT.items()
     assert [recipe.network for recipe in asked.recipes] == list(MODELS)
+
+
+def test_every_network_has_a_first_trial() -> None:
+    for network in MODELS:
+        asked = run_main(search.search, "--networks", network, own=OPTIONS)
+        assert asked.search
+        assert asked.search.first[0] == search.DEFAULT | {"network": network} | asked.search.first[0]
+        assert asked.search.first[0].keys() == SearchStudy(asked.search).ask()[1].keys()  # type: ignore[index]
 
 
 def test_the_record_tells_the_space(place: Path) -> None:
@@ -434,21 +643,23 @@ def test_the_best_of_another_record_is_tried_first(place: Path) -> None:
 
 
 def test_a_child_goes_on_where_its_parent_stood(place: Path) -> None:
-    words = ("--data", "shards", "--network", "age-c2-f1", "--members", "4", "--epochs", "2")
+    words = ("--data", "shards", "--network", "age-c2-f1", "--members", "4", "--epochs", "3")
     done = run_python(ROOT / "sweeps" / "population.py", *words, cwd=place)
     assert done.returncode == 0, done.stdout + done.stderr
     record = place / "results" / "population"
     trials, epochs = (pd.read_parquet(record / f"{name}.parquet") for name in ("trials", "epochs"))
-    children = trials[trials["parent"] != ""]
-    assert len(children) == 4
-    assert len(trials) == 8
-    for _, child in children.iterrows():
-        first, last = epochs[epochs["trial"] == child["trial"]].to_dict("records")
-        inherited = epochs[epochs["trial"] == child["parent"]].to_dict("records")[0]
-        assert {**first, "trial": ""} == {**inherited, "trial": ""}
+    curves = {trial: rows.drop(columns="trial").to_dict("records") for trial, rows in epochs.groupby("trial")}
+    assert trials["status"].value_counts().to_dict() == {"stopped": 8, "finished": 4}
+    for child in trials[trials["parent"] != ""].to_dict("records"):
+        *inherited, last = curves[child["trial"]]
+        assert inherited == curves[child["parent"]]
         assert last["learning_rate"] == pytest.approx(child["learning_rate"])
-    assert trials.set_index("parent").loc["", "test_accuracy"].isna().all()
-    assert len(read(Folder(str(record))).ranked) == (children["status"] == "finished").sum()
+    for trial in trials["trial"]:  # whose best epoch may be one that it has inherited
+        assert (record / "checkpoints" / trial / "best.keras").exists()
+    assert trials.loc[trials["status"] == "stopped", "test_accuracy"].isna().all()
+    study = read(Folder(str(record)))
+    assert len(study.ranked) == 4
+    assert "Over its seeds" not in " ".join(summary(study, findings(study)))
 
 
 def test_another_search_in_the_same_record_is_refused(place: Path) -> None:

@@ -103,6 +103,7 @@ def test_a_bucket_that_does_not_exist_is_one_sentence(server: Server, command: C
 
 def test_shards_and_records_can_live_there(server: Server, command: Command, tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "tree", images=60)
+    Folder("s3://sweeps/shards").write_bytes("train-00000.parquet", b"of a job that was killed")
     done = command("-m", "data_prep", "--source", tree, "--out", "s3://sweeps/shards")
     assert done.returncode == 0, done.stderr
     zoo = (ROOT / "sweeps" / "zoo.py", "--models", "age-c2-f1,age-c4-f1", "--data", "s3://sweeps/shards", "--epochs", 2)

@@ -24,6 +24,7 @@ from test_trainables import PARAMETERS
 
 from data_prep._command import InputError
 from data_prep._storage import Folder
+from sweeps import _cluster
 from sweeps._lease import Lease
 from sweeps._record import EPOCH_SCHEMA, TRIAL_SCHEMA, Record
 from sweeps._resources import cpu_share, gpu_share
@@ -432,6 +433,13 @@ def test_trials_share_pretended_gpus_so_that_all_run_at_once(place: Path) -> Non
         cluster.wait(timeout=60)
 
 
+def test_the_address_of_a_dashboard_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("RAY_ADDRESS", f"http://127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(InputError, match="address of its dashboard"):
+            _cluster.connect()
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -502,6 +510,7 @@ def test_fresh_moves_the_old_record_aside(place: Path) -> None:
         (("--set", "learning_rat=1"), "no knob 'learning_rat'; the nearest is 'learning_rate'"),
         (("--set", "learning_rate=fast"), "learning_rate is 'fast'; it must be of type float"),
         (("--set", "vgg16.batch_norm=true"), "this sweep does not train 'vgg16'"),
+        (("--set", "seed=7"), "give --seeds"),
         (("--set", "age-c2-f1.trunks=c2", "--results", "new"), "no option 'trunks'; the nearest is 'trunk'"),
         (("--results", "nosuch://bucket"), "names no file system"),
     ],
@@ -577,6 +586,18 @@ def test_a_record_read_back_is_the_one_written(tmp_path: Path) -> None:
     assert again.is_over("a")
     assert not again.is_over("b")
     assert [epoch for _, epoch in again.epochs] == [1, 2]
+
+
+def test_a_trial_that_begins_again_in_smaller_batches_has_no_old_epochs(tmp_path: Path) -> None:
+    record = Record(Folder(str(tmp_path)))
+    for trial in ("a", "b"):
+        record.add(trial, Recipe("age-c2-f1", seed=ord(trial)))
+        record.update(trial, {"batch_size_used": 32}, [{"epoch": epoch} for epoch in (1, 2, 3)])
+    record.update("a", {"batch_size_used": 32}, [{"epoch": 3}])  # as one that went on says
+    assert len(record.epochs) == 6
+    record.update("a", {"batch_size_used": 16}, [])
+    assert set(record.epochs) == {("b", 1), ("b", 2), ("b", 3)}
+    assert record.trials["a"]["epochs_done"] == 0
 
 
 # ── the real data ─────────────────────────────────────────────────────────────────────────────────────────────────────

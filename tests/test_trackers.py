@@ -251,6 +251,7 @@ def test_a_server_that_never_answers_does_not_hold_up_the_driver(
         for epoch in range(1, 1001):
             trackers.hear(row, [{"epoch": epoch, "wall_seconds": 1.0}])
         assert time.monotonic() - started < 1
+    trackers.end()
 
 
 @pytest.mark.parametrize("package", ["mlflow", "wandb"])

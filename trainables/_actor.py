@@ -34,9 +34,9 @@ def run_trial(config: dict[str, Any], *, token: str, shared: dict[str, Any], han
     """Report what the trial of `config["order"]`, its identity and its recipe's knobs, reports.
 
     `token` is the sweep's, by which its fork servers are found; `shared` what all its trials are told, by the names of
-    `Task`, and under `data`, if nodes cannot read the shards, a reference to the images. A trial that says nothing for
-    `hang_minutes` is stopped and has failed. Raises LostError if the trial's process dies, and MovedError if its
-    machine is about to go: those are Tune's to repeat.
+    `Task`, under `backend` Keras's, and under `data`, if nodes cannot read the shards, a reference to the images. A
+    trial that says nothing for `hang_minutes` is stopped and has failed. Raises LostError if the trial's process dies,
+    and MovedError if its machine is about to go: those are Tune's to repeat.
     """
     place = _forkserver.place(token)
     resources = _resources()
@@ -46,6 +46,7 @@ def run_trial(config: dict[str, Any], *, token: str, shared: dict[str, Any], han
         refusal = UNSHARED.format(host=platform.node(), folder=shared["record"])
         tune.report({"rows": [], "result": {}, "refusal": refusal})
         return
+    os.environ["KERAS_BACKEND"] = shared["backend"]  # the driver's, whatever this node's own is
     _forkserver.is_detached = True
     _forkserver.start(place)
     if "data" in shared:
@@ -72,7 +73,8 @@ def run_trial(config: dict[str, Any], *, token: str, shared: dict[str, Any], han
 def _told(order: dict[str, Any], shared: dict[str, Any], cpus: int) -> Task:
     """What a trial is told; of the pretrained weights only those that its network starts from."""
     told = {**order, **shared, "threads": max(1, cpus)}
-    told.pop("data", None)
+    for name in ("data", "backend"):
+        told.pop(name, None)
     body = shared["models"][order["knobs"]["network"]].pretrained
     told["weights"] = {body: shared["weights"][body]} if body in shared["weights"] else {}
     return Task(**told)

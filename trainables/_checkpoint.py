@@ -53,14 +53,29 @@ def save(state: Snapshot, folder: Folder) -> None:
 
 
 def restore(run: Run, folder: Folder, parent: Folder | None = None) -> None:
-    """Put a fresh run where the saved one stood, or else its parent; leave it as it is if nothing was saved."""
-    if not folder.exists(LAST):
-        if parent:
-            restore(run, parent)
-        return
+    """Put a fresh run where the saved one stood, or else its parent; leave it as it is if nothing was saved.
+
+    Raises FileNotFoundError where a parent left nothing to go on from.
+    """
+    if folder.exists(LAST):
+        _restore(run, folder)
+    elif parent:
+        inherit(run, folder, parent)
+
+
+def inherit(run: Run, folder: Folder, parent: Folder) -> None:
+    """Put a fresh run where its parent stood, and its parent's best network, which may stay the best, into `folder`.
+
+    Raises FileNotFoundError.
+    """
+    folder.write_bytes(BEST, parent.read_bytes(BEST))
+    _restore(run, parent)
+
+
+def _restore(run: Run, folder: Folder) -> None:
     with np.load(io.BytesIO(folder.read_bytes(LAST)), allow_pickle=False) as saved:
         story = json.loads(saved["story"].tobytes())
-        run.batch_size = story["batch_size"]
+        run.batch_size = min(run.batch_size, story["batch_size"])
         run.history = story["history"][:-1]
         run.compile()  # as the last epoch was trained
         run.history = story["history"]

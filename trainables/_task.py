@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from trainables._network import Network
     from trainables._weights import Layers
 
-#: `rows`, epochs not yet reported; `result`, columns of the trial's row; `storage`, an errno, if the record cannot be
-#: written any more.
+#: `rows`, epochs not yet reported; `result`, columns of the trial's row; `storage`, an errno and, where it is known, a
+#: file or folder, if something can no longer be read or written.
 Report = dict[str, Any]
 
 

@@ -39,7 +39,7 @@ def run_trial(task: Task, place: Path) -> Iterator[Report]:
         yield from _train_and_score(task, shared_data(task.source, place), result)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _STORAGE_ERRORS:
-            yield {"rows": [], "result": {}, "storage": error.errno}
+            yield {"rows": [], "result": {}, "storage": (error.errno, error.filename)}
             return
         result |= {
             "status": "failed",
@@ -72,6 +72,8 @@ def _train_and_score(task: Task, data: Data, result: dict[str, Any]) -> Iterator
         del run  # and with it its memory, before another is made
         gc.collect()
         run = _train.start(recipe, data, task.models, task.weights, half)
+        if parent:
+            _checkpoint.inherit(run, task.checkpoints, parent)
     task.record.write_table(f"scores/{task.trial}.parquet", _score_table(data, scores))
     result |= {"epochs_done": len(run.history), "best_epoch": run.best_epoch, **_metrics(data, scores)}
     result |= {"seconds_per_image": run.seconds_per_image}
