@@ -135,10 +135,11 @@ class SearchStudy:
             self.study.enqueue_trial(drawn)
             self._begin(self._next)
             self._fail(self._next - 1)
-        if self.search.method == "cmaes":  # whose distribution follows from what it was asked and told by then
-            self.study.sampler = _sampler("cmaes", self.search.seed, number)
+        self.study.sampler = _sampler(self.search.method, self.search.seed, number)
         self.study.enqueue_trial(drawn)
         self._begin(number)
+        if self.search.method == "cmaes" and number >= len(self._planned):
+            _ = self._open[number].relative_params  # ask it again, for its distribution follows from what it was asked
         self._known.add(_key(drawn))
         for epoch, value in curve.items():
             self.report(number, epoch, value)
