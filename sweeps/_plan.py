@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -14,7 +14,7 @@ from rich.table import Table
 from data_prep import shards
 from data_prep._storage import Folder
 from sweeps._options import Options
-from sweeps._progress import duration, named
+from sweeps._progress import duration
 from trainables import Recipe
 from trainables._cost import Cost, cost, training_bytes
 from trainables._data import Data, Split, image_counts
@@ -39,7 +39,7 @@ def show(sweep: "Sweep", shard_folder: Folder, options: Options) -> int:
             found, seconds = _measure(recipes[0], manifest.image_size, images, int(threads))
         total += seconds * len(recipes)
         memory = f"{training_bytes(found, recipes[0]) / 2**20:,.0f} MiB"
-        epochs, seeds = str(recipes[0].epochs), str(len(recipes))
+        epochs, seeds = str(recipes[0].pause_epoch or recipes[0].epochs), str(len(recipes))
         table.add_row(name, f"{found.parameters:,}", memory, epochs, seeds, duration(seconds))
     gpus = _gpus()  # on which trials share the time, and so take as long as one after the other
     at_once, where = (gpus, "GPUs") if gpus else (max(1, min(int(cpus / threads), most)), "CPUs")
@@ -59,14 +59,18 @@ def show(sweep: "Sweep", shard_folder: Folder, options: Options) -> int:
 
 
 def _by_name(recipes: Sequence[Recipe]) -> dict[str, list[Recipe]]:
-    """Recipes of the same cost, by their network, and by its options where they have several."""
-    kinds: dict[str, set[str]] = {}
+    """Recipes of the same cost, by their network and those of its options in which they differ."""
+    options: dict[str, list[dict[str, Any]]] = {}
     for recipe in recipes:
-        kinds.setdefault(recipe.network, set()).add(recipe.options)
+        options.setdefault(recipe.network, []).append(recipe.network_options)
     found: dict[str, list[Recipe]] = {}
     for recipe in recipes:
-        name = named(recipe.knobs()) if len(kinds[recipe.network]) > 1 else recipe.network
-        found.setdefault(name, []).append(recipe)
+        told = [
+            f"{name}={value}"
+            for name, value in recipe.network_options.items()
+            if any(other.get(name) != value for other in options[recipe.network])
+        ]
+        found.setdefault(" ".join([recipe.network, *told]), []).append(recipe)
     return found
 
 

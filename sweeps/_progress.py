@@ -54,7 +54,7 @@ class Display:
         """A trial is over: `row` is its row of the record."""
         self._finished += 1
         self._epochs -= _epochs_saved(row)
-        told = f"#{row['number']} {row['network']}" if self._is_search else f"{named(row)} (seed {row['seed']})"
+        told = f"#{row['number']} {row['network']}" if self._is_search else f"{_named(row)} (seed {row['seed']})"
         if row["status"] in ("finished", "stopped"):
             result = f"validation accuracy {row['validation_accuracy']:.4f} at epoch {row['best_epoch']}"
             result += f", stopped after {row['epochs_done']}" if row["status"] == "stopped" else ""
@@ -81,8 +81,8 @@ class Display:
         return told
 
 
-def named(row: dict[str, Any]) -> str:
-    """A trial's network, with the options that it was given; `row` has those columns of its row."""
+def _named(row: dict[str, Any]) -> str:
+    """The network, with the options that it was given."""
     return " ".join([row["network"], *(f"{name}={value}" for name, value in json.loads(row["options"]).items())])
 
 
