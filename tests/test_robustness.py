@@ -242,7 +242,6 @@ def test_what_was_killed_goes_on(place: Path, tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(pd.read_parquet(record / "robustness.parquet"), expected, check_exact=True)
 
 
-@pytest.mark.parametrize(("scored", "is_drawn"), [("corruption == 'clean'", False), ("severity in (0, 10)", True)])
 def test_where_nothing_costs_accuracy_nothing_is_said_to(place: Path) -> None:
     """As with a network that is no better than chance."""
     study, table = read(Folder(str(place / "results/zoo"))), robustness_table(Folder(str(place / "results/zoo")))
@@ -253,6 +252,7 @@ def test_where_nothing_costs_accuracy_nothing_is_said_to(place: Path) -> None:
     assert "falls to" not in told
 
 
+@pytest.mark.parametrize(("scored", "is_drawn"), [("corruption == 'clean'", False), ("severity in (0, 10)", True)])
 def test_what_was_stopped_early_is_told_as_far_as_it_goes(scored: str, is_drawn: bool, place: Path) -> None:
     study, table = read(Folder(str(place / "results/zoo"))), robustness_table(Folder(str(place / "results/zoo")))
     part = table.query(scored)
