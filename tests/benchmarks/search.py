@@ -134,11 +134,8 @@ def draw(found: pd.DataFrame, seeds: int) -> None:
         right.set(xlabel="Workers", ylabel="Time to the best 1 % (virtual s, median)", xscale="log", yscale="log")
         right.set_xticks(WORKERS, [str(count) for count in WORKERS])
         figure.legend(loc="outside upper center", ncols=3)
-        footer(
-            figure,
-            f"{seeds} simulated searches a method, {max(1, seeds // 5)} with more workers. {CONDITIONS} A method without "
-            "a line: half of its searches or more never got there.",
-        )
+        told = f"{seeds} simulated searches a method, {max(1, seeds // 5)} with more workers. {CONDITIONS}"
+        footer(figure, f"{told} A method without a line: half of its searches or more never got there.")
         (HERE / "search.svg").write_bytes(svg(figure))
 
 
