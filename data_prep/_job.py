@@ -5,6 +5,8 @@
 A part that is there is whole, so a killed job goes on where it stopped. Nothing depends on the number of workers.
 """
 
+import contextlib
+import fcntl
 import gc
 import hashlib
 import json
@@ -62,7 +64,8 @@ def prepare(
     """
     gc.disable()  # a million small objects and no cycles: the collector would only search them again and again
     try:
-        return _prepare(source, Folder(out), image_size, validation, seed, limit, workers, progress)
+        folder = Folder(out if "://" in out else os.path.realpath(out))
+        return _prepare(source, folder, image_size, validation, seed, limit, workers, progress)
     finally:
         gc.enable()
 
@@ -81,28 +84,50 @@ def _prepare(
     items, elsewhere = list_images(opened.name, opened.files())
     options: dict[str, Any] = {"image_size": image_size, "validation": validation, "seed": seed, "limit": limit}
     options["listing"] = _listing_hash(items)
-    finished = _finished(folder, options)
-    if finished:
-        return finished
-    items = limited(shuffled(items, seed), limit)
-    scratch = _scratch(folder, options)
-    with _pool(workers, items) as pool:
-        facts, unreadable = _decode_all(pool, opened, len(items), image_size, scratch, progress)
-        facts, notes = _split(facts, validation)
-        target = Folder(str(scratch / "shards")) if folder.is_local else folder
-        written = _write_all(pool, scratch, target, image_size, facts)
-        manifest = shards.Manifest(
-            format_version=shards.FORMAT_VERSION,
-            source=source if source in ("sample", "kaggle") else opened.name,
-            image_size=image_size,
-            counts=_counts(facts),
-            options=options,
-            audit=audit.audit(facts, unreadable, elsewhere) | {"notes": notes},
-            fingerprint=_fingerprint(facts, image_size),
-            **_written(written),
-        )
-    _publish(scratch, folder, manifest)
-    return manifest
+    with _alone(folder):
+        finished = _finished(folder, options)
+        if finished:
+            return finished
+        items = limited(shuffled(items, seed), limit)
+        scratch = _scratch(folder, options)
+        with _pool(workers, items) as pool:
+            facts, unreadable = _decode_all(pool, opened, len(items), image_size, scratch, progress)
+            facts, notes = _split(facts, validation)
+            target = Folder(str(scratch / "shards")) if folder.is_local else folder
+            written = _write_all(pool, scratch, target, image_size, facts)
+            manifest = shards.Manifest(
+                format_version=shards.FORMAT_VERSION,
+                source=source if source in ("sample", "kaggle") else opened.name,
+                image_size=image_size,
+                counts=_counts(facts),
+                options=options,
+                audit=audit.audit(facts, unreadable, elsewhere) | {"notes": notes},
+                fingerprint=_fingerprint(facts, image_size),
+                **_written(written),
+            )
+        _publish(scratch, folder, manifest)
+        return manifest
+
+
+@contextlib.contextmanager
+def _alone(folder: Folder) -> Iterator[None]:
+    """Wait until no other process makes the same shards, where these are local."""
+    if not folder.is_local:
+        yield
+        return
+    lock = _beside(folder, ".lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _beside(folder: Folder, ending: str) -> Path:
+    path = folder.local_path()
+    return path.with_name(path.name + ending)
 
 
 def _pool(workers: int | None, items: list[Item]) -> Executor:
@@ -148,6 +173,8 @@ def _finished(folder: Folder, options: dict[str, Any]) -> shards.Manifest | None
     if not folder.exists(shards.MANIFEST):
         if [name for name in folder.names() if folder.is_local or not shards.is_file_name(name)]:
             raise InputError(f"{folder} has other files in it; choose an empty or a new folder for --out.")
+        if folder.is_local and os.path.ismount(folder.local_path()):
+            raise InputError(f"{folder} is a mount point, which cannot be replaced; choose a folder in it for --out.")
         return None
     manifest = shards.read_manifest(folder)
     if manifest.options != options:
@@ -157,14 +184,17 @@ def _finished(folder: Folder, options: dict[str, Any]) -> shards.Manifest | None
 
 def _scratch(folder: Folder, options: dict[str, Any]) -> Path:
     """The folder for parts: beside a local OUT, where a killed job left it, or in this machine's temporary folder."""
-    beside = folder.local_path().with_name(folder.local_path().name + ".partial") if folder.is_local else None
+    beside = _beside(folder, ".partial") if folder.is_local else None
     name = hashlib.sha256(f"{folder} {options}".encode()).hexdigest()[:16]
     scratch = beside or Path(tempfile.gettempdir(), f"cifake-sweeps-{name}")
-    job = scratch / "job.json"
-    if not job.exists() or json.loads(job.read_text()) != options:
+    job = Folder(str(scratch))
+    try:
+        known = job.read_json("job.json")
+    except (FileNotFoundError, ValueError):
+        known = None
+    if known != options:
         shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
-        job.write_text(json.dumps(options))
+        job.write_json("job.json", options)
     return scratch
 
 

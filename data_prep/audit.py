@@ -26,7 +26,7 @@ def audit(facts: pd.DataFrame, unreadable: dict[str, str], elsewhere: list[str])
         "images": len(facts),
         "distinct_images": int(facts["group"].nunique()),
         "duplicate_pairs": duplicate_pairs(facts),
-        "test_images_in_train": int(test_images_in(facts, "train").sum()),
+        "test_images_in_train": int(test_images_elsewhere(facts).sum()),
         "groups_with_both_labels": int((facts.groupby("group")["label"].nunique() > 1).sum()),
         "codecs": {name: _codecs(facts[facts["label"] == label]) for label, name in enumerate(LABEL_NAMES)},
         "file_size_auc": file_size_auc(facts),
@@ -43,9 +43,10 @@ def duplicate_pairs(facts: pd.DataFrame) -> dict[str, int]:
     return {str(split): int(count) for split, count in pairs.items()}
 
 
-def test_images_in(facts: pd.DataFrame, split: str) -> "pd.Series[bool]":
-    """For each row, whether it is a test image whose group also stands in `split`."""
-    return (facts["split"] == "test") & facts["group"].isin(facts.loc[facts["split"] == split, "group"])
+def test_images_elsewhere(facts: pd.DataFrame) -> "pd.Series[bool]":
+    """For each row, whether it is a test image whose group also stands in train, or in validation."""
+    is_test = facts["split"] == "test"
+    return is_test & facts["group"].isin(facts.loc[~is_test, "group"])
 
 
 def file_size_auc(facts: pd.DataFrame) -> float:

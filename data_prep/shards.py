@@ -9,7 +9,7 @@ A folder of shards holds `train-*.parquet`, `validation-*.parquet` and `test-*.p
     path          string, as in the source, from the split on
     sha256        string, of the source file's bytes
     group         string, equal for images that show exactly the same pixels
-    in_train      bool, a test row whose group also stands in the source's training split
+    in_train      bool, a test row whose group also stands in the source's training or validation split
 """
 
 import hashlib

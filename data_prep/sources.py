@@ -1,7 +1,8 @@
 """Where raw images come from: a folder, a zip, Kaggle's CIFAKE or the embedded sample.
 
 A source is a listing in `split/label/file` layout plus a way to read each file's bytes. Labels are the folders REAL and
-FAKE, in any case; splits are train, validation and test, or nothing at all, in which case everything is train.
+FAKE, in any case; splits are the folders train, validation and test above or below them, or nothing at all, in which
+case everything is train.
 """
 
 import hashlib
@@ -94,15 +95,39 @@ class FolderSource:
     name: str
 
     def files(self) -> Iterable[File]:
-        """Every file there is."""
-        for parent, _, files in os.walk(self.name, followlinks=True):
+        """Every file there is. Raises InputError for a folder that cannot be read, and for names that are no text."""
+        for parent, folders, files in os.walk(self.name, followlinks=True, onerror=_refuse_folder):
+            folders[:] = [folder for folder in folders if not _leads_back(Path(parent, folder))]
             for file in files:
                 path = Path(parent, file)
+                _check_name(path)
                 yield File(path.relative_to(self.name).as_posix(), path.stat().st_size if path.exists() else 0)
 
     def read(self, file: File) -> bytes:
         """The bytes of one of them. Raises OSError."""
-        return Path(self.name, file.name).read_bytes()
+        path = Path(self.name, file.name)
+        if path.exists() and not path.is_file():
+            raise OSError("it is a pipe or a device")
+        return path.read_bytes()
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise InputError(f"The folder {error.filename} cannot be read ({error.strerror}); mend that, or take it out.")
+
+
+def _leads_back(folder: Path) -> bool:
+    """Whether a folder is a link to one that it lies in, and so would be walked through again and again."""
+    if not folder.is_symlink():
+        return False
+    target, here = folder.resolve(), folder.parent.resolve()
+    return target == here or target in here.parents
+
+
+def _check_name(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"The name of {str(path)!a} is not UTF-8; rename the file.")
 
 
 @dataclass(frozen=True)
@@ -126,7 +151,7 @@ class ZipSource:
         if not file.member:
             with zipfile.ZipFile(self.name) as archive:
                 return archive.read(file.name)
-        return _unpack(_descriptor(self.name), file.member)
+        return _unpack(_descriptor(self.name), file)
 
     def _directory(self) -> list[zipfile.ZipInfo]:
         try:
@@ -149,14 +174,20 @@ def _descriptor(path: str) -> int:
     return os.open(path, os.O_RDONLY)
 
 
-def _unpack(descriptor: int, member: Member) -> bytes:
-    """A member's bytes: they follow its header, which ends in the lengths of the name and of what is between."""
+def _unpack(descriptor: int, file: File) -> bytes:
+    """A member's bytes: they follow its header, which ends in the lengths of the name and of what is between.
+
+    No more than the archive's directory promises: a few bytes may hold gigabytes of zeros.
+    """
+    member = file.member
+    assert member
     header = os.pread(descriptor, _HEADER.size, member.offset)
     if not header.startswith(b"PK\3\4"):
         raise zipfile.BadZipFile("its header in the archive is damaged")
     packed = os.pread(descriptor, member.bytes, member.offset + _HEADER.size + sum(_HEADER.unpack(header)))
-    content = zlib.decompress(packed, wbits=-15) if member.method == zipfile.ZIP_DEFLATED else packed
-    if zlib.crc32(content) != member.checksum:
+    is_packed = member.method == zipfile.ZIP_DEFLATED
+    content = zlib.decompressobj(-15).decompress(packed, file.bytes + 1) if is_packed else packed
+    if len(content) != file.bytes or zlib.crc32(content) != member.checksum:
         raise zipfile.BadZipFile("its bytes in the archive are damaged")
     return content
 
@@ -219,14 +250,21 @@ def _item(file: File) -> Item | None:
 
 @lru_cache
 def _meaning(folder: str) -> tuple[str, int, str] | None:
-    """The split and label that a folder stands for, and the rest of its path; None if it is in no REAL or FAKE."""
+    """The split and label that a folder stands for, and the rest of its path; None if it is in no REAL or FAKE.
+
+    The split is the nearest folder above the label that is called one, or else that below it: `test/biggan/FAKE` and
+    `FAKE/test/biggan` are the same.
+    """
     parts = folder.split("/")
     lowered = folder.lower().split("/")
     at = next((index for index, part in enumerate(lowered) if part in LABELS), None)
     if at is None:
         return None
-    split = _SPLITS.get(lowered[at - 1]) if at else None
-    return split or "train", LABELS[lowered[at]], "/".join(parts[at + 1 :])
+    above = next((index for index in reversed(range(at)) if lowered[index] in _SPLITS), None)
+    if above is not None:
+        return _SPLITS[lowered[above]], LABELS[lowered[at]], "/".join(parts[above + 1 : at] + parts[at + 1 :])
+    below = _SPLITS.get(lowered[at + 1]) if len(parts) > at + 1 else None
+    return below or "train", LABELS[lowered[at]], "/".join(parts[at + 2 if below else at + 1 :])
 
 
 def _is_litter(name: str) -> bool:

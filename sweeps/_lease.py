@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from data_prep._command import InputError
@@ -32,6 +33,7 @@ class Lease:
         self._story = {
             "token": secrets.token_hex(8),
             "host": platform.node(),
+            "machine": _machine(),
             "process": os.getpid(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
             "renewed": 0,
@@ -120,7 +122,7 @@ def held(record: Folder) -> Iterator[Lease]:
 
 def _is_gone(other: dict[str, Any]) -> bool:
     """Whether the other sweep's process can be seen to have ended."""
-    if other["host"] != platform.node():
+    if other.get("machine") != _machine():
         return False
     try:
         os.kill(int(other["process"]), 0)
@@ -129,6 +131,14 @@ def _is_gone(other: dict[str, Any]) -> bool:
     except PermissionError:
         return False
     return False
+
+
+def _machine() -> str:
+    """Where a process number means the same process: host names may be equal, and containers count for themselves."""
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:  # not on Linux
+        return platform.node()
 
 
 def _told(other: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sweeps._tracked import Tracked
 
@@ -24,12 +24,11 @@ class MLflow:
         self._fingerprint = fingerprint
         self._store = os.environ.get("MLFLOW_TRACKING_URI")
         self.target = f"{self._store or ''} {self._experiment_name}".strip()
-        self._found: dict[str, Run] = {}
-        self._open: dict[str, str] = {}
+        self._open: dict[str, str] = {}  # trial → its run
         self._sent: dict[str, set[tuple[str, int]]] = {}
 
     def begin(self, token: str) -> None:
-        """Find or make the experiment, and find the runs that earlier runs of this sweep made in it."""
+        """Find or make the experiment."""
         for name, value in _PATIENCE.items():
             os.environ.setdefault(name, value)
         for name in ("mlflow", "alembic"):
@@ -39,7 +38,6 @@ class MLflow:
         self._client, self._token = MlflowClient(self._store), token
         known = self._client.get_experiment_by_name(self._experiment_name)
         self._experiment = known.experiment_id if known else self._client.create_experiment(self._experiment_name)
-        self._found = {run.data.tags["trial"]: run for run in self._earlier()}
 
     def write(self, trial: Tracked) -> None:
         """Send what a trial's run has not. Raises MlflowException."""
@@ -57,35 +55,29 @@ class MLflow:
         for run in self._open.values():
             self._client.set_terminated(run, "KILLED")
 
-    def _earlier(self) -> "list[Run]":
-        runs: list[Run] = []
-        page: Any = None
-        while page is None or page:
-            found = self._client.search_runs(
-                [self._experiment], f"tags.record = '{self._token}'", max_results=1000, page_token=page
-            )
-            runs += found
-            page = found.token or ""
-        return runs
+    def _find(self, trial: str) -> "Run | None":
+        """The run of a trial, by its tags: made by an earlier run of the sweep, or by a request that got no answer."""
+        wanted = f"tags.record = '{self._token}' and tags.trial = '{trial}'"
+        return next(iter(self._client.search_runs([self._experiment], wanted, max_results=1)), None)
 
     def _start(self, trial: Tracked) -> str:
-        """The run of a trial, found or made, and running."""
+        """The run of a trial, found or made, and running. It counts as open once all of this has been told."""
         from mlflow.entities import Param
 
-        run = self._found.pop(trial.trial, None)
-        if run:
-            self._client.update_run(run.info.run_id, status="RUNNING")
-        else:
-            tags = {"trial": trial.trial, "record": self._token, "data_fingerprint": self._fingerprint}
-            run = self._client.create_run(self._experiment, tags=tags, run_name=trial.name)
-        self._open[trial.trial] = identity = run.info.run_id
+        found = self._find(trial.trial)
+        if found:
+            self._client.update_run(found.info.run_id, status="RUNNING")
+        tags = {"trial": trial.trial, "record": self._token, "data_fingerprint": self._fingerprint}
+        run = found or self._client.create_run(self._experiment, tags=tags, run_name=trial.name)
+        identity = str(run.info.run_id)
+        self._client.log_batch(identity, params=[Param(name, str(value)) for name, value in trial.knobs.items()])
         self._sent[trial.trial] = {
             (name, metric.step)
             for name in run.data.metrics
             for metric in self._client.get_metric_history(identity, name)
         }
-        self._client.log_batch(identity, params=[Param(name, str(value)) for name, value in trial.knobs.items()])
-        return str(identity)
+        self._open[trial.trial] = identity
+        return identity
 
     def _send(self, run: str, trial: str, metrics: list[tuple[str, int, float]]) -> None:
         """Send those metrics, (name, step, value), that the run does not have at that step."""

@@ -23,7 +23,7 @@ from data_prep._command import InputError
 from data_prep._decode import UnreadableError, decode
 from data_prep._job import prepare
 from data_prep._storage import Folder
-from data_prep.sources import SAMPLE
+from data_prep.sources import SAMPLE, ZipSource
 
 
 def table(folder: Path, split: str) -> pd.DataFrame:
@@ -164,6 +164,74 @@ def test_cifake_names_give_object_classes_and_the_cut_keeps_their_shares(tmp_pat
 def test_names_without_all_ten_classes_are_not_taken_for_cifake(tmp_path: Path) -> None:
     prepare(str(make_tree(tmp_path / "tree")), str(tmp_path / "out"))
     assert table(tmp_path / "out", "train")["object_class"].isna().all()
+
+
+@pytest.mark.parametrize("layout", ["{label}/{split}", "{split}/some/{label}", "{split}/{label}/some"])
+def test_a_split_stands_above_or_below_the_label(layout: str, tmp_path: Path) -> None:
+    """A test image must never be trained on for standing in a layout of another kind."""
+    tree = make_tree(tmp_path / "tree")
+    for split in ("train", "test"):
+        for label in ("REAL", "FAKE"):
+            target = tmp_path / "other" / layout.format(split=split, label=label)
+            shutil.copytree(tree / split / label, target)
+    manifest = prepare(str(tmp_path / "other"), str(tmp_path / "out"))
+    assert manifest.counts == prepare(str(tree), str(tmp_path / "plain")).counts
+    paths = table(tmp_path / "out", "test")["path"]
+    assert paths.str.startswith("test/").all()
+    assert len(set(paths)) == 40
+
+
+def test_a_link_that_leads_back_is_not_walked_through(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree")
+    (tree / "train" / "REAL" / "all").symlink_to("..")
+    shutil.move(tree / "train" / "FAKE", tmp_path / "elsewhere")
+    (tree / "train" / "FAKE").symlink_to(tmp_path / "elsewhere")
+    assert prepare(str(tree), str(tmp_path / "out")).audit["images"] == 80
+
+
+def test_a_pipe_is_unreadable_and_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree")
+    os.mkfifo(tree / "train" / "REAL" / "pipe.jpg")
+    manifest = prepare(str(tree), str(tmp_path / "out"))
+    assert manifest.audit["unreadable"] == {"train/REAL/pipe.jpg": "cannot be read: it is a pipe or a device"}
+    Path(os.fsdecode(os.fsencode(tree) + b"/train/REAL/caf\xe9.jpg")).touch()
+    with pytest.raises(InputError, match="is not UTF-8; rename the file"):
+        prepare(str(tree), str(tmp_path / "more"))
+
+
+def test_two_that_make_the_same_shards_at_once_both_have_them(tmp_path: Path) -> None:
+    make_tree(tmp_path / "tree", images=600)
+    words = [sys.executable, "-m", "data_prep", "--source", "tree", "--out", "out"]
+    jobs = [subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [job.communicate()[1] for job in jobs] == ["", ""]
+    assert [job.returncode for job in jobs] == [0, 0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "tree"]
+
+
+def test_an_out_that_is_a_link_is_what_it_points_to(tmp_path: Path) -> None:
+    make_tree(tmp_path / "tree")
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    prepare(str(tmp_path / "tree"), str(tmp_path / "link"))
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "there" / "manifest.json").exists()
+
+
+def test_test_images_in_validation_are_told_as_they_are_left_out(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree", splits=("train", "validation", "test"))
+    for name in ("0001", "0002"):
+        shutil.copy(tree / "validation" / "REAL" / f"{name}.jpg", tree / "test" / "REAL")
+    manifest = prepare(str(tree), str(tmp_path / "out"))
+    assert manifest.audit["test_images_in_train"] == table(tmp_path / "out", "test")["in_train"].sum() == 2
+
+
+def test_a_member_unpacks_to_no_more_than_the_archive_promises(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "zeros.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("train/REAL/0000.jpg", bytes(10**6))
+    source = ZipSource(str(tmp_path / "zeros.zip"))
+    (file,) = source.files()
+    assert source.read(file) == bytes(10**6)
+    with pytest.raises(zipfile.BadZipFile, match="damaged"):
+        source.read(file._replace(bytes=1000))
 
 
 def test_small_folders_do_not_move_all_their_images_out_of_train(tmp_path: Path) -> None:

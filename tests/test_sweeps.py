@@ -25,7 +25,7 @@ from test_trainables import PARAMETERS
 from data_prep._command import InputError
 from data_prep._storage import Folder
 from sweeps import _cluster
-from sweeps._lease import Lease
+from sweeps._lease import Lease, _machine
 from sweeps._record import EPOCH_SCHEMA, TRIAL_SCHEMA, Record
 from sweeps._resources import cpu_share, gpu_share
 from trainables import Recipe, _checkpoint
@@ -264,7 +264,7 @@ def lease(folder: Path, **story: Any) -> Lease:
 
 def test_the_lease_of_another_host_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweeps._lease._SECONDS_TO_EXPIRE", 2)
-    ours = lease(tmp_path, host="elsewhere", process=1)
+    ours = lease(tmp_path, host=platform.node(), machine="another of that name", process=2**22 + 1)
     started = time.monotonic()
     ours.take()
     assert time.monotonic() - started >= 2
@@ -274,7 +274,7 @@ def test_the_lease_of_another_host_is_waited_for(tmp_path: Path, monkeypatch: py
 def test_the_lease_of_a_dead_process_is_taken_over_at_once(tmp_path: Path) -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
-    ours = lease(tmp_path, host=platform.node(), process=gone.pid)
+    ours = lease(tmp_path, host=platform.node(), machine=_machine(), process=gone.pid)
     started = time.monotonic()
     ours.take()
     assert time.monotonic() - started < 1
