@@ -212,7 +212,8 @@ def test_ranking_is_by_validation_though_test_disagrees(study: Study) -> None:
     expected = [name for name in reversed(AGE) if name not in (COLLAPSED, STOPPED)]
     assert study.ranked["network"].tolist() == [*expected, STOPPED]
     assert study.ranked["rank"].tolist() == list(range(1, 12))
-    assert study.ranked["test_accuracy"].iloc[:-1].is_monotonic_increasing, "the test of the fixture: test says the opposite"
+    on_test = study.ranked["test_accuracy"].iloc[:-1]
+    assert on_test.is_monotonic_increasing, "the test of the fixture: test says the opposite"
 
 
 def test_collapsed_is_not_ranked_and_keeps_its_reason(study: Study) -> None:

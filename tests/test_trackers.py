@@ -24,6 +24,7 @@ from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams.backend_context import Context
 
 from data_prep._storage import Folder
+from sweeps._mlflow import MLflow
 from sweeps._record import Record
 from sweeps._tensorboard import TensorBoard
 from sweeps._tracked import Tracked
@@ -279,6 +280,19 @@ def test_wandb_without_a_key_is_refused_before_anything_starts(tmp_path: Path) -
 def tracked(epochs: int, status: str = "running") -> Tracked:
     row = {"trial": "0123456789ab", **Recipe("age-c2-f1").knobs(), "status": status, "best_epoch": 1}
     return Tracked(row, {epoch: {"train_loss": 1 / epoch, "wall_seconds": 2.0} for epoch in range(1, epochs + 1)})
+
+
+def test_a_trial_that_is_tried_again_has_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    store = MLflow("age", "fingerprint")
+    store.begin("token")
+    store.write(tracked(2, "failed"))
+    store.write(tracked(3))
+    store.leave()
+    client = mlflow_client(tmp_path)
+    (run,) = client.search_runs([client.get_experiment_by_name("age").experiment_id])
+    assert [each.step for each in client.get_metric_history(run.info.run_id, "loss/train")] == [1, 2, 3]
+    assert (run.info.status, run.data.params["network"]) == ("KILLED", "age-c2-f1")
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"], ids=["appended", "replaced as on an object store"])
