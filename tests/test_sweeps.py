@@ -481,16 +481,17 @@ def test_more_seeds_are_added_to_what_is_there(place: Path, undisturbed: Path) -
     pd.testing.assert_frame_equal(rows[rows["seed"] == 0].reset_index(drop=True), old)
 
 
-def test_fresh_moves_the_old_record_aside(place: Path) -> None:
-    shutil.copytree(place / "results", place / "fresh")
-    done = run_python(AGE, "--smoke", "--fresh", "--results", "fresh", cwd=place)
+def test_fresh_moves_the_old_record_aside_and_a_smoke_run_makes_way_by_itself(place: Path, undisturbed: Path) -> None:
+    shutil.copytree(undisturbed, place / "fresh")
+    one = (ZOO, "--models", "age-c2-f1", "--results", "fresh")
+    done = run_python(*one, "--smoke", "--fresh", cwd=place)
     assert done.returncode == 0, done.stderr
     assert (trials(place / "fresh")["epochs"] == 1).all()
-    aside = [path for path in (place / "fresh").iterdir() if path.name.startswith("age-")]
-    pd.testing.assert_frame_equal(pd.read_parquet(aside[0] / "trials.parquet"), trials(place / "results"))
-    # A smoke run is no result: it makes way for a real run by itself.
-    done = run_python(AGE, "--plan", "--results", "fresh", cwd=place)
-    assert done.returncode == 0
+    aside = [path for path in (place / "fresh").iterdir() if path.name.startswith("zoo-")]
+    pd.testing.assert_frame_equal(pd.read_parquet(aside[0] / "trials.parquet"), trials(undisturbed))
+    done = run_python(*one, *TINY, cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert (trials(place / "fresh")["epochs"] == 3).all()
 
 
 # ── wrong input ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -559,11 +560,11 @@ def test_a_record_of_another_version_or_in_pieces_is_refused(place: Path, comman
 
 def test_a_plan_starts_nothing(place: Path) -> None:
     before = sorted(str(path) for path in place.rglob("*"))
-    done = run_python(AGE, "--plan", *TINY, "--seeds", "2", cwd=place)
+    done = run_python(*FOUR, "--plan", "--seeds", "2", cwd=place)
     assert done.returncode == 0
     assert done.stderr == ""
-    assert "24 trials on 400 training images" in done.stdout
-    assert all(f"{parameters:,}" in done.stdout for parameters in PARAMETERS.values())
+    assert "8 trials on 400 training images" in done.stdout
+    assert all(f"{PARAMETERS[network]:,}" in done.stdout for network in FOUR[2].split(","))
     assert sorted(str(path) for path in place.rglob("*")) == before
 
 
