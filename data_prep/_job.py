@@ -64,7 +64,7 @@ def prepare(
     """
     gc.disable()  # a million small objects and no cycles: the collector would only search them again and again
     try:
-        folder = Folder(out if "://" in out else os.path.realpath(out))
+        folder = Folder(os.path.realpath(out) if os.path.islink(out) else out)
         return _prepare(source, folder, image_size, validation, seed, limit, workers, progress)
     finally:
         gc.enable()
@@ -84,9 +84,10 @@ def _prepare(
     items, elsewhere = list_images(opened.name, opened.files())
     options: dict[str, Any] = {"image_size": image_size, "validation": validation, "seed": seed, "limit": limit}
     options["listing"] = _listing_hash(items)
+    if finished := _finished(folder, options):
+        return finished
     with _alone(folder):
-        finished = _finished(folder, options)
-        if finished:
+        if finished := _finished(folder, options):  # by one that was at it before
             return finished
         items = limited(shuffled(items, seed), limit)
         scratch = _scratch(folder, options)
