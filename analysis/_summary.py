@@ -5,12 +5,13 @@ from typing import Any
 import pandas as pd
 
 from analysis._accuracy import floors
-from analysis.frames import RANKED, SPLITS, Study, has_seeds, networks
+from analysis.frames import RANKED, SPLITS, Study, has_seeds, has_spread, networks
 from analysis.judged import Findings
 from analysis.searches import repeats, searched
 from analysis.tables import mean_and_deviation, percent, span
 
 _MOST_NAMED = 12
+_ALONE = "With one seed the spread from seed to seed is not known; it comes on top of the intervals."
 _ADVICE = "The best of many trials is partly luck: train it again with new seeds (--repeat-best) before it is quoted."
 
 
@@ -115,10 +116,12 @@ def _floor(study: Study) -> str:
 def _seeds(study: Study) -> str:
     if study.provenance.search:
         return "" if len(repeats(study)) else _ADVICE
+    if not has_spread(study):  # before the means over seeds, which take their time
+        return _ALONE
     table = networks(study.results, study.provenance.metric, study.provenance.direction)
     first = table.iloc[0]
     if first["n"] < 2:
-        return "With one seed the spread from seed to seed is not known; it comes on top of the intervals."
+        return _ALONE
     validation, test = (
         mean_and_deviation(first[f"{split}_accuracy_mean"], first[f"{split}_accuracy_std"])
         for split in ("validation", "test")

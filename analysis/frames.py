@@ -154,6 +154,11 @@ def has_seeds(frame: pd.DataFrame) -> bool:
     return bool(frame["seed"].nunique() > 1)
 
 
+def has_spread(study: Study) -> bool:
+    """Whether a configuration has more than one ranked trial."""
+    return bool(study.ranked["configuration"].duplicated().any())
+
+
 def without_choosers(frame: pd.DataFrame) -> pd.DataFrame:
     """The trials, but of a configuration that a search trained again only those: the one that chose it was lucky."""
     is_again = frame["number"].isna().groupby(frame["configuration"]).transform("any")

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis._style import PAGE_WIDTH
 from analysis._summary import summary
 from analysis.figures import Drawing
-from analysis.frames import Study, networks
+from analysis.frames import Study, has_spread
 from analysis.judged import Findings
 from analysis.tables import (
     comparison_cells,
@@ -77,7 +77,7 @@ def _tables(study: Study, found: Findings) -> list[tuple[str, str, pd.DataFrame]
             "enter: the best of many is partly luck."
         )
         tables.insert(0, ("Trained again with new seeds", caption, repeats))
-    if _has_spread(study) and not study.provenance.search:
+    if has_spread(study) and not study.provenance.search:
         caption = (
             "Mean ± standard deviation over n ranked trials, in %, and the 95 % interval of the mean (Student's t). "
             "Flagged trials do not enter."
@@ -90,11 +90,6 @@ def _tables(study: Study, found: Findings) -> list[tuple[str, str, pd.DataFrame]
     tables.append(("Beside the first", caption, comparison_cells(found)))
     tables.append(("Not ranked", "Trials that are no results, or not yet.", flagged_cells(study)))
     return [(title, unbroken(caption), cells) for title, caption, cells in tables if len(cells)]
-
-
-def _has_spread(study: Study) -> bool:
-    """Whether a configuration has more than one seed."""
-    return bool((networks(study.results)["n"] > 1).any())
 
 
 def _details(found: Findings) -> list[tuple[str, str, pd.DataFrame]]:
