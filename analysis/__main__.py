@@ -13,17 +13,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
-from analysis._robustness_table import robustness_table
-from analysis._style import all_rendered
-from analysis._watch import changes
+from analysis.detector.robustness_table import robustness_table
 from analysis.explain import SHEETS, sheets
-from analysis.figures import figures
-from analysis.frames import SPLITS, Study, read
-from analysis.judged import Findings, findings
-from analysis.report import Sheet, report
-from analysis.tables import files, number, percent
-from data_prep._command import run_command
-from data_prep._storage import Folder
+from analysis.figures.drawings import figures
+from analysis.figures.style import all_rendered
+from analysis.pages.page import Sheet, report
+from analysis.pages.tables import files, number, percent
+from analysis.results.judged import Findings, findings
+from analysis.results.trials import SPLITS, Results, read
+from analysis.results.watch import changes
+from data_prep.errors import run_command
+from data_prep.storage import Folder
 
 _MOST_SHOWN = 12
 _REPORT = "report.html"
@@ -81,10 +81,10 @@ def _report(record: str, watch: bool, wait: bool) -> None:
     folder = Folder(record)
     for told in changes(folder) if watch else ():
         click.echo(f"{time.strftime('%H:%M:%S')}  {told}")
-    study = read(folder)
-    found = findings(study)
-    written = _write(study, found, folder)
-    _show(Console(), study, found)
+    results = read(folder)
+    found = findings(results)
+    written = _write(results, found, folder)
+    _show(Console(), results, found)
     click.echo("\n".join([f"{folder}/{name}" for name in written]))
 
 
@@ -96,11 +96,11 @@ def _is_told() -> bool:
         return False
 
 
-def _write(study: Study, found: Findings, folder: Folder) -> list[str]:
+def _write(results: Results, found: Findings, folder: Folder) -> list[str]:
     """Write every file and delete those of an earlier analysis that this one has not. Returns what to look at."""
-    drawings = figures(study, found, robustness_table(folder))
+    drawings = figures(results, found, robustness_table(folder))
     images = all_rendered({name: drawing.figure for name, drawing in drawings.items()})
-    contents = {f"tables/{name}": content for name, content in files(study, found).items()}
+    contents = {f"tables/{name}": content for name, content in files(results, found).items()}
     contents |= {f"figures/{name}.{kind}": image for name, kinds in images.items() for kind, image in kinds.items()}
     for name in _OURS:
         if name not in contents:
@@ -108,7 +108,7 @@ def _write(study: Study, found: Findings, folder: Folder) -> list[str]:
     for name, content in contents.items():
         folder.write_bytes(name, content)
     vectors = {name: kinds["svg"] for name, kinds in images.items()}
-    folder.write_bytes(_REPORT, report(study, found, drawings, vectors, _sheets(folder)).encode())
+    folder.write_bytes(_REPORT, report(results, found, drawings, vectors, _sheets(folder)).encode())
     return [_REPORT, "tables/", *(["figures/"] if drawings else [])]
 
 
@@ -122,11 +122,11 @@ def _sheets(folder: Folder) -> list[Sheet]:
     ]
 
 
-def _show(console: Console, study: Study, found: Findings) -> None:
+def _show(console: Console, results: Results, found: Findings) -> None:
     """Print the top of the ranking, the flagged trials by reason, and what must be said beside the numbers."""
-    console.print(_ranking(study.ranked.head(_MOST_SHOWN)) if len(study.ranked) else "No trial is ranked yet.")
-    lines = [f"… and {len(study.ranked) - _MOST_SHOWN:,} more."] if len(study.ranked) > _MOST_SHOWN else []
-    for (status, reason), trials in study.flagged.groupby(["status", "reason"], sort=False):
+    console.print(_ranking(results.ranked.head(_MOST_SHOWN)) if len(results.ranked) else "No trial is ranked yet.")
+    lines = [f"… and {len(results.ranked) - _MOST_SHOWN:,} more."] if len(results.ranked) > _MOST_SHOWN else []
+    for (status, reason), trials in results.flagged.groupby(["status", "reason"], sort=False):
         names = [f"{row['configuration']} (seed {row['seed']})" for _, row in trials.iterrows()]
         more = f" and {len(names) - _MOST_SHOWN:,} more" if len(names) > _MOST_SHOWN else ""
         lines.append(f"{status}: {', '.join(names[:_MOST_SHOWN])}{more}: {reason}")
@@ -135,7 +135,7 @@ def _show(console: Console, study: Study, found: Findings) -> None:
         first, others = found.comparisons["configuration"].iloc[0], "; ".join(level[:_MOST_SHOWN])
         rest = f" and {len(level) - _MOST_SHOWN} more" if len(level) > _MOST_SHOWN else ""
         lines.append(f"On the same test images {first} cannot be told apart from {others}{rest}.")
-    for line in [*lines, *study.provenance.caveats]:
+    for line in [*lines, *results.provenance.caveats]:
         console.print(line, markup=False, highlight=False)
 
 

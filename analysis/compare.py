@@ -12,16 +12,16 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
-from analysis._scores import Part
-from analysis.frames import Study, read
-from analysis.judged import SIGNIFICANT
-from analysis.tables import percent, points_span
-from analysis.uncertainty import holm, mean_difference, shares_difference
-from data_prep._command import InputError
-from data_prep._storage import Folder
+from analysis.pages.tables import percent, points_span
+from analysis.results.judged import SIGNIFICANT
+from analysis.results.scores import Part
+from analysis.results.trials import Results, read
+from data_prep.errors import InputError
+from data_prep.storage import Folder
+from sweeps.stats.intervals import holm, mean_difference, shares_difference
 from trainables import Recipe
 
-_NOT_KNOBS = ("network", "options", "seed", "parent")
+_NOT_HYPERPARAMETERS = ("network", "arguments", "seed", "parent")
 _NONE = "–"
 
 #: What changed: its name, and its values in A and in B, as text.
@@ -35,7 +35,12 @@ def main(record_a: str, record_b: str) -> None:
     """Say what changed from RECORD_A to RECORD_B, such as results/age, and which of their results differ."""
     one, other = (read(Folder(place)) for place in (record_a, record_b))
     console = Console(highlight=False)
-    sections = {"Knobs": knobs, "Networks and seeds": trials, "Data": data, "Code and machine": code}
+    sections = {
+        "Hyperparameters": hyperparameters,
+        "Networks and seeds": trials,
+        "Data": data,
+        "Code and machine": code,
+    }
     for title, find in sections.items():
         _show_changes(console, title, find(one, other))
     found = differences(one, other)
@@ -45,20 +50,24 @@ def main(record_a: str, record_b: str) -> None:
     console.print(verdict(found, one, other), markup=False)
 
 
-def knobs(one: Study, other: Study) -> Changes:
-    """The knobs of the recipe, and the options of the networks, whose values are others in the networks of both."""
+def hyperparameters(one: Results, other: Results) -> Changes:
+    """The hyperparameters of the recipe, and the options of the networks, whose values are others in the networks of both."""
     common = set(one.results["network"]) & set(other.results["network"])
-    tables = [_knobs(study.results[study.results["network"].isin(common)]) for study in (one, other)]
+    tables = [_hyperparameters(results.trials[results.trials["network"].isin(common)]) for results in (one, other)]
     names = dict.fromkeys([name for table in tables for name in table])
     return _changed({name: tuple(table.get(name, {}) for table in tables) for name in names}, _told_by_network)
 
 
-def _knobs(frame: pd.DataFrame) -> dict[str, dict[str, set[str]]]:
-    """Knob → network → its values. A network that has no such option has no entry."""
+def _hyperparameters(frame: pd.DataFrame) -> dict[str, dict[str, set[str]]]:
+    """Hyperparameter → network → its values. A network that has no such option has no entry."""
     found: dict[str, dict[str, set[str]]] = {}
-    names = [knob.name for knob in dataclasses.fields(Recipe) if knob.name not in _NOT_KNOBS]
+    names = [
+        hyperparameter.name
+        for hyperparameter in dataclasses.fields(Recipe)
+        if hyperparameter.name not in _NOT_HYPERPARAMETERS
+    ]
     for row in frame.to_dict("records"):
-        options = json.loads(row["options"]) if isinstance(row["options"], str) else {}
+        options = json.loads(row["arguments"]) if isinstance(row["arguments"], str) else {}
         for name, value in {**{name: row[name] for name in names}, **options}.items():
             found.setdefault(name, {}).setdefault(row["network"], set()).add(_text(value))
     return found
@@ -72,18 +81,18 @@ def _told_by_network(values: dict[str, set[str]]) -> str:
     return "; ".join(f"{name} {', '.join(sorted(each))}" for name, each in sorted(values.items()))
 
 
-def trials(one: Study, other: Study) -> Changes:
+def trials(one: Results, other: Results) -> Changes:
     """Networks that only one of them has, and other seeds."""
     found = {}
     for name in ("network", "seed"):
-        first, second = (set(study.results[name].map(_text)) for study in (one, other))
+        first, second = (set(results.trials[name].map(_text)) for results in (one, other))
         found[f"{name}s" if first == second else f"{name}s of one only"] = (first - second, second - first)
     return _changed(found, lambda names: ", ".join(sorted(names)) or _NONE)
 
 
-def data(one: Study, other: Study) -> Changes:
+def data(one: Results, other: Results) -> Changes:
     """Where the images come from, and how many of them were used."""
-    sections = [study.provenance.manifest.get("data") or {} for study in (one, other)]
+    sections = [results.provenance.manifest.get("data") or {} for results in (one, other)]
     names = ("source", "fingerprint", "image_size")
     found = {name.replace("_", " "): tuple(section.get(name) for section in sections) for name in names}
     for split in ("train", "validation", "test", "test_clean"):
@@ -92,9 +101,9 @@ def data(one: Study, other: Study) -> Changes:
     return _changed(found, _text)
 
 
-def code(one: Study, other: Study) -> Changes:
+def code(one: Results, other: Results) -> Changes:
     """Commit, versions, backend, hardware, and what the trials were ranked by."""
-    manifests = [study.provenance.manifest for study in (one, other)]
+    manifests = [results.provenance.manifest for results in (one, other)]
     names = ("commit", "dirty", "backend", "metric", "direction")
     found = {name: tuple(manifest.get(name) for manifest in manifests) for name in names}
     for part in ("versions", "hardware", "weights"):
@@ -114,12 +123,12 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value)
 
 
-def differences(one: Study, other: Study) -> pd.DataFrame:
+def differences(one: Results, other: Results) -> pd.DataFrame:
     """One row a network that both have a result of: test accuracies, and B less A with interval and Holm's p.
 
     Where both have scored the same test images the test is paired; else it takes the images as drawn apart.
     """
-    first, second = (_by_network(study) for study in (one, other))
+    first, second = (_by_network(results) for results in (one, other))
     rows = []
     for name in [name for name in first if name in second]:
         difference, low, high, p, is_paired = _difference(one, first[name], other, second[name])
@@ -130,17 +139,17 @@ def differences(one: Study, other: Study) -> pd.DataFrame:
     return frame.assign(p_holm=holm(frame["p"])) if rows else frame
 
 
-def _by_network(study: Study) -> dict[str, pd.DataFrame]:
+def _by_network(results: Results) -> dict[str, pd.DataFrame]:
     """Network → its ranked trials with a test accuracy: of several configurations those of the first."""
-    frame = study.ranked[study.ranked["test_accuracy"].notna()]
+    frame = results.ranked[results.ranked["test_accuracy"].notna()]
     first = frame.groupby("network")["configuration"].transform("first")
     return {str(name): rows for name, rows in frame[frame["configuration"] == first].groupby("network", sort=False)}
 
 
 def _difference(
-    one: Study, first: pd.DataFrame, other: Study, second: pd.DataFrame
+    one: Results, first: pd.DataFrame, other: Results, second: pd.DataFrame
 ) -> tuple[float, float, float, float, bool]:
-    scored = [set(rows["trial"]) <= set(study.scores.trials) for study, rows in ((one, first), (other, second))]
+    scored = [set(rows["trial"]) <= set(results.scores.trials) for results, rows in ((one, first), (other, second))]
     places = _places(one.scores.parts.get("test"), other.scores.parts.get("test"))
     if all(scored) and _shards(one) == _shards(other) and places is not None:
         return (*mean_difference(_right(other, second)[:, places], _right(one, first)), True)
@@ -164,14 +173,14 @@ def _places(one: Part | None, other: Part | None) -> np.ndarray | None:
     return places if are_same else None
 
 
-def _shards(study: Study) -> Any:
+def _shards(results: Results) -> Any:
     """What two records must have in common to score the same test images: where these come from, and how many."""
-    section = study.provenance.manifest.get("data") or {}
+    section = results.provenance.manifest.get("data") or {}
     return section.get("source"), section.get("image_size"), section.get("counts")
 
 
-def _right(study: Study, rows: pd.DataFrame) -> np.ndarray:
-    pairs = [study.scores.of(trial, "test") for trial in rows["trial"]]
+def _right(results: Results, rows: pd.DataFrame) -> np.ndarray:
+    pairs = [results.scores.of(trial, "test") for trial in rows["trial"]]
     return np.stack([(logits > 0) == (labels == 1) for labels, logits in pairs])
 
 
@@ -197,7 +206,7 @@ def _table(found: pd.DataFrame) -> Table:
     return table
 
 
-def verdict(found: pd.DataFrame, one: Study, other: Study) -> str:
+def verdict(found: pd.DataFrame, one: Results, other: Results) -> str:
     """Whether results differ beyond noise, in words."""
     differ = found[found["p_holm"] < SIGNIFICANT]
     better, worse = (differ.loc[sign * differ["difference"] > 0, "network"].tolist() for sign in (1, -1))

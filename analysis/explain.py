@@ -11,13 +11,13 @@ import pandas as pd
 import pyarrow as pa
 from scipy.special import expit
 
-from analysis._kept import kept
-from analysis._scored_images import ScoredImages, own_images
-from analysis._sheets import KINDS, Pictures, alt, caption, draw, title
-from analysis._stored import Stored, stored
-from analysis._style import rendered
-from analysis.metrics import best_threshold
-from data_prep._storage import Folder
+from analysis.detector.scored_images import ScoredImages, own_images
+from analysis.detector.stored import Stored, stored
+from analysis.figures.sheets import KINDS, Pictures, alt, caption, draw, title
+from analysis.figures.style import rendered
+from analysis.results.kept import kept
+from data_prep.storage import Folder
+from trainables.training.metrics import best_threshold
 
 __all__ = ["main", "sheets"]
 
@@ -62,7 +62,7 @@ def main(target: str, layer: str | None, count: int, data: str | None) -> None:
     TRIAL is an identity or a network; without it, the best on validation.
     """
     one = stored(target)
-    images = own_images(one.study, Folder(data) if data else None)
+    images = own_images(one.results, Folder(data) if data else None)
     frame = chosen(one, images, count)
     frame["layer"], pictures = _pictures(one, images, frame, layer)
     frame["map_side"] = pictures.grad_cam.shape[1]
@@ -105,7 +105,7 @@ def _who(images: ScoredImages, at: int) -> dict[str, Any]:
 def _pictures(one: Stored, images: ScoredImages, frame: pd.DataFrame, layer: str | None) -> tuple[str, Pictures]:
     """The layer that Grad-CAM looks at, and what the network sees in the images of `frame`, row by row."""
     network = one.network  # imports Keras, and keeps TensorFlow from talking meanwhile
-    from trainables._explain import default_layer, grad_cam, saliency
+    from analysis.detector.explanations import default_layer, grad_cam, saliency
 
     layer = layer or default_layer(network)
     shown = images.images[np.searchsorted(images.rows, frame["row"])]

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from analysis._card import card
-from analysis._detector import Detector
-from analysis._onnx import agreement, for_inference, require_packages, to_onnx
-from analysis._stored import Stored, stored
-from data_prep._command import InputError
-from data_prep._decode import decode
-from data_prep._storage import Folder
-from data_prep.sources import LABEL_NAMES, open_source
+from analysis.detector.card import card
+from analysis.detector.detector import Detector
+from analysis.detector.onnx import agreement, for_inference, require_packages, to_onnx
+from analysis.detector.stored import Stored, stored
+from data_prep.decode import decode
+from data_prep.errors import InputError
+from data_prep.layout import LABEL_NAMES
+from data_prep.sources import open_source
+from data_prep.storage import Folder
 
 if TYPE_CHECKING:
     import keras

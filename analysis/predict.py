@@ -17,12 +17,12 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from analysis._detector import Detector, Row
-from analysis._images import paths
-from analysis._stored import stored
-from data_prep._command import InputError
-from data_prep._storage import Folder
-from data_prep.sources import LABEL_NAMES
+from analysis.detector.detector import Detector, Row
+from analysis.detector.image_files import paths
+from analysis.detector.stored import stored
+from data_prep.errors import InputError
+from data_prep.layout import LABEL_NAMES
+from data_prep.storage import Folder
 
 _FORMATS = ("csv", "json", "table")
 
@@ -61,7 +61,7 @@ def summary(detector: Detector, tally: Counter[str]) -> str:
     counts = ", ".join(f"{tally[name]:,} {name}" for name in (*LABEL_NAMES, "unreadable"))
     found = detector.found
     who = f"By {found.name} of {found.folder}: FAKE above a logit of {detector.threshold:.4g}, best on validation."
-    return "\n".join([f"{tally.total():,} images: {counts}.", who, *found.study.provenance.caveats])
+    return "\n".join([f"{tally.total():,} images: {counts}.", who, *found.results.provenance.caveats])
 
 
 def _counted(rows: Iterable[Row], tally: Counter[str]) -> Iterator[Row]:

@@ -12,20 +12,20 @@ import click
 import numpy as np
 import pandas as pd
 
-from analysis._corruptions import CLEAN, CORRUPTIONS, Setting, settings
-from analysis._robustness_figure import draw
-from analysis._robustness_table import ROBUSTNESS, add, of_images, robustness_table, rows
-from analysis._robustness_texts import texts
-from analysis._scored_images import OWN, ScoredImages, images_to_score
-from analysis._scorers import Job, Logits, scores
-from analysis._stored import Stored, is_named
-from analysis._style import rendered
-from analysis.frames import Study, read
-from analysis.tables import percent
-from data_prep._command import InputError
-from data_prep._storage import Folder
-from sweeps._progress import duration
-from trainables._recipe import nearest
+from analysis.detector.corruptions import CLEAN, CORRUPTIONS, Setting, settings
+from analysis.detector.robustness_table import ROBUSTNESS, add, of_images, robustness_table, rows
+from analysis.detector.scored_images import OWN, ScoredImages, images_to_score
+from analysis.detector.scoring import Job, Logits, scores
+from analysis.detector.stored import Stored, is_named
+from analysis.figures.robustness import draw
+from analysis.figures.robustness_texts import texts
+from analysis.figures.style import rendered
+from analysis.pages.tables import percent
+from analysis.results.trials import Results, read
+from data_prep.errors import InputError
+from data_prep.storage import Folder
+from sweeps.engine.progress import duration
+from trainables.training.recipe import nearest
 
 __all__ = ["draw", "main", "robustness_table", "texts"]
 
@@ -44,21 +44,21 @@ clean validation images."""
 def main(results: str, trials: str, data: str | None, limit: int | None) -> None:
     """Score what is not scored yet, then draw and tell what there is."""
     folder = Folder(results).absolute()
-    study = read(folder)
-    chosen = choose(folder, study, trials)
-    images = images_to_score(study, Folder(data).absolute() if data else None, limit)
+    results = read(folder)
+    chosen = choose(folder, results, trials)
+    images = images_to_score(results, Folder(data).absolute() if data else None, limit)
     for warning in images.warnings:
         click.echo(f"Warning: {warning}")
     _score(folder, chosen, images, limit or 0)
     table = of_images(robustness_table(folder), images.fingerprint, limit or 0)
-    written = _draw(folder, study, table, images)
-    click.echo("\n\n".join(texts(study, table)))
+    written = _draw(folder, results, table, images)
+    click.echo("\n\n".join(texts(results, table)))
     click.echo("\n".join([f"{folder}/{name}" for name in [ROBUSTNESS, *written]]))
 
 
-def choose(folder: Folder, study: Study, wanted: str) -> list[Stored]:
+def choose(folder: Folder, results: Results, wanted: str) -> list[Stored]:
     """The ranked trials that `--trials` names, best first. Raises InputError."""
-    ranked = study.ranked[study.ranked["trial"].isin(study.scores.trials)]
+    ranked = results.ranked[results.ranked["trial"].isin(results.scores.trials)]
     if not len(ranked):
         raise InputError(f"{folder} has no ranked trial with scores yet; run the sweep again to go on with it.")
     if wanted in ("best", "all") or wanted.isdecimal():
@@ -66,7 +66,7 @@ def choose(folder: Folder, study: Study, wanted: str) -> list[Stored]:
         found = ranked.head(max(1, count))
     else:
         found = ranked.loc[sorted({_named(ranked, name.strip()) for name in wanted.split(",")})]
-    return [Stored(folder, study, row) for _, row in found.iterrows()]
+    return [Stored(folder, results, row) for _, row in found.iterrows()]
 
 
 def _named(ranked: pd.DataFrame, name: str) -> int:
@@ -127,7 +127,7 @@ def _as_recorded(by_trial: dict[str, Stored], images: ScoredImages, setting: Set
 
 def _recorded(one: Stored, images: ScoredImages) -> np.ndarray:
     _, logits = one.scores("test")
-    return logits[np.isin(one.study.scores.parts["test"].rows, images.rows)]
+    return logits[np.isin(one.results.scores.parts["test"].rows, images.rows)]
 
 
 def _line(setting: Setting, row: dict[str, Any]) -> str:
@@ -136,10 +136,10 @@ def _line(setting: Setting, row: dict[str, Any]) -> str:
     return f"{told:<22} {row['network']}: {percent(row['accuracy'])} %, AUC {row['auc']:.4f}"
 
 
-def _draw(folder: Folder, study: Study, table: pd.DataFrame, images: ScoredImages) -> list[str]:
+def _draw(folder: Folder, results: Results, table: pd.DataFrame, images: ScoredImages) -> list[str]:
     """Write the figure of these images. Returns its files' names."""
     name = "robustness" if images.data == OWN else f"robustness-{images.fingerprint}"
-    figures = {f"figures/{name}.{kind}": content for kind, content in rendered(draw(study, table)).items()}
+    figures = {f"figures/{name}.{kind}": content for kind, content in rendered(draw(results, table)).items()}
     for file, content in figures.items():
         folder.write_bytes(file, content)
     return list(figures)

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from data_prep._command import run_command
-from data_prep._job import prepare
+from data_prep.errors import run_command
+from data_prep.job import prepare
 from data_prep.shards import Manifest
 
 _MOST_UNREADABLE_SHOWN = 5

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from data_prep.sources import LABEL_NAMES
+from data_prep.layout import LABEL_NAMES
 
 # With no difference at all, the larger share or the AUC still moves by chance: 0.02 at 1,000 images a label.
 _MOST_SHARE_DIFFERENCE = 0.1

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data_prep._command import InputError
-from data_prep._storage import Folder
+from data_prep.errors import InputError
+from data_prep.storage import Folder
 
 FORMAT_VERSION = 1
 SPLITS = ("train", "validation", "test")

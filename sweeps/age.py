@@ -7,7 +7,7 @@ study's recipe: Adam at 1e-3, batches of 32, 10 epochs.
     python sweeps/age.py --data shards/cifake --seeds 3      CIFAKE, with error bars
 """
 
-from sweeps._sweep import Options, Sweep, main
+from sweeps.engine.run import Options, Sweep, main
 from trainables import MODELS
 
 

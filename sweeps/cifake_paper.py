@@ -13,8 +13,8 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from sweeps._record import Record
-from sweeps._sweep import Options, Sweep, main
+from sweeps.engine.run import Options, Sweep, main
+from sweeps.record.writer import Record
 from trainables import Recipe
 
 CONVOLUTIONS, FILTERS = (1, 2, 3), (16, 32, 64, 128)
@@ -26,7 +26,7 @@ def cifake_paper(options: Options) -> Sweep:
     """Train the CIFAKE paper's 12 feature extractors, and then 24 heads on the best of them."""
 
     def recipe(seed: int, **sizes: Any) -> Recipe:
-        return options.recipe("cifake-cnn", seed=seed, options={"padding": "same", **sizes})
+        return options.recipe("cifake-cnn", seed=seed, arguments={"padding": "same", **sizes})
 
     def heads(record: Record) -> Sequence[Recipe]:
         body = _winner(record)
@@ -57,7 +57,7 @@ def _winner(record: Record) -> dict[str, int]:
     """
     found: dict[tuple[int, int], list[float]] = {}
     for trial, row in record.trials.items():
-        sizes = record.recipe(trial).network_options
+        sizes = record.recipe(trial).network_arguments
         if row["status"] == "finished" and {name: sizes[name] for name in _FIRST_HEAD} == _FIRST_HEAD:
             found.setdefault((sizes["convolutions"], sizes["filters"]), []).append(row["validation_accuracy"])
     if not found:

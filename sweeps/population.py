@@ -1,8 +1,8 @@
 """Which learning rate, weight decay and label smoothing should a network have, and when?
 
 Population-based training (Jaderberg et al., arXiv:1711.09846), a generation of so many epochs after the other: then
-the worst quarter goes on from the checkpoints of the best quarter, with their knobs multiplied by 0.8 or 1.25. So a
-member's knobs are a schedule. Each generation of a member is a trial of its own in the record, with its `parent`.
+the worst quarter goes on from the checkpoints of the best quarter, with their hyperparameters multiplied by 0.8 or 1.25. So a
+member's hyperparameters are a schedule. Each generation of a member is a trial of its own in the record, with its `parent`.
 
     python sweeps/population.py --data shards/cifake --limit 10000 --network age-c4-f3 --members 8 --epochs 9
 """
@@ -14,13 +14,13 @@ from typing import Any
 import click
 import numpy as np
 
-from data_prep._command import InputError
-from sweeps._record import Record
-from sweeps._sweep import Options, Sweep, main
+from data_prep.errors import InputError
+from sweeps.engine.run import Options, Sweep, main
+from sweeps.record.writer import Record
 from trainables import Recipe
 
-#: Knobs that can change while a network trains, and the ranges that they start in, by how many times they grow.
-KNOBS = {"learning_rate": (1e-4, 1e-2), "weight_decay": (1e-5, 1e-1), "label_smoothing": (1e-3, 0.2)}
+#: Hyperparameters that can change while a network trains, and the ranges that they start in, by how many times they grow.
+HYPERPARAMETERS = {"learning_rate": (1e-4, 1e-2), "weight_decay": (1e-5, 1e-1), "label_smoothing": (1e-3, 0.2)}
 _EPOCHS = 9
 _CHANGES = (0.8, 1.25)
 
@@ -41,9 +41,14 @@ def population(options: Options) -> Sweep:
 
     def recipe(seed: int) -> Recipe:
         chance = _chance(seed, 0)
-        drawn = {name: float(np.exp(chance.uniform(*np.log(ends)))) for name, ends in KNOBS.items()}
-        knobs: dict[str, Any] = {"optimizer": "adamw", "epochs": _EPOCHS, "early_stopping_epochs": 0, "seed": seed}
-        made = options.recipe(own["network"], **knobs, **drawn)
+        drawn = {name: float(np.exp(chance.uniform(*np.log(ends)))) for name, ends in HYPERPARAMETERS.items()}
+        hyperparameters: dict[str, Any] = {
+            "optimizer": "adamw",
+            "epochs": _EPOCHS,
+            "early_stopping_epochs": 0,
+            "seed": seed,
+        }
+        made = options.recipe(own["network"], **hyperparameters, **drawn)
         if made.early_stopping_epochs:
             raise InputError("A population trains all its epochs; leave early_stopping_epochs at 0.")
         return dataclasses.replace(made, pause_epoch=_pause(own["generation_epochs"], made.epochs))
@@ -55,7 +60,7 @@ def population(options: Options) -> Sweep:
 
     return Sweep(
         name="population",
-        question=f"Which schedule of its knobs should {own['network']} have?",
+        question=f"Which schedule of its hyperparameters should {own['network']} have?",
         recipes=first,
         then=next_generation,
         settings=own,
@@ -71,7 +76,7 @@ def following(record: Record, members: Sequence[Recipe], epochs: int) -> Sequenc
 
 
 def _next(record: Record, members: Sequence[Recipe], trials: Sequence[str], epochs: int) -> list[Recipe]:
-    """Each member goes on from itself, but the worst quarter from the best, with changed knobs."""
+    """Each member goes on from itself, but the worst quarter from the best, with changed hyperparameters."""
     if not members[0].pause_epoch:
         return []
     scores = [_score(record, trial) for trial in trials]
@@ -82,10 +87,14 @@ def _next(record: Record, members: Sequence[Recipe], trials: Sequence[str], epoc
         chance = _chance(member.seed, member.pause_epoch)
         is_worst = place in order[-quarter:] or scores[place] < 0
         origin = order[chance.integers(quarter)] if is_worst else place
-        changes = {name: _changed(getattr(members[origin], name), name, chance) for name in KNOBS} if is_worst else {}
+        changes = (
+            {name: _changed(getattr(members[origin], name), name, chance) for name in HYPERPARAMETERS}
+            if is_worst
+            else {}
+        )
         pause = _pause(member.pause_epoch + epochs, member.epochs)
         lineage = {"seed": member.seed, "parent": trials[origin], "pause_epoch": pause}
-        successors.append(Recipe.of(members[origin].knobs() | changes | lineage))
+        successors.append(Recipe.of(members[origin].hyperparameters() | changes | lineage))
     return successors
 
 
@@ -98,7 +107,7 @@ def _score(record: Record, trial: str) -> float:
 
 
 def _changed(value: float, name: str, chance: np.random.Generator) -> float:
-    low, high = KNOBS[name]
+    low, high = HYPERPARAMETERS[name]
     return float(np.clip(value * chance.choice(_CHANGES), low, high))
 
 

@@ -1,19 +1,19 @@
 """Which network and which recipe tell real images from generated ones best, within a budget of training?
 
-Over one network or all, each with its own knobs. Optuna chooses what to try next, from what is known by then; a trial
+Over one network or all, each with its own hyperparameters. Optuna chooses what to try next, from what is known by then; a trial
 that falls behind at its rung is stopped. The study's default recipe is the first trial, and is trained to the end.
 
     python sweeps/search.py --data shards/cifake --limit 10000 --trials 30 --time-budget 30m
     python sweeps/search.py --data shards/cifake --limit 10000 --trials 60 --repeat-best 1 --seeds 3
-    python sweeps/search.py --networks age-c4-f3 --knobs learning_rate,dropout --method cmaes
+    python sweeps/search.py --networks age-c4-f3 --tune learning_rate,dropout --method cmaes
 
 The same command with more `--trials` goes on with the search. The best of many trials is partly luck: --repeat-best
 trains the best again with new seeds, beside the default recipe.
 """
 
-from sweeps._search_options import OPTIONS, searched
-from sweeps._space import Knob, between, one_of
-from sweeps._sweep import Options, Sweep, main
+from sweeps.engine.run import Options, Sweep, main
+from sweeps.searching.options import OPTIONS, searched
+from sweeps.searching.space import Hyperparameter, between, one_of
 from trainables import MODELS
 
 AGE = [name for name in MODELS if name.startswith("age-")]
@@ -23,26 +23,30 @@ VGG = ["vgg16", "vgg19"]
 DEEP = [*VGG, "resnet50", "densenet121"]
 
 SPACE = [
-    Knob("network", one_of(*MODELS)),
-    Knob("learning_rate", between(1e-4, 3e-2, log=True)),
-    Knob("batch_size", one_of(32, 64, 128)),
-    Knob("optimizer", one_of("adam", "adamw", "sgd")),
-    Knob("momentum", between(0.5, 0.99), when={"optimizer": ["sgd"]}),
-    Knob("weight_decay", between(1e-5, 1e-1, log=True), when={"optimizer": ["adamw", "sgd"]}),
-    Knob("schedule", one_of("constant", "cosine")),
-    Knob("label_smoothing", between(0.0, 0.2)),
-    Knob("augmentation", one_of("none", "flip", "shift", "affine"), when={"network": [*PLAIN, "custom-1", *DEEP]}),
-    Knob("batch_norm", one_of(False, True), when={"network": PLAIN + VGG}),
-    Knob("dropout", between(0.0, 0.5), when={"network": PLAIN + VGG}),
-    Knob("top", one_of("dense", "pooled"), when={"network": VGG}),
-    Knob("convolutions", between(1, 3), when={"network": ["cifake-cnn"]}),
-    Knob("filters", one_of(16, 32, 64, 128), when={"network": ["cifake-cnn"]}),
-    Knob("dense_layers", between(1, 3), when={"network": ["cifake-cnn"]}),
-    Knob("units", one_of(32, 64, 128, 256, 512), when={"network": ["cifake-cnn"]}),
-    Knob("train_from", one_of("head", "all"), when={"network": [name for name in MODELS if name.endswith("transfer")]}),
+    Hyperparameter("network", one_of(*MODELS)),
+    Hyperparameter("learning_rate", between(1e-4, 3e-2, log=True)),
+    Hyperparameter("batch_size", one_of(32, 64, 128)),
+    Hyperparameter("optimizer", one_of("adam", "adamw", "sgd")),
+    Hyperparameter("momentum", between(0.5, 0.99), when={"optimizer": ["sgd"]}),
+    Hyperparameter("weight_decay", between(1e-5, 1e-1, log=True), when={"optimizer": ["adamw", "sgd"]}),
+    Hyperparameter("schedule", one_of("constant", "cosine")),
+    Hyperparameter("label_smoothing", between(0.0, 0.2)),
+    Hyperparameter(
+        "augmentation", one_of("none", "flip", "shift", "affine"), when={"network": [*PLAIN, "custom-1", *DEEP]}
+    ),
+    Hyperparameter("batch_norm", one_of(False, True), when={"network": PLAIN + VGG}),
+    Hyperparameter("dropout", between(0.0, 0.5), when={"network": PLAIN + VGG}),
+    Hyperparameter("top", one_of("dense", "pooled"), when={"network": VGG}),
+    Hyperparameter("convolutions", between(1, 3), when={"network": ["cifake-cnn"]}),
+    Hyperparameter("filters", one_of(16, 32, 64, 128), when={"network": ["cifake-cnn"]}),
+    Hyperparameter("dense_layers", between(1, 3), when={"network": ["cifake-cnn"]}),
+    Hyperparameter("units", one_of(32, 64, 128, 256, 512), when={"network": ["cifake-cnn"]}),
+    Hyperparameter(
+        "train_from", one_of("head", "all"), when={"network": [name for name in MODELS if name.endswith("transfer")]}
+    ),
 ]
 
-#: The study's best network, with its recipe; and what the published ones have of the knobs that it does not have.
+#: The study's best network, with its recipe; and what the published ones have of the hyperparameters that it does not have.
 DEFAULT = {
     "network": "age-c4-f3",
     "learning_rate": 1e-3,
@@ -65,7 +69,7 @@ DEFAULT = {
 
 
 def search(options: Options) -> Sweep:
-    """Search networks and their knobs with Optuna, and stop early what falls behind."""
+    """Search networks and their hyperparameters with Optuna, and stop early what falls behind."""
     question = "Which network and which recipe tell real images from generated ones best?"
     return searched("search", question, options, SPACE, networks=SMALL, default=DEFAULT)
 

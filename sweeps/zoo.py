@@ -9,7 +9,7 @@ its own published recipe. VGG without batch norm is expected to collapse at Adam
 
 import click
 
-from sweeps._sweep import Options, Sweep, main
+from sweeps.engine.run import Options, Sweep, main
 from trainables import MODELS
 
 _BEST_AGE = "age-c4-f3"  # four convolutions and [512, 512]: the study's best

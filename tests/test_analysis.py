@@ -20,17 +20,20 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 from statsmodels.stats.multitest import multipletests
 
 from analysis import __main__ as command
-from analysis import figures, frames, metrics, tables
-from analysis._panels import OTHERS, curves, panels
-from analysis._robustness_table import SCHEMA
-from analysis._style import rendered
-from analysis.frames import Study
-from analysis.judged import findings
-from analysis.provenance import SAMPLE_CAVEAT, SMOKE_CAVEAT
-from data_prep._command import InputError
-from data_prep._storage import Folder
-from sweeps._record import Record
+from analysis.detector.robustness_table import SCHEMA
+from analysis.figures import drawings
+from analysis.figures.panels import OTHERS, curves, panels
+from analysis.figures.style import rendered
+from analysis.pages import tables
+from analysis.results import trials
+from analysis.results.judged import findings
+from analysis.results.provenance import SAMPLE_CAVEAT, SMOKE_CAVEAT
+from analysis.results.trials import Results
+from data_prep.errors import InputError
+from data_prep.storage import Folder
+from sweeps.record.writer import Record
 from trainables import MODELS, Recipe
+from trainables.training import metrics
 
 AGE = [f"age-c{trunk}-f{head}" for trunk in (2, 3, 4) for head in (1, 2, 3, 4)]
 VALIDATION, TEST, CLEAN = 200, 400, 380  # images
@@ -153,8 +156,8 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Folder, str]:
 
 
 @pytest.fixture(scope="module")
-def study(analysed: tuple[Folder, str]) -> Study:
-    return frames.read(analysed[0])
+def results(analysed: tuple[Folder, str]) -> Results:
+    return trials.read(analysed[0])
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -208,18 +211,18 @@ def test_wilson_interval_of_a_published_case() -> None:
 # ── tables ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_ranking_is_by_validation_though_test_disagrees(study: Study) -> None:
+def test_ranking_is_by_validation_though_test_disagrees(results: Results) -> None:
     expected = [name for name in reversed(AGE) if name not in (COLLAPSED, STOPPED)]
-    assert study.ranked["network"].tolist() == [*expected, STOPPED]
-    assert study.ranked["rank"].tolist() == list(range(1, 12))
-    on_test = study.ranked["test_accuracy"].iloc[:-1]
+    assert results.ranked["network"].tolist() == [*expected, STOPPED]
+    assert results.ranked["rank"].tolist() == list(range(1, 12))
+    on_test = results.ranked["test_accuracy"].iloc[:-1]
     assert on_test.is_monotonic_increasing, "the test of the fixture: test says the opposite"
 
 
-def test_collapsed_is_not_ranked_and_keeps_its_reason(study: Study) -> None:
-    assert study.flagged["network"].tolist() == [COLLAPSED]
-    assert study.flagged["reason"].tolist() == ["it says REAL for every | validation image"]
-    assert study.results["network"].iloc[-1] == COLLAPSED
+def test_collapsed_is_not_ranked_and_keeps_its_reason(results: Results) -> None:
+    assert results.flagged["network"].tolist() == [COLLAPSED]
+    assert results.flagged["reason"].tolist() == ["it says REAL for every | validation image"]
+    assert results.trials["network"].iloc[-1] == COLLAPSED
 
 
 def test_every_format_has_the_numbers_of_the_record(analysed: tuple[Folder, str]) -> None:
@@ -246,7 +249,7 @@ def test_every_format_has_the_numbers_of_the_record(analysed: tuple[Folder, str]
 def test_trials_of_equal_accuracy_share_a_rank(make: Callable[..., Folder]) -> None:
     trials = [(Recipe(name), "finished", {"validation_accuracy": 0.9}) for name in AGE[:2]]
     folder = make([*trials, (Recipe(AGE[2]), "finished", {"validation_accuracy": 0.8})])
-    assert frames.read(folder).results["rank"].tolist() == [1, 1, 3]
+    assert trials.read(folder).results["rank"].tolist() == [1, 1, 3]
     assert f"{AGE[0]} is first, level with {AGE[1]}." in analyse(folder)
 
 
@@ -270,18 +273,18 @@ def test_a_manifest_that_ranks_by_loss_is_obeyed(make: Callable[..., Folder]) ->
     trials = [
         (Recipe(name), "finished", {"validation_loss": loss}) for name, loss in zip(AGE, (0.3, 0.1, 0.2), strict=False)
     ]
-    study = frames.read(make(trials, metric="validation_loss", direction="min"))
-    assert study.ranked["network"].tolist() == [AGE[1], AGE[2], AGE[0]]
-    assert "validation loss" in tables.ranked_cells(study)
+    results = trials.read(make(trials, metric="validation_loss", direction="min"))
+    assert results.ranked["network"].tolist() == [AGE[1], AGE[2], AGE[0]]
+    assert "validation loss" in tables.ranked_cells(results)
     with pytest.raises(InputError, match="test_accuracy"):
-        frames.read(make(trials, metric="test_accuracy"))
+        trials.read(make(trials, metric="test_accuracy"))
 
 
-def test_knobs_that_vary_are_in_the_table_and_tell_trials_apart(make: Callable[..., Folder]) -> None:
+def test_hyperparameters_that_vary_are_in_the_table_and_tell_trials_apart(make: Callable[..., Folder]) -> None:
     rates = (1e-3, 3e-4, 1e-4)
-    study = frames.read(make([(Recipe(BEST, learning_rate=rate), "finished", {}) for rate in rates]))
-    assert tables.results_table(study.results)["learning_rate"].tolist() == list(rates)
-    assert study.results["configuration"].tolist() == [f"{BEST}, learning_rate {rate:.3g}" for rate in rates]
+    results = trials.read(make([(Recipe(BEST, learning_rate=rate), "finished", {}) for rate in rates]))
+    assert tables.results_table(results.trials)["learning_rate"].tolist() == list(rates)
+    assert results.trials["configuration"].tolist() == [f"{BEST}, learning_rate {rate:.3g}" for rate in rates]
 
 
 # ── figures ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -290,8 +293,8 @@ def test_knobs_that_vary_are_in_the_table_and_tell_trials_apart(make: Callable[.
 FIGURES = {"accuracy", "pairs", "curves", "grid", "confusion", "roc", "reliability"}
 
 
-def drawn(study: Study) -> dict[str, figures.Drawing]:
-    return figures.figures(study, findings(study), SCHEMA.empty_table().to_pandas())
+def drawn(results: Results) -> dict[str, drawings.Drawing]:
+    return drawings.figures(results, findings(results), SCHEMA.empty_table().to_pandas())
 
 
 def lines(figure: Figure) -> dict[str, np.ndarray]:
@@ -300,19 +303,19 @@ def lines(figure: Figure) -> dict[str, np.ndarray]:
     return {str(line.get_gid()): np.asarray(line.get_xydata()) for line in drawn}
 
 
-def test_the_curves_are_the_epochs_of_the_record(study: Study) -> None:
-    found = lines(figures.curves(study).figure)
+def test_the_curves_are_the_epochs_of_the_record(results: Results) -> None:
+    found = lines(drawings.curves(results).figure)
     columns = [f"{split}_{metric}" for split in ("validation", "train") for metric in ("accuracy", "loss")]
     assert len(found) == 12 * len(columns)
-    for trial, epochs in study.epochs.groupby("trial"):
+    for trial, epochs in results.epochs.groupby("trial"):
         for column in columns:
             assert (found[f"{trial}:{column}"] == epochs[["epoch", column]].to_numpy()).all()
     validation = [tuple(xy[:, 1]) for gid, xy in found.items() if gid.endswith(":validation_accuracy")]
     assert len(set(validation)) == 12, "twelve networks, twelve different curves"
 
 
-def test_the_curves_share_their_axes(study: Study) -> None:
-    axes = figures.curves(study).figure.axes
+def test_the_curves_share_their_axes(results: Results) -> None:
+    axes = drawings.curves(results).figure.axes
     assert len(axes) == 6
     assert [one.get_title(loc="left") for one in axes[:3]] == ["age-c2", "age-c3", "age-c4"]
     assert len({one.get_ylim() for one in axes[:3]}) == len({one.get_ylim() for one in axes[3:]}) == 1
@@ -335,35 +338,35 @@ def test_fifty_trials_of_one_network_show_the_best_in_colour(make: Callable[...,
         (Recipe(BEST, learning_rate=rate), "finished", {"validation_accuracy": 0.6 + rate})
         for rate in np.linspace(0.001, 0.3, 50).tolist()
     ]
-    study = frames.read(make(trials))
-    places = curves(study).drop_duplicates("trial")
+    results = trials.read(make(trials))
+    places = curves(results).drop_duplicates("trial")
     assert (places["series"] == OTHERS).sum() == 45
     assert places.loc[places["place"] == 0, "rank"].tolist() == [1]
-    assert len([gid for gid in lines(figures.curves(study).figure) if gid.endswith(":validation_accuracy")]) == 50
+    assert len([gid for gid in lines(drawings.curves(results).figure) if gid.endswith(":validation_accuracy")]) == 50
 
 
-def test_the_matrices_are_of_the_best_and_the_worst_ranked_trial(study: Study) -> None:
-    matrices = frames.confusions(study)
-    names = study.results.set_index("trial").loc[list(matrices), "network"]
+def test_the_matrices_are_of_the_best_and_the_worst_ranked_trial(results: Results) -> None:
+    matrices = trials.confusions(results)
+    names = results.trials.set_index("trial").loc[list(matrices), "network"]
     assert names.tolist() == [BEST, WORST]
     for name, counts in zip(names, matrices.values(), strict=True):
         labels, logits = scores(RIGHT[name][1], TEST)
         assert counts.tolist() == confusion_matrix(labels, logits > 0).tolist()
         assert metrics.accuracy(counts) == RIGHT[name][1] / TEST
-    figure = figures.confusion(study).figure
+    figure = drawings.confusion(results).figure
     assert f"{BEST} (rank 1 of 11)\ntest, n = 400" in figure.axes[0].get_title(loc="left")
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["REAL", "FAKE"]
     cells = [text.get_text().split("\n")[0] for text in figure.axes[0].texts]
-    assert cells == [str(count) for count in matrices[study.ranked["trial"].iloc[0]].ravel()]
+    assert cells == [str(count) for count in matrices[results.ranked["trial"].iloc[0]].ravel()]
 
 
-def test_the_grid_has_the_mean_of_each_cell_and_none_of_a_collapsed_one(study: Study) -> None:
-    table = frames.grid(study.results).set_index(["trunk", "head"])
+def test_the_grid_has_the_mean_of_each_cell_and_none_of_a_collapsed_one(results: Results) -> None:
+    table = trials.grid(results.trials).set_index(["trunk", "head"])
     assert len(table) == 12
     assert table.loc[("c2", "f1"), "mean"] == RIGHT["age-c2-f1"][0] / VALIDATION
     assert np.isnan(table.loc[("c3", "f4"), "mean"])
     assert table.loc[("c3", "f4"), "states"] == "collapsed"
-    axes = figures.grid(study).figure.axes[0]
+    axes = drawings.grid(results).figure.axes[0]
     assert np.ma.getmaskarray(np.ma.asarray(axes.images[0].get_array())).tolist() == [
         [False] * 4,
         [False] * 3 + [True],
@@ -373,8 +376,8 @@ def test_the_grid_has_the_mean_of_each_cell_and_none_of_a_collapsed_one(study: S
 
 
 def test_a_sweep_without_age_networks_has_no_grid(make: Callable[..., Folder]) -> None:
-    study = frames.read(make([(Recipe(name), "finished", {}) for name in ("vgg16", "custom-1")]))
-    assert set(drawn(study)) == {"accuracy", "pairs", "curves", "confusion", "roc", "reliability"}
+    results = trials.read(make([(Recipe(name), "finished", {}) for name in ("vgg16", "custom-1")]))
+    assert set(drawn(results)) == {"accuracy", "pairs", "curves", "confusion", "roc", "reliability"}
 
 
 def test_the_files_are_images_and_the_same_every_time(analysed: tuple[Folder, str]) -> None:
@@ -385,7 +388,7 @@ def test_the_files_are_images_and_the_same_every_time(analysed: tuple[Folder, st
         assert len(np.unique(np.asarray(image))) > 50, "something is drawn"
         assert folder.read_bytes(f"figures/{name}.svg").startswith(b"<?xml")
         assert folder.read_bytes(f"figures/{name}.pdf").startswith(b"%PDF")
-    again = drawn(frames.read(folder))
+    again = drawn(trials.read(folder))
     assert set(again) == FIGURES
     for name, drawing in again.items():
         for kind, content in rendered(drawing.figure).items():
@@ -395,8 +398,8 @@ def test_the_files_are_images_and_the_same_every_time(analysed: tuple[Folder, st
 # ── what the scores say ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_comparisons_are_mcnemars_with_holms_correction(study: Study) -> None:
-    frame = findings(study).comparisons
+def test_the_comparisons_are_mcnemars_with_holms_correction(results: Results) -> None:
+    frame = findings(results).comparisons
     assert len(frame) == 11 * 10 / 2
     assert set(frame["configuration"].head(10)) == {BEST}
     for row in frame.head(10).to_dict("records"):
@@ -410,27 +413,27 @@ def test_the_comparisons_are_mcnemars_with_holms_correction(study: Study) -> Non
     assert frame["told_apart"].tolist() == (frame["p_holm"] < 0.05).tolist()
 
 
-def test_the_report_names_what_cannot_be_told_apart(analysed: tuple[Folder, str], study: Study) -> None:
+def test_the_report_names_what_cannot_be_told_apart(analysed: tuple[Folder, str], results: Results) -> None:
     html = analysed[1].replace("\N{NO-BREAK SPACE}", " ")
-    found = findings(study)
+    found = findings(results)
     level = found.level_with_first()
     assert 0 < len(level) < 10
     assert (
         f"cannot be told apart from {len(level)} of the 10 other configurations compared: {'; '.join(level)}." in html
     )
     assert f"Of 55 pairs in all, {found.comparisons['told_apart'].sum()} can be told apart" in html
-    assert found.comes_first[study.ranked["trial"].iloc[0]] > 0.99  # it is right wherever another one is
+    assert found.comes_first[results.ranked["trial"].iloc[0]] > 0.99  # it is right wherever another one is
     assert "would put age-c4-f4 first 100 % of the time" in html
 
 
-def test_metrics_are_at_the_threshold_of_validation(analysed: tuple[Folder, str], study: Study) -> None:
+def test_metrics_are_at_the_threshold_of_validation(analysed: tuple[Folder, str], results: Results) -> None:
     table = pd.read_parquet(analysed[0].local_path("tables/metrics.parquet")).set_index(["trial", "part"])
     assert len(table) == 11 * 2
-    for trial in study.ranked["trial"]:
-        labels, logits = study.scores.of(trial, "validation")
+    for trial in results.ranked["trial"]:
+        labels, logits = results.scores.of(trial, "validation")
         cut = metrics.best_threshold(labels, logits)
         assert table.loc[(trial, "test"), "threshold"] == cut
-        expected = metrics.judge(*study.scores.of(trial, "test"), cut)
+        expected = metrics.judge(*results.scores.of(trial, "test"), cut)
         assert table.loc[(trial, "test"), list(expected)].to_dict() == pytest.approx(expected, nan_ok=True)
         row = table.loc[(trial, "test")]
         assert row["accuracy_low"] < row["accuracy"] < row["accuracy_high"]
@@ -457,22 +460,22 @@ def test_object_classes_are_judged_apart_and_the_clean_part_left_alone(make: Cal
     folder.write_table(
         "images.parquet", pa.table(who | told | {"in_train": [place % 20 == 0 for place in range(size)]})
     )
-    study = frames.read(folder)
-    found = findings(study)
+    results = trials.read(folder)
+    found = findings(results)
     cats = pa.table(told)["object_class"].to_numpy()[VALIDATION:] == "cat"
     assert found.classes.set_index("object_class")["images"].to_dict() == {"cat": cats.sum(), "dog": (~cats).sum()}
-    labels, logits = study.scores.of(study.ranked["trial"].iloc[0], "test")
+    labels, logits = results.scores.of(results.ranked["trial"].iloc[0], "test")
     cut = found.metrics["threshold"].iloc[0]
     recall = ((logits > cut) & (labels == 1) & cats).sum() / ((labels == 1) & cats).sum()
     assert found.classes.set_index("object_class").loc["cat", "recall_fake"] == pytest.approx(recall)
-    assert len(study.scores.parts["test_clean"]) == TEST - TEST / 20
-    assert "classes" in drawn(study)
+    assert len(results.scores.parts["test_clean"]) == TEST - TEST / 20
+    assert "classes" in drawn(results)
 
 
 def test_the_area_is_compared_only_where_each_has_one_seed(make: Callable[..., Folder]) -> None:
-    assert "auc_p_holm" in findings(frames.read(make(twelve()))).comparisons
+    assert "auc_p_holm" in findings(trials.read(make(twelve()))).comparisons
     twice = make([*twelve(), *twelve(seed=1)])
-    found = findings(frames.read(twice)).comparisons
+    found = findings(trials.read(twice)).comparisons
     assert "auc_p_holm" not in found
     assert set(found["seeds"]) == {2}
 
@@ -529,7 +532,7 @@ def test_the_sample_and_a_smoke_run_are_named_for_what_they_are(make: Callable[.
     data = manifest()["data"] | {"source": "sample"}
     folder = make(twelve(), data=data, settings={"smoke": True})
     html, markdown = analyse(folder), folder.read_bytes("tables/results.md").decode()
-    drawings = drawn(frames.read(folder))
+    drawings = drawn(trials.read(folder))
     for caveat in (SAMPLE_CAVEAT, SMOKE_CAVEAT):
         assert caveat in html
         assert caveat in markdown
@@ -543,7 +546,7 @@ def test_the_sample_and_a_smoke_run_are_named_for_what_they_are(make: Callable[.
 def test_one_trial(make: Callable[..., Folder]) -> None:
     folder = make([(Recipe(BEST), "finished", {})])
     assert "1 network in 1 trial with 1 seed: 1 ranked." in analyse(folder)
-    assert len(frames.confusions(frames.read(folder))) == 1
+    assert len(trials.confusions(trials.read(folder))) == 1
     assert not folder.exists("figures/grid.png")
     assert not folder.exists("tables/networks.csv")
 
@@ -597,9 +600,9 @@ def test_metrics_that_are_not_numbers(make: Callable[..., Folder]) -> None:
     )
     record.write()
     html = analyse(folder).replace("\N{NO-BREAK SPACE}", " ")
-    study = frames.read(folder)
-    assert study.ranked["network"].tolist() == [AGE[0]]
-    assert study.flagged["network"].tolist() == [AGE[3], AGE[1], AGE[2]]
+    results = trials.read(folder)
+    assert results.ranked["network"].tolist() == [AGE[0]]
+    assert results.flagged["network"].tolist() == [AGE[3], AGE[1], AGE[2]]
     assert not re.search(r">nan|nan %|– %", html)
     assert "its test accuracy not recorded" in html
 
@@ -608,8 +611,8 @@ def test_scores_that_are_missing_leave_the_matrix_out(make: Callable[..., Folder
     folder = make(twelve())
     folder.delete(f"scores/{Recipe(BEST).identity('data')}.parquet")
     analyse(folder)
-    study = frames.read(folder)
-    assert study.results.set_index("trial").loc[list(frames.confusions(study)), "network"].tolist() == [WORST]
+    results = trials.read(folder)
+    assert results.trials.set_index("trial").loc[list(trials.confusions(results)), "network"].tolist() == [WORST]
 
 
 def test_a_record_on_another_file_system(make: Callable[..., Folder]) -> None:

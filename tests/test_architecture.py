@@ -31,7 +31,7 @@ def test_imports_go_one_way(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_only_the_pipeline_imports_tensorflow(path: Path) -> None:
-    assert ("tensorflow" in imported(path)) == (path == ROOT / "trainables" / "_pipeline.py")
+    assert ("tensorflow" in imported(path)) == (path == ROOT / "trainables" / "pipeline.py")
 
 
 def test_what_runs_in_the_fork_server_needs_no_ray() -> None:
@@ -43,7 +43,7 @@ def test_what_runs_in_the_fork_server_needs_no_ray() -> None:
 
 def test_the_driver_imports_no_tensorflow() -> None:
     code = (
-        "import sys, ray.tune, sweeps.age, sweeps._sweep, sweeps._cluster, sweeps._recorder, sweeps._resources, "
-        "trainables._actor; assert not {'tensorflow', 'keras'} & set(sys.modules)"
+        "import sys, ray.tune, sweeps.age, sweeps.engine.run, sweeps.engine.cluster, sweeps.engine.recorder, sweeps.engine.resources, "
+        "trainables.worker.actor; assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -25,13 +25,13 @@ from conftest import ROOT, TIMES, make_tree, refused, run_python
 from hosts import AWS, ENDPOINT, LAPTOP, STORAGE, Host, storage_answers, wait_until
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from data_prep._job import prepare
-from data_prep._storage import Folder
+from data_prep.job import prepare
+from data_prep.storage import Folder
 
 AGE = ROOT / "sweeps" / "age.py"
 RAY = Path(sys.executable).with_name("ray")
 WORK = ("--data", "s3://sweeps/shards", "--epochs", "4", "--cpus-per-trial", "1")
-TRIAL = "trainables._forkserver serve"
+TRIAL = "trainables.worker.fork_server serve"
 
 #: Each takes a minute or two: together more than all other tests.
 disaster = pytest.mark.skipif(os.environ.get("DISASTERS") != "all", reason="takes minutes: set DISASTERS=all")

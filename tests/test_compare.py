@@ -12,23 +12,23 @@ from test_analysis import AGE, manifest, run, write
 
 from analysis import compare
 from analysis.__main__ import main
-from analysis.frames import Study, read
-from data_prep._storage import Folder
-from sweeps._record import Record
+from analysis.results.trials import Results, read
+from data_prep.storage import Folder
+from sweeps.record.writer import Record
 from trainables import Recipe
 
 IMAGES = 2_000
 
 
-def record(place: Path, right: dict[str, float], seeds: int = 1, draw: int = 0, **knobs: Any) -> Folder:
+def record(place: Path, right: dict[str, float], seeds: int = 1, draw: int = 0, **hyperparameters: Any) -> Folder:
     """A record of networks that are each right about that share of the test images, drawn anew for every `draw`."""
-    changes = knobs.pop("manifest", {})
+    changes = hyperparameters.pop("manifest", {})
     found = Record(Folder(str(place)))
     found.folder.write_json("manifest.json", manifest(**changes))
     labels = np.resize(np.array([0, 1], np.int8), IMAGES)
     for seed in range(seeds):
         for number, (network, share) in enumerate(right.items()):
-            recipe = Recipe(network, seed=seed, **knobs)
+            recipe = Recipe(network, seed=seed, **hyperparameters)
             trial = recipe.identity("data")
             is_right = np.random.default_rng([draw, seed, number]).random(IMAGES) < share
             logits = np.where(is_right, 1, -1) * (2 * labels - 1)
@@ -42,7 +42,7 @@ def record(place: Path, right: dict[str, float], seeds: int = 1, draw: int = 0, 
     return found.folder
 
 
-def both(tmp_path: Path, **other: Any) -> tuple[Study, Study]:
+def both(tmp_path: Path, **other: Any) -> tuple[Results, Results]:
     right = {AGE[0]: 0.8, AGE[1]: 0.85}
     return read(record(tmp_path / "a", right)), read(record(tmp_path / "b", **{"right": right, **other}))
 
@@ -52,20 +52,20 @@ def both(tmp_path: Path, **other: Any) -> tuple[Study, Study]:
     [
         ({"learning_rate": 3e-4}, ("learning_rate", "0.001", "0.0003")),
         ({"epochs": 3}, ("epochs", "10", "3")),
-        ({"options": '{"batch_norm": true}'}, ("batch_norm", "–", "True")),
+        ({"arguments": '{"batch_norm": true}'}, ("batch_norm", "–", "True")),
     ],
 )
-def test_one_knob_that_differs_is_named_and_no_other(
+def test_one_hyperparameter_that_differs_is_named_and_no_other(
     tmp_path: Path, changed: dict[str, Any], told: tuple[str, str, str]
 ) -> None:
     one, other = both(tmp_path, **changed)
-    assert compare.knobs(one, other) == [told]
+    assert compare.hyperparameters(one, other) == [told]
     assert compare.trials(one, other) == compare.data(one, other) == compare.code(one, other) == []
 
 
 def test_nothing_that_differs_is_nothing(tmp_path: Path) -> None:
     one, other = both(tmp_path)
-    for find in (compare.knobs, compare.trials, compare.data, compare.code):
+    for find in (compare.hyperparameters, compare.trials, compare.data, compare.code):
         assert find(one, other) == []
     found = compare.differences(one, other)
     assert found["difference"].tolist() == [0, 0]
@@ -73,18 +73,18 @@ def test_nothing_that_differs_is_nothing(tmp_path: Path) -> None:
     assert "No result differs beyond noise" in compare.verdict(found, one, other)
 
 
-def test_a_knob_of_one_network_is_told_with_its_network(tmp_path: Path) -> None:
+def test_a_hyperparameter_of_one_network_is_told_with_its_network(tmp_path: Path) -> None:
     one = read(record(tmp_path / "a", {AGE[0]: 0.8, AGE[1]: 0.8}))
     folder = record(tmp_path / "b", {AGE[0]: 0.8})
     record(tmp_path / "b", {AGE[1]: 0.8}, batch_size=64)
-    assert compare.knobs(one, read(folder)) == [("batch_size", "32", f"{AGE[0]} 32; {AGE[1]} 64")]
+    assert compare.hyperparameters(one, read(folder)) == [("batch_size", "32", f"{AGE[0]} 32; {AGE[1]} 64")]
 
 
-def test_data_versions_networks_and_seeds_are_told_apart_from_knobs(tmp_path: Path) -> None:
+def test_data_versions_networks_and_seeds_are_told_apart_from_hyperparameters(tmp_path: Path) -> None:
     data = manifest()["data"] | {"fingerprint": "another", "used": {"train": 400}}
     changes = {"data": data, "versions": {"ray": "3.0"}, "commit": "123456"}
     one, other = both(tmp_path, right={AGE[0]: 0.8, AGE[2]: 0.8}, seeds=2, manifest=changes)
-    assert compare.knobs(one, other) == []
+    assert compare.hyperparameters(one, other) == []
     assert compare.trials(one, other) == [("networks of one only", AGE[1], AGE[2]), ("seeds of one only", "–", "1")]
     assert ("fingerprint", "0123456789abcdef", "another") in compare.data(one, other)
     assert ("train images", "800", "400") in compare.data(one, other)

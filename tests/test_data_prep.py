@@ -19,11 +19,12 @@ from conftest import Command, make_tree, refused, run_python, zip_tree
 from PIL import Image
 
 from data_prep import shards
-from data_prep._command import InputError
-from data_prep._decode import UnreadableError, decode
-from data_prep._job import prepare
-from data_prep._storage import Folder
-from data_prep.sources import SAMPLE, ZipSource
+from data_prep.decode import UnreadableError, decode
+from data_prep.errors import InputError
+from data_prep.job import prepare
+from data_prep.sources import SAMPLE
+from data_prep.sources.zip import ZipSource
+from data_prep.storage import Folder
 
 
 def table(folder: Path, split: str) -> pd.DataFrame:
@@ -43,8 +44,8 @@ def pixels(folder: Path, split: str) -> np.ndarray:
 def test_folder_and_zip_and_any_number_of_workers_give_the_same_shards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("data_prep._job._ITEMS_IN_PROCESS", 0)
-    monkeypatch.setattr("data_prep._job._ITEMS_PER_PART", 30)
+    monkeypatch.setattr("data_prep.job._ITEMS_IN_PROCESS", 0)
+    monkeypatch.setattr("data_prep.job._ITEMS_PER_PART", 30)
     tree = make_tree(tmp_path / "tree", images=60)
     archive = zip_tree(tree, tmp_path / "tree.zip")
     one = prepare(str(tree), str(tmp_path / "one"), workers=1)

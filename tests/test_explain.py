@@ -11,14 +11,14 @@ import pytest
 from conftest import ROOT, make_tree, refused, run_python
 from PIL import Image
 
-from analysis._sheets import KINDS
+from analysis.detector.explanations import default_layer, grad_cam, map_layers, saliency
 from analysis.explain import SCHEMA, sheets
-from analysis.frames import read
-from analysis.metrics import best_threshold
-from data_prep._command import InputError
-from data_prep._storage import Folder
+from analysis.figures.sheets import KINDS
+from analysis.results.trials import read
+from data_prep.errors import InputError
+from data_prep.storage import Folder
 from trainables import MODELS
-from trainables._explain import default_layer, grad_cam, map_layers, saliency
+from trainables.training.metrics import best_threshold
 
 
 def by_hand(skip: bool = False) -> keras.Model:
@@ -196,8 +196,8 @@ def test_every_sheet_is_there_and_told_in_words(place: Path) -> None:
 
 def test_an_image_is_enlarged_pixel_by_pixel() -> None:
     """The corner of the sheet's first picture has the colours of the image, and no others."""
-    from analysis._sheets import Pictures, draw
-    from analysis._style import rendered
+    from analysis.figures.sheets import Pictures, draw
+    from analysis.figures.style import rendered
 
     row = {"kind": "uncertain", "name": "net", "row": 3, "object_class": "cat", "label": 1, "probability": 0.5}
     frame = pd.DataFrame([row | {"threshold": 0.0, "images": 9, "layer": "conv", "map_side": 4}])

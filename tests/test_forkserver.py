@@ -16,23 +16,23 @@ import pytest
 from forked import cleaning, endless
 from test_sweeps import wait_until
 
-from trainables import _forkserver
-from trainables._forkserver import HungError, LostError, RemoteError, stream
+from trainables.worker import fork_server
+from trainables.worker.fork_server import HungError, LostError, RemoteError, stream
 
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
-    place = _forkserver.place(f"test-{os.getpid()}")
+    place = fork_server.place(f"test-{os.getpid()}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where what is forked finds `forked`
-        _forkserver.start(place)
+        fork_server.start(place)
     yield place
-    _forkserver.stop()
+    fork_server.stop()
     assert not place.exists()
 
 
 def server() -> psutil.Process:
-    return psutil.Process(_forkserver._servers[-1][0].pid)
+    return psutil.Process(fork_server._servers[-1][0].pid)
 
 
 def test_what_a_function_yields_comes_one_by_one(place: Path) -> None:
@@ -91,14 +91,14 @@ def test_a_process_that_hangs_is_killed(place: Path) -> None:
 
 
 def test_a_server_that_died_is_started_again(place: Path) -> None:
-    _forkserver._servers[0][0].kill()
-    _forkserver._servers[0][0].wait()
+    fork_server._servers[0][0].kill()
+    fork_server._servers[0][0].wait()
     assert list(stream(place, range, 2)) == [0, 1]
 
 
 def test_where_there_is_no_fork_a_fresh_interpreter_answers() -> None:
     ours, theirs = socket.socketpair()
-    words = [sys.executable, "-m", "trainables._forkserver", "answer", str(theirs.fileno())]
+    words = [sys.executable, "-m", "trainables.worker.fork_server", "answer", str(theirs.fileno())]
     process = subprocess.Popen(words, pass_fds=[theirs.fileno()])
     theirs.close()
     with Connection(ours.detach()) as connection:
@@ -109,8 +109,8 @@ def test_where_there_is_no_fork_a_fresh_interpreter_answers() -> None:
 
 
 def test_a_server_whose_starter_is_gone_stays_until_its_children_have_ended() -> None:
-    place = _forkserver.place(f"left-{os.getpid()}")
-    code = f"from pathlib import Path; from trainables import _forkserver; _forkserver.start(Path({str(place)!r}))"
+    place = fork_server.place(f"left-{os.getpid()}")
+    code = f"from pathlib import Path; from trainables import _forkserver; fork_server.start(Path({str(place)!r}))"
     words = [sys.executable, "-c", f"{code}; print(flush=True); input()"]
     starter = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert starter.stdout

@@ -25,11 +25,12 @@ numpy.savez("scores.npz", **scores)
 """
 
 CURVE = """
-from data_prep._storage import Folder
+from data_prep.storage import Folder
 from test_trainables import curve, split_of
-from trainables import Recipe, _checkpoint
-from trainables._data import Data
-from trainables._train import start, train
+from trainables import Recipe
+from trainables.training import checkpoint
+from trainables.training.selection import Data
+from trainables.training.loop import start, train
 
 data = Data(split_of(200, 0), split_of(50, 1), split_of(60, 2), "fingerprint")
 recipe, folder = Recipe("age-c2-f1", epochs=4), Folder(".")
@@ -37,9 +38,9 @@ undisturbed = train(start(recipe, data), data)
 begun = start(recipe, data)
 type(begun).stop_reason = property(lambda run: "enough" if run is begun and len(run.history) == 2 else
     ("done" if len(run.history) == 4 else None))
-train(begun, data, [lambda run: _checkpoint.save(_checkpoint.snapshot(run), folder)])
+train(begun, data, [lambda run: checkpoint.save(checkpoint.snapshot(run), folder)])
 resumed = start(recipe, data)
-_checkpoint.restore(resumed, folder)
+checkpoint.restore(resumed, folder)
 assert len(resumed.history) == 2
 train(resumed, data)
 assert curve(resumed.history) == curve(undisturbed.history)

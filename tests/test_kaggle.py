@@ -1,4 +1,4 @@
-"""`data_prep._kaggle` against a stand-in for Kaggle on loopback, asked by the real `kaggle` package in its own process.
+"""`data_prep.sources.kaggle` against a stand-in for Kaggle on loopback, asked by the real `kaggle` package in its own process.
 
 Nothing of the package is replaced: KAGGLE_API_ENVIRONMENT=LOCALHOST makes it speak plain HTTP, and `http_proxy` leads
 every host it asks for, the storage included, to the stand-in. HOME is a temporary folder and nothing else is inherited,
@@ -34,8 +34,8 @@ USERNAME_AND_KEY = {"KAGGLE_USERNAME": "tester", "KAGGLE_KEY": "good"}
 ACCEPTED = {"Bearer good", "Basic " + base64.b64encode(b"tester:good").decode()}
 CHILD = """
 import sys, pathlib
-from data_prep._command import InputError
-from data_prep._kaggle import fetch
+from data_prep.errors import InputError
+from data_prep.sources.kaggle import fetch
 try:
     print(fetch(pathlib.Path(sys.argv[1])))
 except InputError as error:

@@ -14,19 +14,8 @@ from sklearn.calibration import calibration_curve
 from statsmodels.genmod.families import Binomial
 from statsmodels.genmod.generalized_linear_model import GLM
 
-from analysis._delong import placements
-from analysis._weighted import WEIGHTED, order, weighted
-from analysis.metrics import (
-    METRICS,
-    best_threshold,
-    calibrated,
-    calibration,
-    confusion,
-    judge,
-    reliability,
-    roc,
-)
-from analysis.uncertainty import (
+from sweeps.stats.delong import placements
+from sweeps.stats.intervals import (
     auc_difference,
     auc_interval,
     holm,
@@ -38,6 +27,17 @@ from analysis.uncertainty import (
     shares_difference,
     wilson,
 )
+from trainables.training.metrics import (
+    METRICS,
+    best_threshold,
+    calibrated,
+    calibration,
+    confusion,
+    judge,
+    reliability,
+    roc,
+)
+from trainables.training.ordering import WEIGHTED, order, weighted
 
 pytestmark = pytest.mark.filterwarnings("error")
 

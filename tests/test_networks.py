@@ -9,9 +9,9 @@ import pytest
 from keras import layers
 
 from trainables import MODELS, Network
-from trainables._cost import cost
 from trainables.densenet import densenet121_body
 from trainables.resnet import resnet50_body
+from trainables.training.cost import cost
 from trainables.vgg import vgg_body
 
 BODIES: dict[str, Callable[..., Any]] = {

@@ -21,17 +21,17 @@ import pytest
 from conftest import ROOT, Command, make_tree, refused, run_python
 from PIL import Image
 
-from analysis import metrics
 from analysis.__main__ import main
-from analysis._detector import Detector, Row
-from analysis._images import ENDINGS, paths, read, warnings
-from analysis._onnx import MOST_IN_LOGIT, MOST_IN_PROBABILITY, agreement, for_inference, to_onnx
-from analysis._safety import check, load_network
-from analysis._stored import stored
+from analysis.detector.detector import Detector, Row
+from analysis.detector.image_files import ENDINGS, paths, read, warnings
+from analysis.detector.loading import check, load_network
+from analysis.detector.onnx import MOST_IN_LOGIT, MOST_IN_PROBABILITY, agreement, for_inference, to_onnx
+from analysis.detector.stored import stored
 from analysis.export import sample
-from data_prep._command import InputError, run_command
+from data_prep.errors import InputError, run_command
 from trainables import MODELS
-from trainables._augmentation import without_augmentation
+from trainables.layers.augmentation import without_augmentation
+from trainables.training import metrics
 
 AGE, CUSTOM = "age-c2-f1", "custom-3"
 CODEC = "JPEG quality 75 4:2:0"
@@ -362,7 +362,7 @@ def test_half_precision_is_refused(analysis: Command, copy: Path) -> None:
 def test_without_its_packages_export_names_the_extra(place: Path) -> None:
     code = (
         "import sys; sys.modules['tf2onnx'] = None\n"
-        "from analysis.__main__ import main; from data_prep._command import run_command\n"
+        "from analysis.__main__ import main; from data_prep.errors import run_command\n"
         "run_command(main, ['export', 'results/zoo'])"
     )
     told = refused(run_python("-c", code, cwd=place))

@@ -13,15 +13,15 @@ import pytest
 from conftest import ROOT, make_tree, refused, run_python
 from PIL import Image
 
-from analysis import _corruptions
-from analysis._corruptions import CLEAN, CORRUPTIONS, corrupted, order, settings
-from analysis._robustness_table import SCHEMA, add, choices
-from analysis.figures import figures
-from analysis.frames import read
-from analysis.judged import findings
-from analysis.metrics import best_threshold, wilson
+from analysis.detector import corruptions
+from analysis.detector.corruptions import CLEAN, CORRUPTIONS, corrupted, order, settings
+from analysis.detector.robustness_table import SCHEMA, add, choices
+from analysis.figures.drawings import figures
+from analysis.results.judged import findings
+from analysis.results.trials import read
 from analysis.robustness import draw, robustness_table, texts
-from data_prep._storage import Folder
+from data_prep.storage import Folder
+from trainables.training.metrics import best_threshold, wilson
 
 NETWORKS = ["age-c2-f1", "age-c3-f1"]
 LESS = ("--limit", "40")
@@ -175,14 +175,14 @@ def test_the_clean_row_is_what_the_record_says(place: Path) -> None:
 
 
 def test_a_spoilt_row_is_what_the_network_says_of_spoilt_images(place: Path) -> None:
-    from analysis._scored_images import images_to_score
-    from analysis._stored import stored
-    from trainables._pipeline import forward
+    from analysis.detector.scored_images import images_to_score
+    from analysis.detector.stored import stored
+    from trainables.training.pipeline import forward
 
     record = place / "results/zoo"
     one = stored(str(record))
-    images = images_to_score(one.study, Folder(str(place / "shards/tree")))
-    spoilt = _corruptions.noise(images.images, 32, images.rows)
+    images = images_to_score(one.results, Folder(str(place / "shards/tree")))
+    spoilt = corruptions.noise(images.images, 32, images.rows)
     logits = np.asarray(forward(one.network)(spoilt))[:, 0]
     table = pd.read_parquet(record / "robustness.parquet").query("corruption == 'noise' and severity == 32")
     row = table[table["part"] == "test"].iloc[0]
@@ -193,11 +193,11 @@ def test_a_spoilt_row_is_what_the_network_says_of_spoilt_images(place: Path) -> 
 
 def test_jpeg_is_named_a_second_compression_everywhere(place: Path) -> None:
     told = "second compression: the images were JPEG quality 75 4:2:0 before"
-    study, table = read(Folder(str(place / "results/zoo"))), robustness_table(Folder(str(place / "results/zoo")))
+    results, table = read(Folder(str(place / "results/zoo"))), robustness_table(Folder(str(place / "results/zoo")))
     assert set(table.loc[table["corruption"] == "jpeg", "note"]) == {told}
     assert set(table.loc[table["corruption"] != "jpeg", "note"]) == {""}
-    assert told in " ".join(texts(study, table))
-    figure = draw(study, table)
+    assert told in " ".join(texts(results, table))
+    figure = draw(results, table)
     assert told in " ".join(figure.get_supxlabel().split())
     assert [axes.get_title("right") for axes in figure.axes].count("second compression") == 1
 
@@ -244,9 +244,9 @@ def test_what_was_killed_goes_on(place: Path, tmp_path: Path) -> None:
 
 def test_where_nothing_costs_accuracy_nothing_is_said_to(place: Path) -> None:
     """As with a network that is no better than chance."""
-    study, table = read(Folder(str(place / "results/zoo"))), robustness_table(Folder(str(place / "results/zoo")))
+    results, table = read(Folder(str(place / "results/zoo"))), robustness_table(Folder(str(place / "results/zoo")))
     is_clean = table["corruption"] == "clean"
-    told = texts(study, table.assign(accuracy=np.where(is_clean, 0.48, 0.5), auc=0.5))[0]
+    told = texts(results, table.assign(accuracy=np.where(is_clean, 0.48, 0.5), auc=0.5))[0]
     assert "is right on 48.00" in told.replace("\N{NO-BREAK SPACE}", " ")
     assert "costs most" not in told
     assert "falls to" not in told
@@ -254,11 +254,11 @@ def test_where_nothing_costs_accuracy_nothing_is_said_to(place: Path) -> None:
 
 @pytest.mark.parametrize(("scored", "is_drawn"), [("corruption == 'clean'", False), ("severity in (0, 10)", True)])
 def test_what_was_stopped_early_is_told_as_far_as_it_goes(scored: str, is_drawn: bool, place: Path) -> None:
-    study, table = read(Folder(str(place / "results/zoo"))), robustness_table(Folder(str(place / "results/zoo")))
+    results, table = read(Folder(str(place / "results/zoo"))), robustness_table(Folder(str(place / "results/zoo")))
     part = table.query(scored)
-    assert "is right on" in texts(study, part)[0]
-    assert "mildest" not in texts(study, part)[0]
-    assert ("robustness" in figures(study, findings(study), part)) == is_drawn
+    assert "is right on" in texts(results, part)[0]
+    assert "mildest" not in texts(results, part)[0]
+    assert ("robustness" in figures(results, findings(results), part)) == is_drawn
 
 
 def test_other_shards_stand_beside_the_records_own_with_a_warning(place: Path, tmp_path: Path) -> None:
@@ -305,8 +305,8 @@ def test_few_images_are_as_many_of_each_label_and_no_part_of_the_whole(place: Pa
 
 
 def test_the_lines_are_the_table(place: Path) -> None:
-    study, table = read(Folder(str(place / "results/zoo"))), robustness_table(Folder(str(place / "results/zoo")))
-    lines = {line.get_gid(): line for axes in draw(study, table).axes for line in axes.lines if line.get_gid()}
+    results, table = read(Folder(str(place / "results/zoo"))), robustness_table(Folder(str(place / "results/zoo")))
+    lines = {line.get_gid(): line for axes in draw(results, table).axes for line in axes.lines if line.get_gid()}
     trial = best(place / "results/zoo")
     assert set(lines) == {f"{trial}:{name}:{metric}" for name in CORRUPTIONS for metric in ("accuracy", "auc")}
     of_test = table[table["part"] == "test"].set_index(["corruption", "severity"])
@@ -358,11 +358,13 @@ def test_a_record_without_robustness_has_nothing_to_tell(place: Path, tmp_path: 
 
 
 def test_twelve_trials_have_five_colours(place: Path) -> None:
-    study, table = read(Folder(str(place / "results/zoo"))), robustness_table(Folder(str(place / "results/zoo")))
+    results, table = read(Folder(str(place / "results/zoo"))), robustness_table(Folder(str(place / "results/zoo")))
     trials = [f"trial-{number}" for number in range(12)]
-    many = pd.concat([study.ranked.head(1).assign(trial=trial, rank=number + 1) for number, trial in enumerate(trials)])
-    object.__setattr__(study, "results", many.reset_index(drop=True))
-    figure = draw(study, pd.concat([table.assign(trial=trial) for trial in trials]))
+    many = pd.concat(
+        [results.ranked.head(1).assign(trial=trial, rank=number + 1) for number, trial in enumerate(trials)]
+    )
+    object.__setattr__(results, "results", many.reset_index(drop=True))
+    figure = draw(results, pd.concat([table.assign(trial=trial) for trial in trials]))
     lines = [line for line in figure.axes[0].lines if line.get_gid()]
     assert len(lines) == 12
     assert len({line.get_color() for line in lines}) == 6

@@ -18,37 +18,41 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
+import simulator
 from conftest import ROOT, TIMES, make_tree, refused, run_python
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from analysis._accuracy import accuracies, note
-from analysis._summary import summary
-from analysis.frames import read
-from analysis.judged import findings
-from analysis.searches import front, importance, knobs, repeats, searched
-from data_prep._command import InputError
-from data_prep._job import prepare
-from data_prep._storage import Folder
-from sweeps import _cluster, _options, _resources, _simulator, cifake_paper, population, search
-from sweeps._progress import Display
-from sweeps._record import Record
-from sweeps._recorder import Recorder
-from sweeps._search_options import OPTIONS
-from sweeps._searching import Seeker
-from sweeps._space import Knob, between, check, grid, knobs_of, narrowed, one_of, values_of
-from sweeps._study import Search, SearchStudy, rungs
-from sweeps._sweep import Sweep
+from analysis.figures.accuracy import accuracies, note
+from analysis.pages.summary import summary
+from analysis.results.judged import findings
+from analysis.results.searches import front, hyperparameters, importance, repeats, searched
+from analysis.results.trials import read
+from data_prep.errors import InputError
+from data_prep.job import prepare
+from data_prep.storage import Folder
+from sweeps import cifake_paper, population, search
+from sweeps.engine import cluster
+from sweeps.engine import options as _options
+from sweeps.engine import resources as _resources
+from sweeps.engine.progress import Display
+from sweeps.engine.recorder import Recorder
+from sweeps.engine.run import Sweep
+from sweeps.record.writer import Record
+from sweeps.searching.options import OPTIONS
+from sweeps.searching.seeker import Seeker
+from sweeps.searching.space import Hyperparameter, between, check, grid, narrowed, one_of, recipe_fields, values_of
+from sweeps.searching.study import Search, SearchStudy, rungs
 from trainables import MODELS, Recipe
 
 SEARCH = ROOT / "sweeps" / "search.py"
 #: One trial at a time, so that what comes out does not hang on what came first.
-SMALL = ("--data", "shards", "--networks", "age-c2-f1,age-c3-f1", "--knobs", "learning_rate,dropout", "--epochs", "3")
+SMALL = ("--data", "shards", "--networks", "age-c2-f1,age-c3-f1", "--tune", "learning_rate,dropout", "--epochs", "3")
 SMALL += ("--max-concurrent", "1")
 
-NETWORK = Knob("network", one_of("age-c2-f1", "cifake-cnn"))
-RATE = Knob("learning_rate", between(1e-4, 1e-2, log=True))
+NETWORK = Hyperparameter("network", one_of("age-c2-f1", "cifake-cnn"))
+RATE = Hyperparameter("learning_rate", between(1e-4, 1e-2, log=True))
 
 
 # ── spaces ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -60,49 +64,55 @@ def test_the_space_of_the_search_holds_for_every_network() -> None:
     drawn = [study.ask()[1] for _ in range(300)]  # type: ignore[index]
     assert {values["network"] for values in drawn} == set(MODELS)
     for values in drawn:
-        recipe = Recipe.of(knobs_of(values))
-        assert MODELS[recipe.network].checked(recipe.network_options) == knobs_of(values)["options"]
+        recipe = Recipe.of(recipe_fields(values))
+        assert MODELS[recipe.network].checked(recipe.network_arguments) == recipe_fields(values)["arguments"]
         assert values_of(search.SPACE, recipe) == values
         assert ("momentum" in values) == (values["optimizer"] == "sgd")
 
 
 @pytest.mark.parametrize(
-    ("knob", "told"),
+    ("hyperparameter", "told"),
     [
-        (Knob("learning_rate", one_of("fast")), "learning_rate is 'fast'; it must be of type float."),
-        (Knob("batch_size", between(16.5, 64.0)), "batch_size is 16.5; it must be of type int."),
-        (Knob("optimizer", one_of("adam", "lion")), "optimizer is 'lion'; it must be one of adam, adamw, sgd."),
-        (Knob("momentum", between(0.5, 0.9), when={"optimiser": ["sgd"]}), "no knob above it is called that"),
+        (Hyperparameter("learning_rate", one_of("fast")), "learning_rate is 'fast'; it must be of type float."),
+        (Hyperparameter("batch_size", between(16.5, 64.0)), "batch_size is 16.5; it must be of type int."),
         (
-            Knob("units", one_of(32), when={"network": ["vgg16"]}),
+            Hyperparameter("optimizer", one_of("adam", "lion")),
+            "optimizer is 'lion'; it must be one of adam, adamw, sgd.",
+        ),
+        (
+            Hyperparameter("momentum", between(0.5, 0.9), when={"optimiser": ["sgd"]}),
+            "no hyperparameter above it is called that",
+        ),
+        (
+            Hyperparameter("units", one_of(32), when={"network": ["vgg16"]}),
             "'units' never matters: network in ['vgg16'] cannot be",
         ),
-        (Knob("network", one_of("vgg16")), "has the knob 'network' twice"),
+        (Hyperparameter("network", one_of("vgg16")), "has the hyperparameter 'network' twice"),
     ],
 )
-def test_a_space_that_makes_no_sense_is_refused(knob: Knob, told: str) -> None:
+def test_a_space_that_makes_no_sense_is_refused(hyperparameter: Hyperparameter, told: str) -> None:
     with pytest.raises(InputError, match=told.replace("[", r"\[").replace("]", r"\]")):
-        check([NETWORK, knob])
+        check([NETWORK, hyperparameter])
 
 
 def test_a_branch_that_two_conditions_rule_out_is_unreachable() -> None:
-    units = Knob("units", one_of(32, 64), when={"network": ["cifake-cnn"]})
-    more = Knob("dropout", between(0.0, 0.5), when={"network": ["age-c2-f1"], "units": [32]})
+    units = Hyperparameter("units", one_of(32, 64), when={"network": ["cifake-cnn"]})
+    more = Hyperparameter("dropout", between(0.0, 0.5), when={"network": ["age-c2-f1"], "units": [32]})
     with pytest.raises(InputError, match="'dropout' never matters"):
         check([NETWORK, units, more])
 
 
 @pytest.mark.parametrize(
-    ("knob", "told"),
+    ("hyperparameter", "told"),
     [
-        ('Knob("learning_rate", one_of("fast"))', "learning_rate is 'fast'"),
-        ('Knob("dropout", one_of("much"))', "dropout is 'much'"),
-        ('Knob("units", one_of(32), when={"network": ["vgg16"]})', "'units' never matters"),
+        ('Hyperparameter("learning_rate", one_of("fast"))', "learning_rate is 'fast'"),
+        ('Hyperparameter("dropout", one_of("much"))', "dropout is 'much'"),
+        ('Hyperparameter("units", one_of(32), when={"network": ["vgg16"]})', "'units' never matters"),
     ],
 )
-def test_a_wrong_space_is_refused_before_ray_starts(knob: str, told: str, tmp_path: Path) -> None:
+def test_a_wrong_space_is_refused_before_ray_starts(hyperparameter: str, told: str, tmp_path: Path) -> None:
     text = SEARCH.read_text().replace(
-        "SPACE = [", f'SPACE = [Knob("network", one_of("age-c2-f1")), {knob}]\n_OTHER = ['
+        "SPACE = [", f'SPACE = [Hyperparameter("network", one_of("age-c2-f1")), {hyperparameter}]\n_OTHER = ['
     )
     (tmp_path / "wrong.py").write_text(text.replace("networks=SMALL", 'networks=["age-c2-f1"]'))
     done = run_python(tmp_path / "wrong.py", "--smoke", cwd=tmp_path)
@@ -112,7 +122,7 @@ def test_a_wrong_space_is_refused_before_ray_starts(knob: str, told: str, tmp_pa
 
 
 def test_a_grid_by_hand() -> None:
-    space = [NETWORK, RATE, Knob("units", one_of(32, 64), when={"network": ["cifake-cnn"]})]
+    space = [NETWORK, RATE, Hyperparameter("units", one_of(32, 64), when={"network": ["cifake-cnn"]})]
     points = grid(space)
     assert len(points) == 3 + 3 * 2
     assert sorted({point["learning_rate"] for point in points}) == pytest.approx([1e-4, 1e-3, 1e-2])
@@ -125,11 +135,11 @@ def test_a_grid_by_hand() -> None:
         grid(search.SPACE)
 
 
-def test_a_narrowed_space_keeps_what_its_knobs_depend_on() -> None:
-    names = [knob.name for knob in narrowed(search.SPACE, ["momentum"], {})]
+def test_a_narrowed_space_keeps_what_its_hyperparameters_depend_on() -> None:
+    names = [hyperparameter.name for hyperparameter in narrowed(search.SPACE, ["momentum"], {})]
     assert names == ["network", "optimizer", "momentum"]
     fixed = narrowed(search.SPACE, None, {"optimizer": "adam"})
-    assert not {"momentum", "weight_decay"} & {knob.name for knob in fixed}
+    assert not {"momentum", "weight_decay"} & {hyperparameter.name for hyperparameter in fixed}
     with pytest.raises(InputError, match="nearest is 'learning_rate'"):
         narrowed(search.SPACE, ["learning"], {})
 
@@ -137,12 +147,15 @@ def test_a_narrowed_space_keeps_what_its_knobs_depend_on() -> None:
 def test_a_condition_that_always_holds_is_none() -> None:
     asked = run_main(
         search.search,
-        *("--networks", "age-c4-f3", "--knobs", "learning_rate,dropout", "--method", "cmaes"),
+        *("--networks", "age-c4-f3", "--tune", "learning_rate,dropout", "--method", "cmaes"),
         own=OPTIONS,
     )
     assert asked.search
     asked.search.check()
-    assert [(knob.name, knob.when) for knob in asked.search.turned] == [("learning_rate", {}), ("dropout", {})]
+    assert [(hyperparameter.name, hyperparameter.when) for hyperparameter in asked.search.turned] == [
+        ("learning_rate", {}),
+        ("dropout", {}),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +167,7 @@ def test_what_the_search_decides_is_not_set(setting: str, told: str) -> None:
 
 
 def test_a_whole_number_on_the_command_line_is_the_number_in_the_record() -> None:
-    words = ("--networks", "age-c4-f3", "--knobs", "batch_size", "--set", "label_smoothing=0")
+    words = ("--networks", "age-c4-f3", "--tune", "batch_size", "--set", "label_smoothing=0")
     asked = run_main(search.search, *words, own=OPTIONS)
     assert asked.search
     assert asked.recipe
@@ -226,7 +239,7 @@ def test_nobody_goes_on_for_being_the_best_of_one() -> None:
 
 
 def test_no_configuration_is_suggested_twice_and_a_space_ends() -> None:
-    study = SearchStudy(Search([Knob("batch_size", one_of(16, 32, 64))], 10, 1, "random"))
+    study = SearchStudy(Search([Hyperparameter("batch_size", one_of(16, 32, 64))], 10, 1, "random"))
     assert sorted(study.ask()[1]["batch_size"] for _ in range(3)) == [16, 32, 64]  # type: ignore[index]
     assert study.ask() is None
     states = [trial.state for trial in study.study.trials]
@@ -270,17 +283,17 @@ def recorded() -> pd.DataFrame:
 
 
 def test_a_simulation_by_hand() -> None:
-    found = _simulator.curves(recorded())
+    found = simulator.curves(recorded())
     assert found.best(0.05).tolist() == [False, True, False]
     whole = Search(found.space, 3, 2, "random", "none")
-    alone = _simulator.simulate(found, whole)
+    alone = simulator.simulate(found, whole)
     assert alone["seconds"].tolist() == [4.0, 8.0, 12.0]
     assert alone["image_passes"].tolist() == [200, 400, 600]
     assert sorted(alone["configuration"]) == [0, 1, 2]
-    assert _simulator.simulate(found, whole, workers=3)["seconds"].tolist() == [4.0, 4.0, 4.0]
-    until = _simulator.simulate(found, whole, until=found.best(0.05))
+    assert simulator.simulate(found, whole, workers=3)["seconds"].tolist() == [4.0, 4.0, 4.0]
+    until = simulator.simulate(found, whole, until=found.best(0.05))
     assert until["configuration"].iloc[-1] == 1
-    stopped = _simulator.simulate(found, Search(found.space, 3, 2, "random", "asha"))
+    stopped = simulator.simulate(found, Search(found.space, 3, 2, "random", "asha"))
     assert stopped["image_passes"].iloc[-1] < 600
     assert not stopped["finished"].all()
 
@@ -295,16 +308,16 @@ def test_the_second_stage_is_on_the_winner_of_the_first(tmp_path: Path) -> None:
     for place, recipe in enumerate(two.recipes):
         trial = recipe.identity("data")
         record.add(trial, recipe)
-        sizes = recipe.network_options
+        sizes = recipe.network_arguments
         is_winner = sizes["convolutions"] == 3 and sizes["filters"] == 64
         lucky = recipe.seed == 0 and sizes["filters"] == 128  # once, and then bad
         record.update(trial, {"status": "finished", "validation_accuracy": 0.9 if is_winner or lucky else place / 100})
     assert two.then
     heads = two.then(record)
     assert len(heads) == 2 * 24
-    assert {(head.network_options["convolutions"], head.network_options["filters"]) for head in heads} == {(3, 64)}
-    assert {head.network_options["units"] for head in heads} == set(cifake_paper.UNITS)
-    assert {head.network_options["padding"] for head in [*heads, *two.recipes]} == {"same"}
+    assert {(head.network_arguments["convolutions"], head.network_arguments["filters"]) for head in heads} == {(3, 64)}
+    assert {head.network_arguments["units"] for head in heads} == set(cifake_paper.UNITS)
+    assert {head.network_arguments["padding"] for head in [*heads, *two.recipes]} == {"same"}
 
 
 def test_there_is_no_second_stage_if_nobody_finished_the_first(tmp_path: Path) -> None:
@@ -343,7 +356,7 @@ def test_the_worst_quarter_goes_on_from_the_best(tmp_path: Path) -> None:
         assert (child.seed, child.pause_epoch, child.epochs) == (place, 0, 2)
         if place < 2:
             origin = members[6 + best.index(child.parent)]
-            ratios = [getattr(child, name) / getattr(origin, name) for name in population.KNOBS]
+            ratios = [getattr(child, name) / getattr(origin, name) for name in population.HYPERPARAMETERS]
             assert all(ratio == pytest.approx(0.8) or ratio <= 1.25 + 1e-9 for ratio in ratios)
             assert ratios != [1.0, 1.0, 1.0]
         else:
@@ -358,8 +371,8 @@ def test_the_worst_quarter_goes_on_from_the_best(tmp_path: Path) -> None:
 
 def test_a_population_starts_all_over_its_space() -> None:
     members = run_main(population.population, "--members", "40", own=population.OPTIONS).recipes
-    orders = {tuple(np.argsort([getattr(member, name) for member in members])) for name in population.KNOBS}
-    assert len(orders) == len(population.KNOBS)
+    orders = {tuple(np.argsort([getattr(member, name) for member in members])) for name in population.HYPERPARAMETERS}
+    assert len(orders) == len(population.HYPERPARAMETERS)
 
 
 @pytest.mark.parametrize(
@@ -373,7 +386,7 @@ def test_seeds_that_would_do_nothing_are_refused(question: Any, own: Sequence[cl
 
 def test_importance_among_trials_that_stand_at_chance_but_one(tmp_path: Path) -> None:
     """Most resamples of them have no variance to share out."""
-    asked = Search([Knob("network", one_of("vgg16", "vgg19")), RATE], 12, 9)
+    asked = Search([Hyperparameter("network", one_of("vgg16", "vgg19")), RATE], 12, 9)
     record = Record(Folder(str(tmp_path)))
     record.folder.write_json("manifest.json", {"format_version": 1, "search": asked.describe()})
     for number in range(12):
@@ -384,7 +397,7 @@ def test_importance_among_trials_that_stand_at_chance_but_one(tmp_path: Path) ->
         record.update(trial, {"number": number, "status": "stopped", "validation_accuracy": accuracy})
     record.write()
     found = importance(read(record.folder))
-    assert set(found["knob"]) == {"network", "learning_rate"}
+    assert set(found["hyperparameter"]) == {"network", "learning_rate"}
     assert found["mean"].sum() == pytest.approx(1)
 
 
@@ -394,8 +407,8 @@ def searched_record(folder: Path, repeated: int = 0) -> Folder:
     record = Record(Folder(str(folder)))
     record.folder.write_json("manifest.json", {"format_version": 1, "search": asked.describe()})
 
-    def add(number: int | None, status: str, accuracy: float, **knobs: Any) -> None:
-        recipe = Recipe("age-c2-f1", epochs=9, **knobs)
+    def add(number: int | None, status: str, accuracy: float, **hyperparameters: Any) -> None:
+        recipe = Recipe("age-c2-f1", epochs=9, **hyperparameters)
         columns = {"number": number, "status": status, "validation_accuracy": accuracy, "validation_images": 100}
         columns |= {"test_accuracy": accuracy, "test_images": 100} if status == "finished" else {}
         record.add(recipe.identity("data"), recipe)
@@ -441,10 +454,10 @@ def test_one_repeat_has_no_interval(tmp_path: Path) -> None:
 
 def seeker(folder: Path, asked: Search) -> tuple[Seeker, Record]:
     record = Record(Folder(str(folder)))
-    return Seeker(asked, record, lambda drawn: Recipe.of(knobs_of(drawn)), "data", {}, folder / "journal"), record
+    return Seeker(asked, record, lambda drawn: Recipe.of(recipe_fields(drawn)), "data", {}, folder / "journal"), record
 
 
-SPACE = [Knob("network", one_of("age-c2-f1")), RATE]
+SPACE = [Hyperparameter("network", one_of("age-c2-f1")), RATE]
 EPOCH = {"epoch": 1, "validation_accuracy": 0.6, "validation_loss": 0.5, "wall_seconds": 1.0}
 
 
@@ -498,7 +511,7 @@ def test_a_study_made_again_does_not_hear_what_the_first_did_not(tmp_path: Path)
 
 
 def test_as_many_trials_fit_as_the_scarcest_resource_allows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_cluster, "nodes", lambda: [{"CPU": 16.0, "GPU": 1.0}, {"CPU": 4.0}])
+    monkeypatch.setattr(cluster, "nodes", lambda: [{"CPU": 16.0, "GPU": 1.0}, {"CPU": 4.0}])
     assert _resources.room({"cpu": 2.0, "gpu": 0.0}) == 8 + 2
     assert _resources.room({"cpu": 1.0, "gpu": 0.2}) == 5
     assert _resources.room({"cpu": 64.0, "gpu": 0.0}) == 1
@@ -567,7 +580,7 @@ def test_every_network_has_a_first_trial() -> None:
 
 def test_the_record_tells_the_space(place: Path) -> None:
     study = read(Folder(str(place / "six" / "search")))
-    assert set(knobs(study)) == {"network", "learning_rate", "dropout"}
+    assert set(hyperparameters(study)) == {"network", "learning_rate", "dropout"}
     found = searched(study)
     assert found["best_so_far"].dropna().is_monotonic_increasing
     assert found["image_passes"].iloc[-1] == 450 * study.results["epochs_done"].sum()
@@ -638,7 +651,7 @@ def test_the_best_of_another_record_is_tried_first(place: Path) -> None:
     assert asked.search
     first = asked.search.first[0]
     assert first["learning_rate"] == best["learning_rate"]
-    assert first["dropout"] == json.loads(best["options"])["dropout"]
+    assert first["dropout"] == json.loads(best["arguments"])["dropout"]
     assert SearchStudy(asked.search).ask() == (0, first)
 
 

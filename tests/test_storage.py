@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 from conftest import ROOT, Command, make_tree, refused
 
-from data_prep import _storage
-from data_prep._storage import Folder
+from data_prep import storage
+from data_prep.storage import Folder
 
 Server = subprocess.Popen[bytes]
 
@@ -87,7 +87,7 @@ def test_a_storage_that_hangs_is_waited_for(server: Server) -> None:
 def test_waiting_ends_with_a_sentence(
     server: Server, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(_storage, "_PATIENCE_SECONDS", 8)
+    monkeypatch.setattr(storage, "_PATIENCE_SECONDS", 8)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(OSError, match="s3://sweeps/gone") as raised:
         Folder("s3://sweeps/gone").read_bytes("x")

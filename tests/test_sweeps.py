@@ -22,18 +22,19 @@ import pytest
 from conftest import ROOT, TIMES, Command, copy_of_the_code, refused, run_python
 from test_trainables import PARAMETERS
 
-from data_prep._command import InputError
-from data_prep._storage import Folder
-from sweeps import _cluster
-from sweeps._lease import Lease, _machine
-from sweeps._record import EPOCH_SCHEMA, TRIAL_SCHEMA, Record
-from sweeps._resources import cpu_share, gpu_share
-from trainables import Recipe, _checkpoint
-from trainables._data import load_data
-from trainables._train import metrics, score
+from data_prep.errors import InputError
+from data_prep.storage import Folder
+from sweeps.engine import cluster
+from sweeps.engine.resources import cpu_share, gpu_share
+from sweeps.record.lease import Lease, _machine
+from sweeps.record.writer import EPOCH_SCHEMA, TRIAL_SCHEMA, Record
+from trainables import Recipe
+from trainables.training import checkpoint
+from trainables.training.loop import metrics, score
+from trainables.training.selection import load_data
 
 AGE, ZOO = ROOT / "sweeps" / "age.py", ROOT / "sweeps" / "zoo.py"
-FORK_SERVER = "trainables._forkserver"
+FORK_SERVER = "trainables.worker.fork_server"
 TINY = ("--limit", "400", "--epochs", "3")
 #: The sweep that is disturbed: four trials, so that the tests do not take all day.
 FOUR = (ZOO, "--models", "age-c2-f1,age-c2-f3,age-c3-f1,age-c4-f2", *TINY)
@@ -115,7 +116,7 @@ def test_a_stored_checkpoint_scores_exactly_as_recorded(place: Path) -> None:
     for row in trials(place / "results").iloc[[1, 9]].to_dict("records"):
         stored = pd.read_parquet(place / "results" / "age" / "scores" / f"{row['trial']}.parquet")
         test = stored[stored["split"] == "test"]
-        scores = score(_checkpoint.load_best(record.folder(f"checkpoints/{row['trial']}")), data.test)
+        scores = score(checkpoint.load_best(record.folder(f"checkpoints/{row['trial']}")), data.test)
         assert np.allclose(scores, test["score"], rtol=0, atol=1e-5)
         assert np.array_equal(scores > 0, test["score"] > 0)
         assert metrics(test["label"].to_numpy(), test["score"].to_numpy()) == {
@@ -263,7 +264,7 @@ def lease(folder: Path, **story: Any) -> Lease:
 
 
 def test_the_lease_of_another_host_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps._lease._SECONDS_TO_EXPIRE", 2)
+    monkeypatch.setattr("sweeps.record.lease._SECONDS_TO_EXPIRE", 2)
     ours = lease(tmp_path, host=platform.node(), machine="another of that name", process=2**22 + 1)
     started = time.monotonic()
     ours.take()
@@ -301,7 +302,7 @@ import time
 import keras
 from keras import layers
 
-from trainables._blocks import head, image_input
+from trainables.layers.blocks import head, image_input
 
 
 def sleeper(image_size: int) -> keras.Model:
@@ -351,7 +352,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from trainables._blocks import head, image_input
+from trainables.layers.blocks import head, image_input
 
 
 class Greedy(layers.Layer):
@@ -437,7 +438,7 @@ def test_the_address_of_a_dashboard_is_refused(monkeypatch: pytest.MonkeyPatch) 
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("RAY_ADDRESS", f"http://127.0.0.1:{server.getsockname()[1]}")
         with pytest.raises(InputError, match="address of its dashboard"):
-            _cluster.connect()
+            cluster.connect()
 
 
 def free_port() -> int:
@@ -508,7 +509,7 @@ def test_fresh_moves_the_old_record_aside_and_a_smoke_run_makes_way_by_itself(pl
         (("--limit", "100000", "--epochs", "3"), "more than the 3,010 balanced training images"),
         (("--fresh", "--limit", "100000"), "more than the 3,010 balanced training images"),
         (("--results", "output.txt"), "a part of that path is a file"),
-        (("--set", "learning_rat=1"), "no knob 'learning_rat'; the nearest is 'learning_rate'"),
+        (("--set", "learning_rat=1"), "no hyperparameter 'learning_rat'; the nearest is 'learning_rate'"),
         (("--set", "learning_rate=fast"), "learning_rate is 'fast'; it must be of type float"),
         (("--set", "vgg16.batch_norm=true"), "this sweep does not train 'vgg16'"),
         (("--set", "seed=7"), "give --seeds"),

@@ -23,12 +23,12 @@ from tensorboard.context import RequestContext
 from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams.backend_context import Context
 
-from data_prep._storage import Folder
-from sweeps._mlflow import MLflow
-from sweeps._record import Record
-from sweeps._tensorboard import TensorBoard
-from sweeps._tracked import Tracked
-from sweeps._trackers import Trackers
+from data_prep.storage import Folder
+from sweeps.record.writer import Record
+from sweeps.trackers.following import Trackers
+from sweeps.trackers.mlflow import MLflow
+from sweeps.trackers.tensorboard import TensorBoard
+from sweeps.trackers.tracked import Tracked
 from trainables import Recipe
 
 ZOO = ROOT / "sweeps" / "zoo.py"
@@ -148,16 +148,19 @@ def test_tensorboard_has_each_epoch_once(place: Path) -> None:
             assert np.array_equal(np.float32([event.value for event in events.Scalars(tag)]), stored)
 
 
-def test_hparams_set_knobs_against_validation_metrics_alone(place: Path) -> None:
+def test_hparams_set_hyperparameters_against_validation_metrics_alone(place: Path) -> None:
     multiplexer = EventMultiplexer().AddRunsFromDirectory(str(place / "results/zoo"))
     multiplexer.Reload()
     provider = MultiplexerDataProvider(multiplexer, str(place / "results/zoo"))
     plugin, asked = Context(TBContext(data_provider=provider)), RequestContext()
     experiment = plugin.experiment_from_metadata(asked, "", True, plugin.hparams_metadata(asked, ""), [])
     assert {each.name.tag for each in experiment.metric_infos} == {f"final/{name}" for name in FINAL[:3]}
-    knobs = {each.name: each for each in experiment.hparam_infos}
-    assert {"network", "learning_rate", "batch_size", "optimizer", "seed"} <= set(knobs)
-    assert {each.string_value for each in knobs["network"].domain_discrete.values} == {"age-c2-f1", "age-c4-f2"}
+    hyperparameters = {each.name: each for each in experiment.hparam_infos}
+    assert {"network", "learning_rate", "batch_size", "optimizer", "seed"} <= set(hyperparameters)
+    assert {each.string_value for each in hyperparameters["network"].domain_discrete.values} == {
+        "age-c2-f1",
+        "age-c4-f2",
+    }
 
 
 def test_mlflow_has_one_run_a_trial_with_each_epoch_once(place: Path) -> None:
@@ -279,7 +282,7 @@ def test_wandb_without_a_key_is_refused_before_anything_starts(tmp_path: Path) -
 
 
 def tracked(epochs: int, status: str = "running") -> Tracked:
-    row = {"trial": "0123456789ab", **Recipe("age-c2-f1").knobs(), "status": status, "best_epoch": 1}
+    row = {"trial": "0123456789ab", **Recipe("age-c2-f1").hyperparameters(), "status": status, "best_epoch": 1}
     return Tracked(row, {epoch: {"train_loss": 1 / epoch, "wall_seconds": 2.0} for epoch in range(1, epochs + 1)})
 
 

@@ -9,15 +9,13 @@ import pytest
 from conftest import make_tree, run_python
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
-from data_prep._command import InputError
-from data_prep._job import prepare
-from data_prep._storage import Folder
-from trainables import MODELS, Recipe, _checkpoint, _pipeline, _probes
-from trainables._augmentation import RandomAffine
-from trainables._data import Data, Source, Split, load_data, shared_data
-from trainables._network import build, network
-from trainables._pipeline import training_batches
-from trainables._train import (
+from data_prep.errors import InputError
+from data_prep.job import prepare
+from data_prep.storage import Folder
+from trainables import MODELS, Recipe
+from trainables.layers.augmentation import RandomAffine
+from trainables.training import checkpoint, pipeline, probes
+from trainables.training.loop import (
     Run,
     best_epoch,
     chance_level,
@@ -29,7 +27,10 @@ from trainables._train import (
     stop_reason,
     train,
 )
-from trainables._trial import verdict
+from trainables.training.network import build, network
+from trainables.training.pipeline import training_batches
+from trainables.training.selection import Data, Source, Split, load_data, shared_data
+from trainables.worker.trial import verdict
 
 PARAMETERS = {
     "age-c2-f1": 79_233,
@@ -112,53 +113,59 @@ def test_an_unknown_network_names_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "told"),
+    ("hyperparameters", "told"),
     [
-        ({"learning_rat": 0.1}, "no knob 'learning_rat'; the nearest is 'learning_rate'"),
+        ({"learning_rat": 0.1}, "no hyperparameter 'learning_rat'; the nearest is 'learning_rate'"),
         ({"epochs": 2.5}, "epochs is 2.5; it must be of type int"),
         ({"epochs": True}, "epochs is True; it must be of type int"),
         ({"epochs": 0}, "epochs is 0; it must lie between 1 and"),
         ({"learning_rate": "fast"}, "learning_rate is 'fast'; it must be of type float"),
         ({"learning_rate": float("nan")}, "it must lie between"),
         ({"optimizer": "lion"}, "optimizer is 'lion'; it must be one of adam, adamw, sgd"),
-        ({"options": "batch_norm"}, "options is 'batch_norm'; it must be a JSON object"),
+        ({"arguments": "batch_norm"}, "arguments is 'batch_norm'; it must be a JSON object"),
     ],
 )
-def test_a_wrong_knob_is_refused(knobs: dict[str, object], told: str) -> None:
+def test_a_wrong_hyperparameter_is_refused(hyperparameters: dict[str, object], told: str) -> None:
     with pytest.raises(InputError, match=told):
-        Recipe.of({"network": "age-c2-f1", **knobs})
+        Recipe.of({"network": "age-c2-f1", **hyperparameters})
 
 
 def test_identity_is_of_the_recipe_and_the_data() -> None:
     recipe = Recipe("age-c2-f1")
-    assert recipe.identity("a") == Recipe.of(recipe.knobs()).identity("a")
+    assert recipe.identity("a") == Recipe.of(recipe.hyperparameters()).identity("a")
     assert recipe.identity("a") == dataclasses.replace(recipe, learning_rate=1e-3).identity("a")
     others = [dataclasses.replace(recipe, seed=1), dataclasses.replace(recipe, network="age-c2-f2")]
     assert len({recipe.identity("a"), recipe.identity("b"), *(other.identity("a") for other in others)}) == 4
 
 
 def test_options_are_the_same_however_they_are_written() -> None:
-    by_name = Recipe("vgg16", options={"top": "pooled", "batch_norm": True})  # type: ignore[arg-type]
-    assert by_name == Recipe("vgg16", options='{"batch_norm": true, "top": "pooled"}')
-    assert by_name.network_options == {"batch_norm": True, "top": "pooled"}
+    by_name = Recipe("vgg16", arguments={"top": "pooled", "batch_norm": True})  # type: ignore[arg-type]
+    assert by_name == Recipe("vgg16", arguments='{"batch_norm": true, "top": "pooled"}')
+    assert by_name.network_arguments == {"batch_norm": True, "top": "pooled"}
 
 
 @pytest.mark.parametrize(
-    ("knobs", "told"),
+    ("hyperparameters", "told"),
     [
-        ({"options": {"batchnorm": True}}, "vgg.vgg has no option 'batchnorm'; the nearest is 'batch_norm'"),
-        ({"options": {"batch_norm": 1}}, "batch_norm is 1; it must be of type bool"),
-        ({"options": {"top": "flat"}}, "top is 'flat'; it must be one of dense, pooled"),
+        ({"arguments": {"batchnorm": True}}, "vgg.vgg has no argument 'batchnorm'; the nearest is 'batch_norm'"),
+        ({"arguments": {"batch_norm": 1}}, "batch_norm is 1; it must be of type bool"),
+        ({"arguments": {"top": "flat"}}, "top is 'flat'; it must be one of dense, pooled"),
         ({"head_epochs": 1}, "vgg16 has no pretrained layers to train after its head"),
         ({"network": "vgg16-transfer", "head_epochs": 1}, "take a transfer network with the option train_from"),
-        ({"network": "vgg16-transfer", "options": {"train_from": "blok5"}}, "no block of vgg16-transfer; the nearest"),
-        ({"network": "vgg16-transfer", "options": {"body": "vgg19"}}, "The weights of this network are vgg16's"),
-        ({"network": "custom-2", "options": {"hidden": [1]}}, "custom.custom_2 has no option 'hidden'; it has none"),
+        (
+            {"network": "vgg16-transfer", "arguments": {"train_from": "blok5"}},
+            "no block of vgg16-transfer; the nearest",
+        ),
+        ({"network": "vgg16-transfer", "arguments": {"body": "vgg19"}}, "The weights of this network are vgg16's"),
+        (
+            {"network": "custom-2", "arguments": {"hidden": [1]}},
+            "custom.custom_2 has no argument 'hidden'; it has none",
+        ),
     ],
 )
-def test_a_recipe_that_does_not_fit_its_network_is_refused(knobs: dict[str, object], told: str) -> None:
+def test_a_recipe_that_does_not_fit_its_network_is_refused(hyperparameters: dict[str, object], told: str) -> None:
     with pytest.raises(InputError, match=told):
-        build(Recipe.of({"network": "vgg16", **knobs}), 32, MODELS)
+        build(Recipe.of({"network": "vgg16", **hyperparameters}), 32, MODELS)
 
 
 def test_a_whole_number_is_a_rate_too() -> None:
@@ -206,7 +213,7 @@ def test_an_epoch_shows_every_image_once_in_the_order_of_seed_and_epoch(data: Da
 def test_images_that_lie_in_the_device_give_the_same_curve(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = Recipe("custom-3", epochs=2)  # which augments
     fed = train(start(recipe, data), data)
-    monkeypatch.setattr(_pipeline, "is_resident", lambda: True)
+    monkeypatch.setattr(pipeline, "is_resident", lambda: True)
     resident = start(recipe, data)
     assert resident.trainer is not resident.model
     train(resident, data)
@@ -286,7 +293,7 @@ def test_keras_alone_loads_the_best_networks(data: Data, tmp_path: Path) -> None
     expected = {}
     for name in MODELS:
         model = MODELS[name].build(32)
-        (tmp_path / f"{name}.keras").write_bytes(_checkpoint._keras_file(model))
+        (tmp_path / f"{name}.keras").write_bytes(checkpoint._keras_file(model))
         expected[name] = model.predict(images, verbose=0)
     run_python("-c", LOAD_AND_SCORE, cwd=tmp_path).check_returncode()
     for name, scores in expected.items():
@@ -301,23 +308,23 @@ def curve(history: list[dict[str, float]]) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize(
-    "knobs",
+    "hyperparameters",
     [
         {},
         {"network": "custom-3", "epochs": 4},
         {"optimizer": "sgd", "momentum": 0.9, "schedule": "cosine"},
         {"optimizer": "adamw", "weight_decay": 0.01, "schedule": "plateau", "plateau_epochs": 1},
         {"precision": "mixed_float16"},
-        {"network": "vgg16-transfer", "options": {"train_from": "block5"}, "head_epochs": 2, "epochs": 4},
-        {"network": "vgg16-transfer", "options": {"train_from": "block5"}, "head_epochs": 3, "epochs": 4},
+        {"network": "vgg16-transfer", "arguments": {"train_from": "block5"}, "head_epochs": 2, "epochs": 4},
+        {"network": "vgg16-transfer", "arguments": {"train_from": "block5"}, "head_epochs": 3, "epochs": 4},
     ],
     ids=["study", "dropout and augmentation", "cosine", "plateau", "mixed precision", "fine-tuning", "between stages"],
 )
 def test_a_resumed_run_gives_the_curve_of_an_undisturbed_one(
-    knobs: dict[str, object], data: Data, tmp_path: Path
+    hyperparameters: dict[str, object], data: Data, tmp_path: Path
 ) -> None:
     data = dataclasses.replace(data, is_smoke=True)  # which does without ImageNet's weights
-    recipe = Recipe.of({"network": "age-c2-f1", "epochs": 5, **knobs})
+    recipe = Recipe.of({"network": "age-c2-f1", "epochs": 5, **hyperparameters})
     undisturbed = train(start(recipe, data), data)
     expected = score_best(undisturbed, data)
     folder = Folder(str(tmp_path))
@@ -333,15 +340,15 @@ def test_a_resumed_run_gives_the_curve_of_an_undisturbed_one(
         train(
             start(recipe, data),
             data,
-            [lambda run: _checkpoint.save(_checkpoint.snapshot(run), folder), kill_after_three],
+            [lambda run: checkpoint.save(checkpoint.snapshot(run), folder), kill_after_three],
         )
     resumed = start(recipe, data)
-    _checkpoint.restore(resumed, folder)
+    checkpoint.restore(resumed, folder)
     assert len(resumed.history) == 3
-    train(resumed, data, [lambda run: _checkpoint.save(_checkpoint.snapshot(run), folder)])
+    train(resumed, data, [lambda run: checkpoint.save(checkpoint.snapshot(run), folder)])
     assert curve(resumed.history) == curve(undisturbed.history)
     assert np.array_equal(score_best(resumed, data)["test"], expected["test"])
-    assert np.array_equal(score(_checkpoint.load_best(folder), data.test), expected["test"])
+    assert np.array_equal(score(checkpoint.load_best(folder), data.test), expected["test"])
 
 
 def test_training_learns(data: Data) -> None:
@@ -498,7 +505,7 @@ def probed(fake: str) -> dict[str, float]:
         rows = np.arange(images, dtype=np.int32)
         return Split(np.clip(pixels, 0, 255).astype(np.uint8), labels, rows, rows % 5 == 0)
 
-    found = _probes.floor(Data(split(400, 0), split(100, 1), split(300, 2), ""))
+    found = probes.floor(Data(split(400, 0), split(100, 1), split(300, 2), ""))
     assert found["train_images"] == 400
     assert set(found["both"]) == {"validation_accuracy", "test_accuracy", "test_clean_accuracy"}
     return {probe: found[probe]["test_accuracy"] for probe in ("colour", "spectrum", "both")}
@@ -516,7 +523,7 @@ def test_the_spectrum_of_a_wave_stands_in_its_ring() -> None:
     wave = 128 + 100 * np.sin(2 * np.pi * 4 * np.arange(32) / 32)  # 4 of 32 cycles: 0.125 a pixel, the fifth ring
     images = np.broadcast_to(wave[None, None, :, None], (1, 32, 32, 3)).astype(np.uint8)
     one = np.zeros(1)
-    spectrum = _probes.spectra(Split(images, one, one, one))
+    spectrum = probes.spectra(Split(images, one, one, one))
     assert spectrum.shape == (1, 16)
     assert spectrum[0].argmax() in (0, 4)  # the first holds the mean
     assert spectrum[0, 1:].argmax() == 3

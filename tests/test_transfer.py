@@ -13,14 +13,14 @@ from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 from test_networks import shaken
 from test_trainables import split_of
 
-from data_prep._command import InputError
-from data_prep._storage import Folder
-from sweeps._record import read_trials
+from data_prep.errors import InputError
+from data_prep.storage import Folder
+from sweeps.record.writer import read_trials
 from trainables import MODELS, Recipe
-from trainables._data import Data, load_data
-from trainables._network import body_layers
-from trainables._train import Run, start, train
-from trainables._weights import BODIES, find
+from trainables.layers.pretrained import BODIES, find
+from trainables.training.loop import Run, start, train
+from trainables.training.network import body_layers
+from trainables.training.selection import Data, load_data
 from trainables.transfer import transfer
 
 ZOO = ROOT / "sweeps" / "zoo.py"
@@ -49,7 +49,7 @@ def test_a_file_of_keras_gives_the_features_of_keras(body: str, tmp_path: Path, 
     with h5py.File(tmp_path / BODIES[body].file, "w") as file:
         save_weights_to_hdf5_group(file, theirs)
     weights = find([body], str(tmp_path))
-    recipe = Recipe(f"{body}-transfer", options={"resize_to": 64})  # type: ignore[arg-type]
+    recipe = Recipe(f"{body}-transfer", arguments={"resize_to": 64})  # type: ignore[arg-type]
     run = start(recipe, data, weights={body: weights[body].layers})
     images = data.test.images[:4]
     features = keras.Model(run.model.input, run.model.get_layer("features").output).predict(images, verbose=0)
@@ -124,7 +124,7 @@ def test_frozen_layers_keep_their_weights_and_statistics(
     network: str, train_from: str | None, first_trained: str | None, data: Data
 ) -> None:
     options = {"train_from": train_from} if train_from else {}
-    run = start(Recipe.of({"network": network, "epochs": 1, "options": options}), data)
+    run = start(Recipe.of({"network": network, "epochs": 1, "arguments": options}), data)
     before = weights_of(run)
     train(run, data)
     moved = changed(run, before)
@@ -147,7 +147,7 @@ def test_the_studys_resnet_freezes_seven_residual_blocks() -> None:
 
 def test_the_head_is_trained_first_and_then_the_rest_at_a_tenth_of_the_rate(data: Data) -> None:
     recipe = Recipe.of(
-        {"network": "vgg16-transfer", "options": {"train_from": "block5"}, "epochs": 3, "head_epochs": 2}
+        {"network": "vgg16-transfer", "arguments": {"train_from": "block5"}, "epochs": 3, "head_epochs": 2}
     )
     run = start(recipe, data)
     before = weights_of(run)
@@ -178,7 +178,7 @@ def test_real_transfer_learns_and_preprocessing_is_worth_something(
         done = command(ZOO, "--data", "shards", "--results", preprocessing, *words)
         assert done.returncode == 0, done.stderr
         row = read_trials(Folder(str(tmp_path / preprocessing / "zoo"))).iloc[0]
-        assert row["options"] == f'{{"preprocessing": "{preprocessing}"}}'
+        assert row["arguments"] == f'{{"preprocessing": "{preprocessing}"}}'
         accuracies[preprocessing] = row["validation_accuracy"]
     assert accuracies["imagenet"] > max(0.65, accuracies["rescale"]), accuracies
     assert len(load_data(Folder(str(tmp_path / "shards"))).train) > 2000

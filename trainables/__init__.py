@@ -3,8 +3,8 @@
 Adding a network is a function in a file of its own and a line here.
 """
 
-from trainables._network import Network
-from trainables._recipe import Recipe
+from trainables.training.network import Network
+from trainables.training.recipe import Recipe
 
 _AGE = "Sheoran 2025, after the age classifiers of Aydogdu & Demirci 2017"
 

@@ -7,10 +7,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from data_prep._command import run_command
+from data_prep.errors import run_command
 from trainables import MODELS
-from trainables._network import network
-from trainables._recipe import Recipe
+from trainables.training.network import network
+from trainables.training.recipe import Recipe
 
 
 @click.command()
@@ -28,7 +28,7 @@ def main(name: str | None) -> None:
 
 def rows() -> list[tuple[str, str, str, str, str]]:
     """Name, parameters, millions of floating-point operations an image, recipe and source of every network."""
-    from trainables._cost import cost
+    from trainables.training.cost import cost
 
     found = []
     for name, entry in MODELS.items():

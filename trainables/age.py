@@ -12,9 +12,9 @@ from typing import Annotated
 import keras
 from keras import layers
 
-from trainables._augmentation import Augmentation
-from trainables._blocks import conv, head, image_input, pool
-from trainables._recipe import Between
+from trainables.layers.augmentation import Augmentation
+from trainables.layers.blocks import conv, head, image_input, pool
+from trainables.training.recipe import Between
 
 
 def age_classifier(

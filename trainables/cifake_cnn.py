@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 import keras
 from keras import layers
 
-from trainables._augmentation import Augmentation
-from trainables._blocks import conv, head, image_input, pool
-from trainables._recipe import Between
+from trainables.layers.augmentation import Augmentation
+from trainables.layers.blocks import conv, head, image_input, pool
+from trainables.training.recipe import Between
 
 
 def cifake_cnn(

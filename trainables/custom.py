@@ -7,8 +7,8 @@ valid unless said. Augmentation is part of the model, and at rest outside traini
 import keras
 from keras import layers
 
-from trainables._augmentation import Augmentation, RandomAffine, augmented
-from trainables._blocks import conv, head, image_input, pool
+from trainables.layers.augmentation import Augmentation, RandomAffine, augmented
+from trainables.layers.blocks import conv, head, image_input, pool
 
 
 def custom_1(image_size: int, augmentation: Augmentation = "none") -> keras.Model:

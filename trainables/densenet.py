@@ -9,8 +9,8 @@ from typing import Literal
 import keras
 from keras import layers
 
-from trainables._augmentation import Augmentation
-from trainables._blocks import batch_norm_relu, head, image_input, stem
+from trainables.layers.augmentation import Augmentation
+from trainables.layers.blocks import batch_norm_relu, head, image_input, stem
 
 _BLOCKS = (6, 12, 24, 16)
 _GROWTH = 32

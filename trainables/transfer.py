@@ -9,12 +9,12 @@ from typing import Literal
 import keras
 from keras import layers
 
-from data_prep._command import InputError
-from trainables._blocks import head
-from trainables._network import FEATURES, body_layers
-from trainables._recipe import nearest
+from data_prep.errors import InputError
 from trainables.densenet import densenet121_body
+from trainables.layers.blocks import head
 from trainables.resnet import resnet50_body
+from trainables.training.network import FEATURES, body_layers
+from trainables.training.recipe import nearest
 from trainables.vgg import vgg_body
 
 _BODIES = {

@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 import keras
 from keras import layers
 
-from trainables._augmentation import Augmentation
-from trainables._blocks import MOMENTUM, head, image_input
-from trainables._recipe import Between
+from trainables.layers.augmentation import Augmentation
+from trainables.layers.blocks import MOMENTUM, head, image_input
+from trainables.training.recipe import Between
 
 #: Convolutions in each of the five blocks.
 CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}

@@ -8,7 +8,7 @@ A sweep like any other; `curves.parquet` beside this file is its epochs with the
 
 import itertools
 
-from sweeps._sweep import Options, Sweep, main
+from sweeps.engine.run import Options, Sweep, main
 
 NETWORKS = ("age-c2-f1", "age-c2-f2")
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
@@ -29,7 +29,7 @@ def curves(options: Options) -> Sweep:
                 batch_size=batch_size,
                 optimizer=optimizer,
                 momentum=0.9 if optimizer == "sgd" else 0.0,
-                options={"batch_norm": batch_norm, "dropout": dropout},
+                arguments={"batch_norm": batch_norm, "dropout": dropout},
                 epochs=EPOCHS,
             )
             for network, rate, batch_size, optimizer, batch_norm, dropout in every

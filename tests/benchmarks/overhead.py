@@ -39,10 +39,12 @@ def in_own_process(kind: str, count: int) -> float:
 def ours(count: int) -> float:
     from overhead import empty_trial, nothing  # by a name that the forked process knows too
 
-    from data_prep._storage import Folder
-    from sweeps import _cluster, _tuner
-    from sweeps._record import Record
-    from trainables import Recipe, _forkserver
+    from data_prep.storage import Folder
+    from sweeps.engine import cluster as _cluster
+    from sweeps.engine import tune as _tuner
+    from sweeps.record.writer import Record
+    from trainables import Recipe
+    from trainables.worker import fork_server as _forkserver
 
     place = _forkserver.place("overhead")
     _forkserver.start(place)
@@ -71,7 +73,7 @@ def nothing() -> Iterator[dict[str, Any]]:
 def empty_trial(config: dict[str, Any]) -> None:
     from ray import tune
 
-    from trainables import _forkserver
+    from trainables.worker import fork_server as _forkserver
 
     for report in _forkserver.stream(_forkserver.place("overhead"), nothing):
         tune.report(report)

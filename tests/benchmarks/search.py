@@ -18,10 +18,10 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from curves import EPOCHS
+from simulator import curves, simulate
 
-from analysis._style import MARKERS, PAGE_WIDTH, PALETTE, RC, footer, new_figure, svg
-from sweeps._simulator import curves, simulate
-from sweeps._study import Search
+from analysis.figures.style import MARKERS, PAGE_WIDTH, PALETTE, RC, footer, new_figure, svg
+from sweeps.searching.study import Search
 
 HERE = Path(__file__).parent
 TABLE = HERE / "curves.parquet"
@@ -38,16 +38,18 @@ RESAMPLES = 10_000
 TRIALS = 120  # half of the configurations: who has not found the best by then has not
 SHARES = {"best 5 %": 0.05, "best 1 %": 0.01}
 CONDITIONS = "240 configurations of two small networks, 27 epochs on 2,000 images of CIFAKE, one seed each."
-KNOBS = ["network", "learning_rate", "batch_size", "optimizer", "batch_norm", "dropout"]
+HYPERPARAMETERS = ["network", "learning_rate", "batch_size", "optimizer", "batch_norm", "dropout"]
 
 
 def keep(record: Path) -> None:
-    """Write curves.parquet: one row a trial and epoch, with the trial's knobs.
+    """Write curves.parquet: one row a trial and epoch, with the trial's hyperparameters.
 
     A run that learnt nothing was ended: its last accuracy stands for the epochs that it was not given.
     """
     trials, epochs = (pd.read_parquet(record / f"{name}.parquet") for name in ("trials", "epochs"))
-    told = trials.join(pd.json_normalize(trials["options"].map(json.loads)))[["trial", "train_images", *KNOBS]]
+    told = trials.join(pd.json_normalize(trials["arguments"].map(json.loads)))[
+        ["trial", "train_images", *HYPERPARAMETERS]
+    ]
     told["train_images"] = told["train_images"].max()
     every = pd.MultiIndex.from_product([told["trial"], range(1, EPOCHS + 1)], names=["trial", "epoch"])
     measured = epochs.set_index(["trial", "epoch"])[["validation_accuracy", "wall_seconds"]].reindex(every)

@@ -19,8 +19,8 @@ import pandas as pd
 import pyarrow as pa
 
 from data_prep import shards
-from data_prep._storage import Folder
-from trainables._data import load_data
+from data_prep.storage import Folder
+from trainables.training.selection import load_data
 
 HERE = Path(__file__).parent
 AGE = HERE.parent.parent / "sweeps" / "age.py"

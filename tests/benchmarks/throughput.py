@@ -43,11 +43,12 @@ def speeds(kind: str, network: str, batch_size: int, processes: int) -> list[flo
 
 def one(kind: str, network: str, batch_size: int) -> float:
     """Images a second in this process."""
-    from trainables import Recipe, _pipeline
-    from trainables._data import Data, Split
-    from trainables._train import start
+    from trainables import Recipe
+    from trainables.training import pipeline
+    from trainables.training.loop import start
+    from trainables.training.selection import Data, Split
 
-    _pipeline.set_up(1)
+    pipeline.set_up(1)
     generator = np.random.default_rng(0)
     labels = (np.arange(IMAGES) % 2).astype(np.int8)
     images = generator.integers(0, 256, (IMAGES, 32, 32, 3), np.uint8)
@@ -62,7 +63,7 @@ def one(kind: str, network: str, batch_size: int) -> float:
 
 
 def _ours(model, split, batch_size):  # type: ignore[no-untyped-def]
-    from trainables._pipeline import training_batches
+    from trainables.training.pipeline import training_batches
 
     return lambda number: (
         model.fit(training_batches(split, batch_size, 0, number), epochs=1, shuffle=False, verbose=0).history

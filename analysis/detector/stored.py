@@ -1,0 +1,106 @@
+"""One trained network of a record, with what its scores say about it: what `predict`, `export` and others work with.
+
+A record may come from a stranger: nothing here unpickles, no name in it leads out of its folder, and `_safety` sees to
+it that the network's file runs no code.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from analysis.detector.loading import load_network
+from analysis.results.trials import Results, read
+from data_prep.errors import InputError
+from data_prep.storage import Folder
+
+if TYPE_CHECKING:
+    import keras
+
+_REMAKE = "restore what is missing, or make the record again with --fresh"
+_NAME = re.compile(r"\w[\w.+-]*")  # which is the name of one file wherever it is put
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A ranked trial of the record in `folder`; `row` is its row of `results.trials`."""
+
+    folder: Folder
+    results: Results
+    row: "pd.Series[object]"
+
+    def __post_init__(self) -> None:
+        """Raises InputError for names that lead out of the record's folder."""
+        for column in ("trial", "network"):
+            if not _NAME.fullmatch(str(self.row[column])):
+                raise InputError(
+                    f"{self.folder} has a {column} named {str(self.row[column])!r}, as no sweep has; use a record that "
+                    "you can trust."
+                )
+
+    @property
+    def trial(self) -> str:
+        """The trial's identity."""
+        return str(self.row["trial"])
+
+    @property
+    def name(self) -> str:
+        """The network, what tells it from others of the record, and its seed."""
+        return "".join(filter(str.isprintable, f"{self.row['configuration']} (seed {self.row['seed']})"))
+
+    def scores(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """Labels and logits (n,) of `validation`, `test` or `test_clean`. Raises InputError where there are none."""
+        if self.trial not in self.results.scores or part not in self.results.scores.parts:
+            raise InputError(f"{self.folder} has no {part} scores of {self.name}; {_REMAKE}.")
+        return self.results.scores.of(self.trial, part)
+
+    @cached_property
+    def network(self) -> "keras.Model":
+        """The network of the best epoch, from pixels 0–255 to a logit. Imports Keras. Raises InputError."""
+        place, file = self.folder.folder(f"checkpoints/{self.trial}"), "best.keras"
+        try:
+            return load_network(place.read_bytes(file))
+        except FileNotFoundError:
+            raise InputError(f"{place} has no {file}; {_REMAKE}.")
+        except ValueError as error:
+            reason = str(error).rstrip(".")
+            raise InputError(f"{place}/{file} is no network that can be loaded safely ({reason}); restore it.")
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square images that the network takes, in pixels."""
+        return int(self.network.input_shape[1])
+
+
+def stored(target: str) -> Stored:
+    """The trial that `RESULTS[:TRIAL]` names. TRIAL is an identity, or a network: its best trial; without it, the best.
+
+    Raises InputError, which names what there is.
+    """
+    location, wanted = _split(target)
+    folder = Folder(location)
+    results = read(folder)
+    ranked = results.ranked
+    if not len(ranked):
+        raise InputError(f"{folder} has no ranked trial yet; run the sweep again to go on with it.")
+    is_it = is_named(ranked, wanted) if wanted else ranked["rank"].notna()
+    if not is_it.any():
+        names = ", ".join(filter(_NAME.fullmatch, ranked["network"].unique()[:20]))
+        raise InputError(
+            f"{folder} has no ranked trial {wanted!r}; it has {names}, and the identities in its trials.parquet."
+        )
+    return Stored(folder, results, ranked[is_it].iloc[0])
+
+
+def is_named(ranked: pd.DataFrame, name: str) -> "pd.Series[bool]":
+    """Which trials a name stands for: an identity, a network, or a configuration."""
+    return ranked[["trial", "network", "configuration"]].eq(name).any(axis=1)
+
+
+def _split(target: str) -> tuple[str, str]:
+    """The record's place, which may be a URI, and the trial's name, which has no slash."""
+    location, colon, wanted = target.rpartition(":")
+    return (location, wanted) if colon and "/" not in wanted and len(location) > 1 else (target, "")

@@ -1,0 +1,26 @@
+"""Sources of raw images: a folder, a zip, CIFAKE from Kaggle or the embedded sample."""
+
+from pathlib import Path
+
+import platformdirs
+
+from data_prep.errors import InputError
+from data_prep.sources.folder import FolderSource
+from data_prep.sources.source import Source
+from data_prep.sources.zip import ZipSource
+
+SAMPLE = Path(__file__).parent.parent / "sample" / "sample.zip"
+
+
+def open_source(source: str) -> Source:
+    """The source that `sample`, `kaggle` or a path names. Raises InputError."""
+    if source == "sample":
+        return ZipSource(str(SAMPLE))
+    if source == "kaggle":
+        from data_prep.sources import kaggle
+
+        return ZipSource(str(kaggle.fetch(Path(platformdirs.user_cache_dir("cifake-sweeps")))))
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise InputError(f"{source} does not exist; pass a folder or zip of images, `sample` or `kaggle`.")
+    return FolderSource(str(path.resolve())) if path.is_dir() else ZipSource(str(path.resolve()))

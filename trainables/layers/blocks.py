@@ -1,0 +1,75 @@
+"""Blocks that the networks share: each is a function from tensor to tensor."""
+
+from typing import Literal
+
+import keras
+from keras import layers
+
+from trainables.layers.augmentation import Augmentation, augmented
+
+#: Of the batch norm that is a choice. At Keras's 0.99 its statistics need hundreds of steps, and whoever judges trials
+#: by their first epochs stops the best: on 3,000 images of CIFAKE, the validation accuracies of 120 trials with batch
+#: norm after epoch 1 and after the best of nine epochs had a rank correlation of 0.07; of 120 without, 0.87.
+MOMENTUM = 0.9
+
+
+def image_input(image_size: int, augmentation: Augmentation = "none") -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """The input, pixels 0–255, and the same rescaled to 0–1, augmented: both (batch, image_size, image_size, 3)."""
+    pixels = keras.Input((image_size, image_size, 3), name="pixels")
+    return pixels, augmented(layers.Rescaling(1 / 255)(pixels), augmentation)
+
+
+def conv(
+    x: keras.KerasTensor,
+    filters: int,
+    size: int = 3,
+    strides: int = 1,
+    padding: str = "valid",
+    batch_norm: bool = False,
+) -> keras.KerasTensor:
+    """A convolution with ReLU; with batch norm between the two, and then no bias."""
+    if not batch_norm:
+        return layers.Conv2D(filters, size, strides, padding, activation="relu")(x)
+    x = layers.Conv2D(filters, size, strides, padding, use_bias=False)(x)
+    return layers.ReLU()(layers.BatchNormalization(momentum=MOMENTUM)(x))
+
+
+def pool(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Max-pooling that halves height and width."""
+    return layers.MaxPooling2D(2)(x)
+
+
+def head(x: keras.KerasTensor, hidden: tuple[int, ...], dropout: float = 0.0) -> keras.KerasTensor:
+    """Dense layers with ReLU and one logit, positive for FAKE: (batch, 1), float32 whatever the others compute with.
+
+    `dropout` is the share of its inputs, 0–1, that each dense layer loses in training.
+    """
+    for units in hidden:
+        x = layers.Dense(units, activation="relu")(_dropout(x, dropout))
+    return layers.Dense(1, dtype="float32", name="logit")(_dropout(x, dropout))
+
+
+def _dropout(x: keras.KerasTensor, share: float) -> keras.KerasTensor:
+    return layers.Dropout(share)(x) if share else x
+
+
+def batch_norm_relu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """Batch norm and ReLU, named `NAME_bn` and `NAME_relu`."""
+    prefix = f"{name}_" if name else ""
+    x = layers.BatchNormalization(epsilon=1.001e-5, name=f"{prefix}bn")(x)
+    return layers.ReLU(name=f"{prefix}relu")(x)
+
+
+def stem(x: keras.KerasTensor, kind: Literal["cifar", "imagenet"], use_bias: bool) -> keras.KerasTensor:
+    """The first layers of ResNet and DenseNet, 64 filters, with batch norm.
+
+    `imagenet` is a 7 x 7 convolution and max-pooling, which quarter height and width; `cifar`, for small images, is a
+    3 x 3 convolution that keeps them.
+    """
+    if kind == "cifar":
+        x = layers.Conv2D(64, 3, padding="same", use_bias=use_bias, name="conv1_conv")(x)
+        return batch_norm_relu(x, "conv1")
+    x = layers.ZeroPadding2D(3, name="conv1_pad")(x)
+    x = layers.Conv2D(64, 7, strides=2, use_bias=use_bias, name="conv1_conv")(x)
+    x = layers.ZeroPadding2D(1, name="pool1_pad")(batch_norm_relu(x, "conv1"))
+    return layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
