@@ -18,7 +18,8 @@ from analysis.explain import SHEETS, sheets
 from analysis.figures.drawings import figures
 from analysis.figures.style import all_rendered
 from analysis.pages.page import Sheet, report
-from analysis.pages.tables import files, number, percent
+from analysis.pages.tables import files
+from analysis.results.format import number, percent
 from analysis.results.judged import Findings, findings
 from analysis.results.trials import SPLITS, Results, read
 from analysis.results.watch import changes

@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
-from analysis.pages.tables import percent, points_span
+from analysis.results.format import percent, points_span
 from analysis.results.judged import SIGNIFICANT
 from analysis.results.scores import Part
 from analysis.results.trials import Results, read

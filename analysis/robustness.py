@@ -20,7 +20,7 @@ from analysis.detector.stored import Stored, is_named
 from analysis.figures.robustness import draw
 from analysis.figures.robustness_texts import texts
 from analysis.figures.style import rendered
-from analysis.pages.tables import percent
+from analysis.results.format import percent
 from analysis.results.trials import Results, read
 from data_prep.errors import InputError
 from data_prep.storage import Folder

@@ -9,7 +9,8 @@ import pandas as pd
 from analysis.detector.detector import Detector
 from analysis.detector.image_files import told
 from analysis.detector.onnx import Agreement
-from analysis.pages.tables import TITLES, with_span
+from analysis.pages.tables import TITLES
+from analysis.results.format import with_span
 from analysis.results.judged import by_class
 from sweeps.record.writer import TRIAL_SCHEMA
 from sweeps.stats.intervals import intervals

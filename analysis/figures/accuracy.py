@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from analysis.figures.style import GREY, INK, PAGE_WIDTH, PALETTE, RC, footer, new_figure, percent_tick
-from analysis.pages.tables import percent
+from analysis.results.format import percent
 from analysis.results.trials import Results, without_choosers
 from sweeps.stats.intervals import share_interval
 from trainables.training.metrics import wilson

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.style import RC, footer, ink_on, new_figure
-from analysis.pages.tables import percent
+from analysis.results.format import percent
 from analysis.results.trials import Results, confusions, has_seeds
 from data_prep.layout import LABEL_NAMES
 from trainables.training import metrics

@@ -15,8 +15,8 @@ from analysis.figures import pairs as _pairs
 from analysis.figures import robustness as _robustness_figure
 from analysis.figures import robustness_texts as _robustness_texts
 from analysis.figures import search as _search_figures
-from analysis.pages.tables import percent
 from analysis.results import searches, trials
+from analysis.results.format import percent
 from analysis.results.judged import Findings
 from analysis.results.trials import Results
 

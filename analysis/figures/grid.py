@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 
 from analysis.figures.style import INK, RC, footer, ink_on, new_figure, percent_tick
-from analysis.pages.tables import mean_and_deviation, span
+from analysis.results.format import mean_and_deviation, span
 from analysis.results.trials import Results, grid
 
 _COLOURS = "cividis"

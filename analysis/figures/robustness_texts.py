@@ -7,7 +7,7 @@ import pandas as pd
 from analysis.detector.corruptions import CLEAN, CORRUPTIONS, Setting, order
 from analysis.detector.robustness_table import SECOND, choices
 from analysis.detector.scored_images import OWN
-from analysis.pages.tables import percent, span
+from analysis.results.format import percent, span
 from analysis.results.trials import Results, has_seeds
 
 _CHANCE = 0.5

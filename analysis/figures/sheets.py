@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.style import PAGE_WIDTH, RC, footer, new_figure
-from analysis.pages.tables import percent
+from analysis.results.format import percent
 from data_prep.layout import LABEL_NAMES
 
 #: What is shown: the kind's name in the table → the sheet's title.

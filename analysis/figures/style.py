@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from analysis.pages.tables import unbroken
+from analysis.results.format import unbroken
 from analysis.results.parallel import side_by_side
 
 #: Okabe & Ito (2008), without the yellow that white paper swallows: told apart by every kind of colour vision.

@@ -18,8 +18,8 @@ from analysis.pages.tables import (
     note,
     ranked_cells,
     repeat_cells,
-    unbroken,
 )
+from analysis.results.format import unbroken
 from analysis.results.judged import Findings
 from analysis.results.trials import Results, has_spread
 

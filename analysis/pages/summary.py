@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.figures.accuracy import floors
-from analysis.pages.tables import mean_and_deviation, percent, span
+from analysis.results.format import mean_and_deviation, percent, span
 from analysis.results.judged import Findings
 from analysis.results.searches import repeats, searched
 from analysis.results.trials import RANKED, SPLITS, Results, has_seeds, has_spread, networks

@@ -7,13 +7,18 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from analysis.results.format import mean_and_deviation, number, percent, points_span, span, with_span
 from analysis.results.judged import Findings
 from analysis.results.searches import front, importance, repeats
 from analysis.results.trials import METRICS, SPLITS, Results, has_seeds, networks, varied_hyperparameters
 from trainables.training import metrics
 
 _INTERVALS = [f"{split}_{end}" for split in SPLITS for end in ("low", "high")]
+
+
 _IMAGES = [f"{split}_images" for split in ("train", *SPLITS)]
+
+
 #: Split → what people call it.
 TITLES = dict(zip(SPLITS, ("validation", "test", "clean test"), strict=True))
 
@@ -98,12 +103,6 @@ def metric_cells(found: Findings) -> pd.DataFrame:
     return pd.DataFrame(cells)
 
 
-def with_span(value: float, low: float, high: float) -> str:
-    """`0.912 (0.901–0.923)`; the value alone if an end is missing or not finite."""
-    is_known = math.isfinite(low) and math.isfinite(high)
-    return number(value, 3) + (f" ({number(low, 3)}–{number(high, 3)})" if is_known else "")
-
-
 def comparison_cells(found: Findings) -> pd.DataFrame:
     """The first configuration beside each of the others, as text: how far it is ahead on test, and how sure that is."""
     frame = found.comparisons
@@ -118,11 +117,6 @@ def comparison_cells(found: Findings) -> pd.DataFrame:
         cells["AUC ahead by"] = [f"{value:+.4f}" for value in frame["auc_difference"]]
         cells["p of AUC (Holm)"] = [f"{value:.2g}" for value in frame["auc_p_holm"]]
     return pd.DataFrame(cells)
-
-
-def points_span(low: float, high: float) -> str:
-    """`-0.12 to +0.93` of two differences of shares, in points; nothing if they are missing."""
-    return f"{100 * low:+.2f} to {100 * high:+.2f}" if math.isfinite(low) else ""
 
 
 def repeat_cells(results: Results) -> pd.DataFrame:
@@ -169,31 +163,6 @@ def networks_markdown(results: Results) -> str:
         "t); flagged trials do not enter."
     )
     return "\n\n".join([title, *results.provenance.caveats, _markdown(network_cells(results)), note]) + "\n"
-
-
-def percent(share: float, digits: int = 2) -> str:
-    """A share, 0–1, in percent without the sign; a dash if it is missing."""
-    return number(100 * share, digits)
-
-
-def number(value: float, digits: int) -> str:
-    """A number with that many decimals; a dash if it is missing or not finite."""
-    return f"{value:,.{digits}f}" if pd.notna(value) and math.isfinite(value) else "–"
-
-
-def mean_and_deviation(mean: float, deviation: float) -> str:
-    """`91.20 ± 0.14` of two shares, in percent; the mean alone if there is no deviation."""
-    return percent(mean) if pd.isna(deviation) else f"{percent(mean)} ± {percent(deviation)}"
-
-
-def span(low: float, high: float, digits: int = 1) -> str:
-    """`90.1–92.3` of two shares, in percent; nothing if they are missing."""
-    return f"{percent(low, digits)}–{percent(high, digits)}" if math.isfinite(low) else ""
-
-
-def unbroken(text: str) -> str:
-    """A text whose lines do not break between a number and its percent sign, or within `n = 2,000`."""
-    return text.replace(" %", "\N{NO-BREAK SPACE}%").replace("n = ", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
 
 
 def _name_cells(results: Results, frame: pd.DataFrame) -> dict[str, Any]:
