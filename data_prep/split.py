@@ -73,3 +73,13 @@ def limited(items: list[Item], limit: int | None) -> list[Item]:
         if count <= limit // 2:
             kept.append(item)
     return kept
+
+
+def first_balanced(labels: np.ndarray, count: int) -> np.ndarray:
+    """Positions of the first `count` // 2 rows of each label, or of as many as both labels have, in order.
+
+    `labels` is (n,) of 0 and 1.
+    """
+    by_label = [np.flatnonzero(labels == label) for label in (0, 1)]
+    half = min(count // 2, *map(len, by_label))
+    return np.sort(np.concatenate([positions[:half] for positions in by_label]))

@@ -13,28 +13,17 @@ from typing import Any
 
 import keras
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from data_prep.errors import InputError
 from trainables import MODELS
 from trainables.layers.pretrained import Layers, put
+from trainables.training import outcome
+from trainables.training.metrics import epoch_metrics
 from trainables.training.network import Network, build, thawed_layers
 from trainables.training.pipeline import STEPS_PER_EXECUTION, forward, trainer, training_batches
 from trainables.training.recipe import Recipe
+from trainables.training.outcome import Chance, EpochRow
 from trainables.training.selection import Data, Split
-
-#: Why a run ends that another is to go on from.
-PAUSED = "paused, for another trial to go on from here"
-
-_EPOCHS_AT_CHANCE = 3
-_STEPS_AT_CHANCE = 1_000
-
-#: One epoch as the record has it: epoch (from 1), metrics of train and validation, learning_rate, wall_seconds.
-EpochRow = dict[str, float]
-
-
-#: An epoch at chance is one whose accuracies are not above these, of train and validation, 0–1.
-Chance = tuple[float, float]
 
 
 @dataclass
@@ -64,7 +53,7 @@ class Run:
     @property
     def best_epoch(self) -> int:
         """The epoch, from 1, with the highest validation accuracy; the first of equals."""
-        return best_epoch(self.history)
+        return outcome.best_epoch(self.history)
 
     @property
     def is_best(self) -> bool:
@@ -74,18 +63,7 @@ class Run:
     @property
     def stop_reason(self) -> str | None:
         """Why no further epoch is to be trained, in words; None while there is one."""
-        return stop_reason(self.recipe, self.history) or self._collapse()
-
-    def _collapse(self) -> str | None:
-        """That the last epochs were all at chance: three at least, and a thousand steps, for some start slowly."""
-        epochs = max(_EPOCHS_AT_CHANCE, math.ceil(_STEPS_AT_CHANCE / self.steps_per_epoch))
-        if self.chance and len(self.history) >= epochs and all(map(self._at_chance, self.history[-epochs:])):
-            return f"accuracy within noise of chance for {epochs} epochs"
-        return None
-
-    def _at_chance(self, row: EpochRow) -> bool:
-        names = ("train_accuracy", "validation_accuracy")
-        return all(row[name] <= level for name, level in zip(names, self.chance or (), strict=True))
+        return outcome.stop_reason(self.recipe, self.history, self.chance, self.steps_per_epoch)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -139,7 +117,11 @@ def start(
         put((weights or {})[body], model)
     elif body and not data.is_smoke:
         raise InputError(f"{recipe.network} starts from the ImageNet weights of {body}; give them to it.")
-    chance = None if data.is_smoke else (chance_level(data.train.labels), chance_level(data.validation.labels))
+    chance = (
+        None
+        if data.is_smoke
+        else (outcome.chance_level(data.train.labels), outcome.chance_level(data.validation.labels))
+    )
     thawed = thawed_layers(model) if recipe.head_epochs else []
     trained, batch = trainer(model, data.train), batch_size or recipe.batch_size
     run = Run(recipe, model, trained, _weights_hash(model), batch, len(data.train), chance, thawed=thawed)
@@ -187,47 +169,6 @@ def score_best(run: Run, data: Data) -> dict[str, np.ndarray]:
     return {"validation": scores, "test": test}
 
 
-def metrics(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """Loss (binary cross-entropy in nats), accuracy at probability 0.5 and AUC, FAKE positive, of (n,) logits.
-
-    An AUC that is not defined, for want of one label or of finite scores, is NaN.
-    """
-    signs = 2.0 * labels - 1
-    defined = 0 < labels.sum() < len(labels) and bool(np.isfinite(scores).all())
-    return {
-        "loss": float(np.logaddexp(0, -signs * scores.astype(np.float64)).mean()) if len(labels) else math.nan,
-        "accuracy": float(((scores > 0) == (labels == 1)).mean()) if len(labels) else math.nan,
-        "auc": float(roc_auc_score(labels, scores)) if defined else math.nan,
-    }
-
-
-def chance_level(labels: np.ndarray) -> float:
-    """The accuracy, 0–1, that blind answers may reach: the larger label's share, and two standard errors more."""
-    share = float(max(np.mean(labels), 1 - np.mean(labels)))
-    return share + 2 * math.sqrt(share * (1 - share) / len(labels))
-
-
-def best_epoch(history: Sequence[EpochRow]) -> int:
-    """The epoch, from 1, with the highest validation accuracy; the first of equals; 0 without epochs."""
-    if not history:
-        return 0
-    return 1 + int(np.argmax([row["validation_accuracy"] for row in history]))
-
-
-def stop_reason(recipe: Recipe, history: Sequence[EpochRow]) -> str | None:
-    """Why training ends after this history, in words, or None."""
-    if history and not all(math.isfinite(history[-1][name]) for name in ("train_loss", "validation_loss")):
-        return f"the loss is no longer finite after epoch {len(history)}"
-    if len(history) >= recipe.epochs:
-        return "all epochs are trained"
-    if recipe.pause_epoch and len(history) >= recipe.pause_epoch:
-        return PAUSED
-    patience, rows = recipe.early_stopping_epochs, history[recipe.head_epochs :]
-    if patience and len(rows) - _best_loss_epoch(rows) >= patience:
-        return f"no lower validation loss in {patience} epochs"
-    return None
-
-
 def learning_rate(recipe: Recipe, history: Sequence[EpochRow]) -> float:
     """The learning rate of the epoch after this history, for the schedules that change between epochs only."""
     stage = 0 if len(history) < recipe.head_epochs else recipe.head_epochs
@@ -259,7 +200,7 @@ def _train_epoch(run: Run, data: Data) -> tuple[EpochRow, np.ndarray]:
     batches = training_batches(data.train, run.batch_size, recipe.seed, epoch)
     logs = run.trainer.fit(batches, epochs=1, shuffle=False, verbose=0).history
     scores = score(run.model, data.validation, run.batch_size)
-    validation = metrics(data.validation.labels, scores)
+    validation = epoch_metrics(data.validation.labels, scores)
     row = {
         "epoch": epoch,
         **{f"train_{name}": float(logs[name][0]) for name in ("loss", "accuracy")},
@@ -280,10 +221,6 @@ def _optimizer(recipe: Recipe, steps_per_epoch: int, is_head_first: bool) -> ker
     if recipe.optimizer == "adamw":
         return keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
     return keras.optimizers.Adam(rate)
-
-
-def _best_loss_epoch(history: Sequence[EpochRow]) -> int:
-    return 1 + int(np.argmin([row["validation_loss"] for row in history])) if history else 0
 
 
 def _weights_hash(model: keras.Model) -> str:

@@ -14,6 +14,13 @@ from statsmodels.stats.proportion import proportion_confint
 from sweeps.stats.delong import auc
 from trainables.training.ordering import BINS, bins_of, order, ranked, weighted
 
+#: Parts of the data that a trial is scored on. The clean test leaves out what also stands in train.
+SPLITS = ("validation", "test", "test_clean")
+#: Metrics of an epoch, and of a trial's best epoch.
+TRIAL_METRICS = ("loss", "accuracy", "auc")
+#: The metric by which epochs and trials are chosen.
+SELECTION_METRIC = "validation_accuracy"
+
 #: The logit above which an image is called FAKE: probability 0.5, as in training.
 THRESHOLD = 0.0
 CONFIDENCE = 0.95
@@ -187,3 +194,19 @@ def calibration(labels: np.ndarray, logits: np.ndarray) -> tuple[float, float]:
 def calibrated(logits: np.ndarray, slope: float, offset: float) -> np.ndarray:
     """The probability of FAKE (n,), 0–1, of logits (n,) by what `calibration` found."""
     return np.asarray(expit(slope * np.asarray(logits, float) + offset))
+
+
+def epoch_metrics(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+    """Loss (binary cross-entropy in nats), accuracy at probability 0.5 and AUC, FAKE positive, of (n,) logits.
+
+    An AUC that is not defined, for want of one label or of finite scores, is NaN.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    signs = 2.0 * labels - 1
+    defined = 0 < labels.sum() < len(labels) and bool(np.isfinite(scores).all())
+    return {
+        "loss": float(np.logaddexp(0, -signs * scores.astype(np.float64)).mean()) if len(labels) else math.nan,
+        "accuracy": float(((scores > 0) == (labels == 1)).mean()) if len(labels) else math.nan,
+        "auc": float(roc_auc_score(labels, scores)) if defined else math.nan,
+    }

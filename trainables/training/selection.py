@@ -1,20 +1,18 @@
-"""Shards → arrays: what a trial trains on, decoded once and handed to every trial read-only."""
+"""What a sweep takes from a folder of shards: all images, the first `--limit` of each label, or a `--smoke` handful."""
 
-import fcntl
 import hashlib
 import json
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from data_prep import shards
 from data_prep.errors import InputError
+from data_prep.split import first_balanced
 from data_prep.storage import Folder
 
-_STORY = "data.json"  # written last: with it, the arrays beside it are complete
 _SMOKE_IMAGES = {"train": 400, "validation": 100, "test": 400}
 
 
@@ -22,17 +20,21 @@ _SMOKE_IMAGES = {"train": 400, "validation": 100, "test": 400}
 class Split:
     """Some rows of one split: `images` (n, height, width, 3) uint8, `labels` (n,) int8, 0 REAL and 1 FAKE.
 
-    `rows` (n,) int32 are their places in the shards' split, counted from 0; `in_train` (n,) bool marks test images that
-    also stand in the source's training split.
+    `rows` (n,) int32 are positions in the shards' split, from 0; `duplicate` (n,) bool marks test images that also stand
+    in the source's training split.
     """
 
     images: np.ndarray
     labels: np.ndarray
     rows: np.ndarray
-    in_train: np.ndarray
+    duplicate: np.ndarray
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def first(self, count: int) -> "Split":
+        """The first `count` rows."""
+        return Split(self.images[:count], self.labels[:count], self.rows[:count], self.duplicate[:count])
 
 
 @dataclass(frozen=True)
@@ -51,132 +53,80 @@ class Data:
         return int(self.train.images.shape[1])
 
 
-def load_data(folder: Folder, limit: int | None = None, smoke: bool = False) -> Data:
-    """The arrays of a folder of shards.
-
-    `limit` takes that many training images and at most a quarter as many for validation, half of them REAL, always the
-    same ones; test stays whole. `smoke` takes a few hundred of every split. Raises InputError.
-    """
-    manifest = shards.read_manifest(folder)
-    wanted = _wanted(limit, smoke)
-    if limit and not smoke and limit > 2 * min(manifest.counts["train"].values()):
-        most = 2 * min(manifest.counts["train"].values())
-        raise InputError(
-            f"--limit {limit} asks for more than the {most:,} balanced training images in {folder}; lower it."
-        )
-    splits = {split: _read_split(folder, split, wanted.get(split)) for split in shards.SPLITS}
-    return Data(**splits, fingerprint=selection_fingerprint(manifest.fingerprint, limit, smoke), is_smoke=smoke)
-
-
 @dataclass(frozen=True)
-class Source:
-    """Where a sweep's data come from: the arguments of `load_data`."""
+class DataSelection:
+    """A folder of shards, and what to take from it.
+
+    `limit` takes that many training images and at most a quarter as many validation images, balanced and always the
+    same ones; test stays whole. `smoke` takes a few hundred images of every split.
+    """
 
     folder: Folder
-    limit: int | None
-    smoke: bool
+    limit: int | None = None
+    smoke: bool = False
+
+    @property
+    def most(self) -> dict[str, int]:
+        """Split → most images to take; no entry for a split that stays whole."""
+        if self.smoke:
+            return _SMOKE_IMAGES
+        return {"train": self.limit, "validation": self.limit // 4} if self.limit else {}
+
+    def fingerprint(self, shards_fingerprint: str) -> str:
+        """The fingerprint of the selected images, which enters a trial's identity."""
+        if not self.most:
+            return shards_fingerprint
+        return hashlib.sha256(json.dumps([shards_fingerprint, self.most]).encode()).hexdigest()[:16]
+
+    def counts(self, manifest: shards.Manifest) -> dict[str, int]:
+        """Split → images that `load` takes."""
+        return {
+            split: 2 * min(self.most[split] // 2, *labels.values()) if split in self.most else sum(labels.values())
+            for split, labels in manifest.counts.items()
+        }
+
+    def load(self) -> Data:
+        """Decode the selected images into memory. Raises InputError."""
+        manifest = shards.read_manifest(self.folder)
+        available = 2 * min(manifest.counts["train"].values())
+        if self.limit and not self.smoke and self.limit > available:
+            raise InputError(
+                f"--limit {self.limit} asks for more than the {available:,} balanced training images in {self.folder}; "
+                "lower it."
+            )
+        splits = {split: self._read(split) for split in shards.SPLITS}
+        return Data(**splits, fingerprint=self.fingerprint(manifest.fingerprint), is_smoke=self.smoke)
+
+    def image_rows(self, data: Data) -> pa.Table:
+        """Name the scored images, those of validation and test: the columns of a record's images."""
+        columns = ["label", "path", "object_class", "generator", "cluster", "duplicate"]
+        tables = []
+        for split in ("validation", "test"):
+            rows = getattr(data, split).rows
+            table = pa.concat_tables(shards.read_tables(self.folder, split, columns)).take(pa.array(rows))
+            names = pa.array([split] * len(rows), pa.string())
+            tables.append(table.append_column("split", names).append_column("row", pa.array(rows, pa.int64())))
+        return pa.concat_tables(tables)
+
+    def _read(self, split: str) -> Split:
+        """Read a split, or its first balanced rows: shards are shuffled, so the first rows are a random sample."""
+        most = self.most.get(split)
+        parts = list(self._parts(split, most))
+        labels = _column(parts, "label")
+        rows = first_balanced(labels, most) if most else np.arange(len(labels))
+        images = np.concatenate([shards.images_of(table) for table in parts])
+        duplicate = np.concatenate([table["duplicate"].is_valid().to_numpy() for table in parts])
+        return Split(images[rows] if most else images, labels[rows], rows.astype(np.int32), duplicate[rows])
+
+    def _parts(self, split: str, most: int | None) -> Iterator[pa.Table]:
+        """Read a split's shards until they hold enough rows of each label."""
+        parts: list[pa.Table] = []
+        for table in shards.read_tables(self.folder, split, ["image", "label", "duplicate"]):
+            parts.append(table)
+            yield table
+            if most and len(first_balanced(_column(parts, "label"), most)) == most:
+                return
 
 
-def shared_data(source: Source, place: Path) -> Data:
-    """The arrays of `load_data`, mapped into memory from files in `place`: one copy for all processes of a machine.
-
-    Whoever comes first decodes and writes them, while the others wait.
-    """
-    with (place / "data.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (place / _STORY).exists():
-            _write_arrays(load_data(source.folder, source.limit, source.smoke), place)
-    splits = {
-        split: Split(*(np.load(place / f"{split}-{field.name}.npy", mmap_mode="r") for field in fields(Split)))
-        for split in shards.SPLITS
-    }
-    story = json.loads((place / _STORY).read_text())
-    return Data(**splits, fingerprint=story["fingerprint"], is_smoke=story["is_smoke"])
-
-
-def in_memory(data: Data) -> Data:
-    """The same data, not mapped from files: for nodes that do not have those."""
-    train, validation, test = (
-        Split(*(np.array(getattr(split, field.name)) for field in fields(Split)))
-        for split in (data.train, data.validation, data.test)
-    )
-    return replace(data, train=train, validation=validation, test=test)
-
-
-def keep_data(reference: Any, place: Path) -> None:
-    """Lay data that Ray holds where `shared_data` finds it on this node, once."""
-    import ray
-
-    with (place / "data.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (place / _STORY).exists():
-            _write_arrays(ray.get(reference), place)
-
-
-def _write_arrays(data: Data, place: Path) -> None:
-    for split in shards.SPLITS:
-        for field in fields(Split):
-            np.save(place / f"{split}-{field.name}.npy", getattr(getattr(data, split), field.name))
-    (place / _STORY).write_text(json.dumps({"fingerprint": data.fingerprint, "is_smoke": data.is_smoke}))
-
-
-def selection_fingerprint(fingerprint: str, limit: int | None, smoke: bool) -> str:
-    """What a trial's identity takes for its data: the shards' fingerprint and what was selected from them."""
-    wanted = _wanted(limit, smoke)
-    if not wanted:
-        return fingerprint
-    return hashlib.sha256(json.dumps([fingerprint, wanted]).encode()).hexdigest()[:16]
-
-
-def image_counts(manifest: shards.Manifest, limit: int | None, smoke: bool) -> dict[str, int]:
-    """Split → the number of images that `load_data` takes."""
-    wanted = _wanted(limit, smoke)
-    return {
-        split: 2 * min(wanted[split] // 2, *labels.values()) if split in wanted else sum(labels.values())
-        for split, labels in manifest.counts.items()
-    }
-
-
-def _wanted(limit: int | None, smoke: bool) -> dict[str, int]:
-    """The most images of each split; no entry for a split that stays whole."""
-    if smoke:
-        return _SMOKE_IMAGES
-    return {"train": limit, "validation": limit // 4} if limit else {}
-
-
-def _read_split(folder: Folder, split: str, most: int | None) -> Split:
-    """The first `most` rows of a split, as many REAL as FAKE. The shards are shuffled, so the first will do."""
-    parts: list[pa.Table] = []
-    for table in shards.read_tables(folder, split, ["image", "label", "in_train"]):
-        parts.append(table)
-        if most and _balanced(_labels(parts), most).size == most:
-            break
-    labels = _labels(parts)
-    rows = _balanced(labels, most) if most else np.arange(len(labels))
-    images = np.concatenate([shards.images_of(table) for table in parts])
-    in_train = np.concatenate([table["in_train"].to_numpy() for table in parts])
-    return Split(images[rows] if most else images, labels[rows], rows.astype(np.int32), in_train[rows])
-
-
-def _labels(tables: list[pa.Table]) -> np.ndarray:
-    return np.concatenate([table["label"].to_numpy() for table in tables])
-
-
-def _balanced(labels: np.ndarray, most: int) -> np.ndarray:
-    """The places of the first most / 2 rows of each label, or as many as both labels have, in order."""
-    by_label = [np.flatnonzero(labels == label) for label in (0, 1)]
-    count = min(most // 2, *(len(places) for places in by_label))
-    return np.sort(np.concatenate([places[:count] for places in by_label]))
-
-
-def image_rows(folder: Folder, data: Data) -> dict[str, Any]:
-    """Who the scored images are: columns split, row, label, path, object_class, in_train of validation and test."""
-    columns: dict[str, list[Any]] = {name: [] for name in ("split", "row", "label", "path", "object_class", "in_train")}
-    for name in ("validation", "test"):
-        rows = getattr(data, name).rows
-        table = pa.concat_tables(shards.read_tables(folder, name, ["label", "path", "object_class", "in_train"]))
-        for column in table.column_names:
-            columns[column] += table[column].take(pa.array(rows)).to_pylist()
-        columns["split"] += [name] * len(rows)
-        columns["row"] += rows.tolist()
-    return columns
+def _column(tables: list[pa.Table], name: str) -> np.ndarray:
+    return np.concatenate([table[name].to_numpy() for table in tables])

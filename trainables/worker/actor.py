@@ -1,9 +1,10 @@
-"""The Ray face of a trial: it hands a trial to the node's fork server, and its reports to Tune.
+"""A trial's actor on Ray: hands an assignment to the node's fork server, and passes the reports on to Tune.
 
-It imports no TensorFlow, so that Ray starts it at once, and one actor hands over many trials.
+It imports no TensorFlow, so Ray starts it at once, and one actor runs many trials.
 """
 
 import contextlib
+import json
 import os
 import platform
 import random
@@ -13,72 +14,74 @@ from typing import Any
 import ray
 from ray import tune
 
-from trainables.training.selection import keep_data
-from trainables.worker import assignment as _task
-from trainables.worker import fork_server as _forkserver
-from trainables.worker.assignment import Task
+from trainables.record import MANIFEST
+from trainables.training.arrays import mapped
+from trainables.training.outcome import failed
+from trainables.training.recipe import Recipe
+from trainables.worker import fork_server
+from trainables.worker.assignment import Assignment, Shared
 from trainables.worker.fork_server import HungError, LostError
-from trainables.worker.preemption import leave_to_others, notice
+from trainables.worker.preemption import notice, refuse_more_work
 
-_SECONDS_BEFORE_AGAIN = (2.0, 10.0)
+_SECONDS_BEFORE_RETRY = (2.0, 10.0)
 
-
-#: What is wrong with a results folder that a node does not see.
+#: Refusal of a results folder that a node does not see.
 UNSHARED = "The node {host} does not see {folder}; give --results a folder that all nodes share, or s3://…"
 
 
 class MovedError(Exception):
-    """The trial's machine is being taken away: it is for Tune to start it elsewhere."""
+    """The trial's machine is being taken away: Tune is to start the trial elsewhere."""
 
 
-def run_trial(config: dict[str, Any], *, token: str, shared: dict[str, Any], hang_minutes: float) -> None:
-    """Report what the trial of `config["order"]`, its identity and its recipe's hyperparameters, reports.
+def run_trial(config: dict[str, Any], *, shared: Shared) -> None:
+    """Run the trial `config["trial"]` with `config["recipe"]`, as JSON, and report to Tune, flat, an epoch at a time.
 
-    `token` is the sweep's, by which its fork servers are found; `shared` what all its trials are told, by the names of
-    `Task`, under `backend` Keras's, and under `data`, if nodes cannot read the shards, a reference to the images. A
-    trial that says nothing for `hang_minutes` is stopped and has failed. Raises LostError if the trial's process dies,
-    and MovedError if its machine is about to go: those are Tune's to repeat.
+    A trial that reports nothing for `shared.hang_minutes` is stopped and has failed. Raises LostError if the trial's
+    process dies, and MovedError if its machine is about to go: Tune repeats those.
     """
-    place = _forkserver.place(token)
-    resources = _resources()
-    where = {"hardware": _hardware(), **resources}
-    task = _told(config["order"], shared, int(resources["cpus"]))
-    if not shared["record"].exists("manifest.json"):  # which the driver writes first: a node that came later
-        refusal = UNSHARED.format(host=platform.node(), folder=shared["record"])
-        tune.report({"rows": [], "result": {}, "refusal": refusal})
+    if not shared.record.exists(MANIFEST):  # which the driver writes first: this node joined later
+        tune.report({"refusal": UNSHARED.format(host=platform.node(), folder=shared.record)})
         return
-    os.environ["KERAS_BACKEND"] = shared["backend"]  # the driver's, whatever this node's own is
-    _forkserver.is_detached = True
-    _forkserver.start(place)
-    if "data" in shared:
-        keep_data(shared["data"], place)
+    os.environ["KERAS_BACKEND"] = shared.backend  # the driver's, whatever this node's own is
+    node_folder, resources = fork_server.node_folder(shared.token), _resources()
+    fork_server.is_detached = True
+    fork_server.start(node_folder)
+    if shared.data is not None:
+        mapped(node_folder, lambda: ray.get(shared.data))
+    assignment = _assignment(config, shared, max(1, int(resources["cpus"])))
+    known = {"device": _device(), "backend": shared.backend, **resources}
+    has_ended = False
     try:
-        reports = _forkserver.stream(place, _task.run, task, place, limit=60 * hang_minutes, stop=notice())
-        is_over = False
+        reports = fork_server.stream(
+            node_folder,
+            "trainables.worker.trial:run_trial",
+            assignment,
+            node_folder,
+            seconds=60 * shared.hang_minutes,
+            stop=notice(),
+        )
         with contextlib.closing(reports):  # a trial that is stopped ends in `report`
             for report in reports:
-                is_over = "status" in report["result"]
-                tune.report(report | {"result": where | report["result"]})
+                has_ended = "status" in report
+                tune.report(known | report)
     except HungError:
-        reason = f"it hung: no sign of life for {hang_minutes:g} minutes, so it was stopped"
-        tune.report({"rows": [], "result": where | {"status": "failed", "reason": reason}})
+        reason = f"it hung: no sign of life for {shared.hang_minutes:g} minutes, so it was stopped"
+        tune.report(known | failed(reason))
     except LostError:
-        time.sleep(random.uniform(*_SECONDS_BEFORE_AGAIN))  # whatever killed it may be over by then
+        time.sleep(random.uniform(*_SECONDS_BEFORE_RETRY))  # whatever killed it may be over by then
         raise
     else:
-        if notice().is_set() and not is_over:
-            leave_to_others()
+        if notice().is_set() and not has_ended:
+            refuse_more_work()
             raise MovedError("its machine is being taken away")
 
 
-def _told(order: dict[str, Any], shared: dict[str, Any], cpus: int) -> Task:
-    """What a trial is told; of the pretrained weights only those that its network starts from."""
-    told = {**order, **shared, "threads": max(1, cpus)}
-    for name in ("data", "backend"):
-        told.pop(name, None)
-    body = shared["models"][order["hyperparameters"]["network"]].pretrained
-    told["weights"] = {body: shared["weights"][body]} if body in shared["weights"] else {}
-    return Task(**told)
+def _assignment(config: dict[str, Any], shared: Shared, threads: int) -> Assignment:
+    """The trial's assignment, with the pretrained weights of its own network only."""
+    recipe = Recipe.of(json.loads(config["recipe"]))
+    body = shared.models[recipe.network].pretrained
+    weights = {body: shared.weights[body]} if body in shared.weights else {}
+    return Assignment(config["trial"], recipe, threads, shared.selection, shared.models, weights, shared.record)
 
 
 def _resources() -> dict[str, float]:
@@ -87,7 +90,7 @@ def _resources() -> dict[str, float]:
     return {"cpus": float(required.get("CPU", 1)), "gpus": float(required.get("GPU", 0))}
 
 
-def _hardware() -> str:
-    """The machine a trial ran on, in words, and which of its GPUs."""
+def _device() -> str:
+    """Host, processors, and which of its GPUs."""
     gpus = "".join(f", GPU {number}" for number in ray.get_gpu_ids())
     return f"{platform.node()}, {os.cpu_count()} x {platform.processor() or platform.machine()}{gpus}"

@@ -1,42 +1,47 @@
-"""What a trial is told. Its process imports neither Ray nor Tune, and the actor that asks for it no TensorFlow."""
+"""What an actor is handed to run. Importing this needs neither Keras nor Ray."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from data_prep.storage import Folder
-from trainables.training.selection import Source
+from trainables.layers.pretrained import Layers
+from trainables.training.network import Network
+from trainables.training.recipe import Recipe
+from trainables.training.selection import DataSelection
 
-if TYPE_CHECKING:
-    from trainables.layers.pretrained import Layers
-    from trainables.training.network import Network
-
-#: `rows`, epochs not yet reported; `result`, columns of the trial's row; `storage`, an errno and, where it is known, a
-#: file or folder, if something can no longer be read or written.
+#: A trial's report, flat, by the column names of `trainables.record`: an epoch (it has `epoch`), or at the end the
+#: trial's row (it has `status`). Three names are no columns: `refusal`, why the sweep cannot run at all, and
+#: `storage_errno` with `storage_path`, what can no longer be read or written.
 Report = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Task:
-    """A trial's identity and its recipe's hyperparameters, and what all trials of a sweep share."""
+class Shared:
+    """What all trials of a sweep are handed.
+
+    `token` identifies the sweep on every node; `weights` are ImageNet's, by body; `backend` is Keras's; `data` is a Ray
+    reference to the images, for nodes that cannot read the shards.
+    """
+
+    token: str
+    selection: DataSelection
+    models: Mapping[str, Network]
+    weights: Mapping[str, Layers]
+    record: Folder
+    backend: str
+    hang_minutes: float
+    data: Any = None
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A trial to run with so many threads, from its last checkpoint where it has one."""
 
     trial: str
-    hyperparameters: dict[str, Any]
-    source: Source
-    models: "dict[str, Network]"
-    weights: "dict[str, Layers]"
-    record: Folder
+    recipe: Recipe
     threads: int
-
-    @property
-    def checkpoints(self) -> Folder:
-        """Where this trial's checkpoints are."""
-        return self.record.folder(f"checkpoints/{self.trial}")
-
-
-def run(task: Task, place: Path) -> Iterator[Report]:
-    """`_trial.run_trial`, in a process that has imported TensorFlow."""
-    from trainables.worker.trial import run_trial
-
-    return run_trial(task, place)
+    selection: DataSelection
+    models: Mapping[str, Network]
+    weights: Mapping[str, Layers]
+    record: Folder

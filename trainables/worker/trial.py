@@ -1,6 +1,7 @@
-"""A trial, from its recipe or its last checkpoint to its verdict. It says how it goes in reports, and knows no Ray.
+"""A trial, from its recipe or its last checkpoint to its final row. It reports what the record stores, and knows no Ray.
 
-What a trial reports is what its record stores, so that the driver only has to write it down.
+    epoch report    an epoch's row, and what is known of the trial: parameters, initial weights, batch size used
+    last report     the trial's row: status, reason, metrics of the best epoch
 """
 
 import errno
@@ -8,161 +9,109 @@ import gc
 import time
 import traceback
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from trainables.training import checkpoint, loop, pipeline
+from trainables.record import SCORES, checkpoints, scores_file
+from trainables.training import checkpoint, loop, outcome, pipeline
+from trainables.training.arrays import shared_data
 from trainables.training.cost import cost
-from trainables.training.recipe import Recipe
-from trainables.training.selection import Data, shared_data
-from trainables.worker.assignment import Report, Task
-
-SCORES = pa.schema([("split", pa.string()), ("row", pa.int32()), ("label", pa.int8()), ("score", pa.float32())])
+from trainables.training.selection import Data
+from trainables.worker.assignment import Assignment, Report
 
 _MOST_HALVINGS = 3
 _STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.ETIMEDOUT)
 
 
-def run_trial(task: Task, place: Path) -> Iterator[Report]:
-    """Train, checkpoint and score one trial, from wherever its last checkpoint stands.
+def run_trial(assignment: Assignment, node_folder: Path) -> Iterator[Report]:
+    """Train, checkpoint and score one trial, from its last checkpoint on.
 
-    An error of the trial's own is reported, not raised: it would come again, while the loss of a process would not. A
-    full disk, or a storage that no longer answers, is no trial's own, and ends the sweep.
+    The trial's own errors are reported, not raised: they would come again, while the loss of a process would not. A full
+    disk, or storage that no longer answers, is not the trial's own, and ends the sweep.
     """
     started = time.perf_counter()
-    result: dict[str, Any] = {}
+    known: dict[str, Any] = {}
     try:
-        yield from _train_and_score(task, shared_data(task.source, place), result)
+        for report in _train_and_score(assignment, shared_data(assignment.selection, node_folder), known):
+            ends = {"wall_seconds": time.perf_counter() - started} if "status" in report else {}
+            yield known | report | ends
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _STORAGE_ERRORS:
-            yield {"rows": [], "result": {}, "storage": (error.errno, error.filename)}
+            yield {"storage_errno": error.errno, "storage_path": error.filename}
             return
-        result |= {
-            "status": "failed",
-            "reason": f"{type(error).__name__}: {_gist(error)}",
-            "traceback": traceback.format_exc(),
-        }
-    yield {"rows": [], "result": result | {"wall_seconds": time.perf_counter() - started}}
+        row = outcome.failed(f"{type(error).__name__}: {_gist(error)}", traceback.format_exc())
+        yield known | row | {"wall_seconds": time.perf_counter() - started}
 
 
-def _train_and_score(task: Task, data: Data, result: dict[str, Any]) -> Iterator[Report]:
-    pipeline.set_up(task.threads)
-    recipe = Recipe.of(task.hyperparameters)
-    run = loop.start(recipe, data, task.models, task.weights)
+def _train_and_score(assignment: Assignment, data: Data, known: dict[str, Any]) -> Iterator[Report]:
+    """Train, in smaller batches after running out of memory, and score. Enters what is known of the trial in `known`."""
+    pipeline.set_up(assignment.threads)
+    recipe, folder = assignment.recipe, checkpoints(assignment.record, assignment.trial)
+    parent = checkpoints(assignment.record, recipe.parent) if recipe.parent else None
+    run = loop.start(recipe, data, assignment.models, assignment.weights)
     counted = cost(run.model)
-    result |= {"parameters": counted.parameters, "flops": counted.flops, "initial_weights": run.initial_weights}
-    parent = task.record.folder(f"checkpoints/{recipe.parent}") if recipe.parent else None
-    checkpoint.restore(run, task.checkpoints, parent)
+    known |= {"parameters": counted.parameters, "flops": counted.flops, "initial_weights": run.initial_weights}
+    checkpoint.restore(run, folder, parent)
     while True:
         try:
-            yield from _train_with_checkpoints(run, data, task, result)
-            if run.stop_reason == loop.PAUSED:
-                result |= _paused(run, data)
+            known["batch_size_used"] = run.batch_size
+            yield from _train(run, data, assignment)
+            if run.stop_reason == outcome.PAUSED:
+                images = {"train": len(data.train), "validation": len(data.validation)}
+                yield outcome.stopped(run.history, outcome.PAUSED, images)
                 return
             scores = loop.score_best(run, data)
             break
         except Exception as error:
-            if not _is_out_of_memory(error) or run.batch_size // 2 < max(1, recipe.batch_size >> _MOST_HALVINGS):
-                raise
             half = run.batch_size // 2
-        del run  # and with it its memory, before another is made
+            if not _is_out_of_memory(error) or half < max(1, recipe.batch_size >> _MOST_HALVINGS):
+                raise
+        del run  # and its memory, before another run is made
         gc.collect()
-        run = loop.start(recipe, data, task.models, task.weights, half)
+        run = loop.start(recipe, data, assignment.models, assignment.weights, half)
         if parent:
-            checkpoint.inherit(run, task.checkpoints, parent)
-    task.record.write_table(f"scores/{task.trial}.parquet", _score_table(data, scores))
-    result |= {"epochs_done": len(run.history), "best_epoch": run.best_epoch, **_metrics(data, scores)}
-    result |= {"seconds_per_image": run.seconds_per_image}
-    status, reason = verdict(run.history, data, scores, run.stop_reason)
-    if run.batch_size < recipe.batch_size:
-        reason += f"; memory was too short for a batch of {recipe.batch_size}, so it was trained in {run.batch_size}s"
-    result |= {"status": status, "reason": reason}
+            checkpoint.inherit(run, folder, parent)
+    assignment.record.write_table(scores_file(assignment.trial), _score_table(data, scores))
+    row = outcome.scored(recipe, run.history, data, scores, run.stop_reason or "", run.batch_size)
+    yield row | {"seconds_per_image": run.seconds_per_image}
 
 
-def _paused(run: loop.Run, data: Data) -> dict[str, Any]:
-    """The columns of a trial that another goes on from: it has no part in the test."""
-    best = run.history[run.best_epoch - 1]
-    columns = {name: value for name, value in best.items() if name.startswith("validation_")}
-    sizes = {"train_images": len(data.train), "validation_images": len(data.validation)}
-    ended = {
-        "status": "stopped",
-        "reason": loop.PAUSED,
-        "epochs_done": len(run.history),
-        "best_epoch": run.best_epoch,
-    }
-    return {**columns, **sizes, **ended}
+def _train(run: loop.Run, data: Data, assignment: Assignment) -> Iterator[Report]:
+    """Report each epoch, those before this process included, and keep a checkpoint of each.
 
-
-def _train_with_checkpoints(run: loop.Run, data: Data, task: Task, result: dict[str, Any]) -> Iterator[Report]:
-    """Train, with a report and a checkpoint after each epoch; the next epoch does not wait for it to be written."""
-    result |= {"batch_size_used": run.batch_size}
-    yield {"rows": list(run.history), "result": dict(result)}
+    The next epoch does not wait for a checkpoint to be written.
+    """
+    yield from run.history
+    folder = checkpoints(assignment.record, assignment.trial)
     with ThreadPoolExecutor(1) as writer:
-        written: Future[None] | None = None
+        writing = writer.submit(lambda: None)
         for row in loop.epochs(run, data):
-            if written:
-                written.result()
-            written = writer.submit(checkpoint.save, checkpoint.snapshot(run), task.checkpoints)
-            yield {"rows": [row], "result": {}}
-        if written:
-            written.result()
+            writing.result()
+            writing = writer.submit(checkpoint.save, checkpoint.snapshot(run), folder)
+            yield row
+        writing.result()
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Whether a device's memory was too short, by TensorFlow's name for it or JAX's."""
+    """Whether a device ran out of memory, by TensorFlow's or JAX's name for it."""
     return type(error).__name__ == "ResourceExhaustedError" or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def _gist(error: Exception) -> str:
-    """What an error says, on one line: TensorFlow puts a screenful of layers between its first line and its last."""
+    """First and last line of an error's message: TensorFlow puts a screenful of layers between them."""
     lines = [line.strip() for line in str(error).splitlines()]
-    told = [line for line in lines if line and not line.startswith(("[", "Hint:"))]
-    return " ".join(dict.fromkeys([*told[:1], *told[-1:]]))
-
-
-def verdict(
-    history: list[dict[str, float]], data: Data, scores: dict[str, np.ndarray], stop_reason: str | None
-) -> tuple[str, str]:
-    """The status of a trial that has ended, and the reason in words: diverged, collapsed, or finished.
-
-    Collapsed is a network that answers the same for every validation image, or no better than chance: an accuracy
-    within two standard errors of the commoner label's share.
-    """
-    if not np.isfinite(history[-1]["train_loss"]) or not np.isfinite(history[-1]["validation_loss"]):
-        return "diverged", f"the loss was no longer finite after epoch {len(history)}"
-    if data.is_smoke:
-        return "finished", "a smoke run, too short to judge"
-    says_fake = scores["validation"] > 0
-    accuracy = float((says_fake == (data.validation.labels == 1)).mean())
-    if says_fake.all() or not says_fake.any():
-        return "collapsed", f"it says {'FAKE' if says_fake.all() else 'REAL'} for every validation image"
-    if accuracy <= loop.chance_level(data.validation.labels):
-        return "collapsed", f"its validation accuracy, {accuracy:.3f}, is within noise of chance"
-    return "finished", stop_reason or ""
-
-
-def _metrics(data: Data, scores: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The metrics of the best epoch: on validation, on all of test, and on the test images not in train."""
-    clean = ~data.test.in_train
-    parts = {
-        "validation": (data.validation.labels, scores["validation"]),
-        "test": (data.test.labels, scores["test"]),
-        "test_clean": (data.test.labels[clean], scores["test"][clean]),
-    }
-    named = {f"{part}_{name}": value for part, pair in parts.items() for name, value in loop.metrics(*pair).items()}
-    sizes = {f"{part}_images": len(pair[0]) for part, pair in parts.items()}
-    return {"train_images": len(data.train), **sizes, **named}
+    lines = [line for line in lines if line and not line.startswith(("[", "Hint:"))]
+    return " ".join(dict.fromkeys([*lines[:1], *lines[-1:]]))
 
 
 def _score_table(data: Data, scores: dict[str, np.ndarray]) -> pa.Table:
-    parts = [
-        pa.table(
-            {"split": [name] * len(split), "row": split.rows, "label": split.labels, "score": scores[name]}, SCORES
-        )
-        for name, split in (("validation", data.validation), ("test", data.test))
+    parts = {"validation": data.validation, "test": data.test}
+    tables = [
+        pa.table({"split": [name] * len(part), "row": part.rows, "label": part.labels, "score": scores[name]}, SCORES)
+        for name, part in parts.items()
     ]
-    return pa.concat_tables(parts)
+    return pa.concat_tables(tables)

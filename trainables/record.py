@@ -1,0 +1,196 @@
+"""The format of a record: what a sweep and its trials leave on disk.
+
+    manifest.json           conditions: command, settings, data, code, versions, hardware, metric, looks at test
+    trials.parquet/         one row a trial, in parts: part-00000.parquet holds the first 500 trials
+    epochs.parquet/         one row a trial and epoch, in the same parts
+    images.parquet          one row a scored image
+    scores/TRIAL.parquet    one row a scored image: the trial's logit, positive for FAKE
+    checkpoints/TRIAL/      best.keras and last.npz
+
+The driver writes the tables and the manifest; each trial writes its own scores and checkpoints. Every file is replaced
+whole, so a reader on any machine sees a complete record at any time. pandas reads the folders of parts by their name.
+"""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import pyarrow as pa
+
+from data_prep.errors import InputError
+from data_prep.storage import Folder
+from trainables.training.metrics import SPLITS, TRIAL_METRICS
+from trainables.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    import pandas as pd  # which each trial's process would import
+
+FORMAT_VERSION = 2
+MANIFEST, TRIALS, EPOCHS, IMAGES = "manifest.json", "trials.parquet", "epochs.parquet", "images.parquet"
+TRIALS_PER_PART = 500
+
+#: States in which nothing is left to do for a trial. The next run of the same command tries a `failed` trial again.
+COMPLETE = ("finished", "stopped", "collapsed", "diverged")
+
+_ARROW = {int: pa.int64(), float: pa.float64(), str: pa.string()}
+
+
+def _recipe_columns() -> list[tuple[str, pa.DataType]]:
+    types = get_type_hints(Recipe)
+    return [(field.name, _ARROW.get(types[field.name], pa.string())) for field in fields(Recipe)]
+
+
+SCHEMAS = {
+    TRIALS: pa.schema(
+        [
+            ("trial", pa.string()),  # identity: a hash of recipe and data
+            ("number", pa.int64()),  # in the study of a search
+            *_recipe_columns(),
+            ("status", pa.string()),  # pending, running, failed, or one of COMPLETE
+            ("reason", pa.string()),
+            ("epochs_done", pa.int64()),
+            ("best_epoch", pa.int64()),
+            ("wall_seconds", pa.float64()),
+            ("batch_size_used", pa.int64()),  # smaller than batch_size after running out of memory
+            ("parameters", pa.int64()),
+            ("flops", pa.int64()),  # of one image's forward pass
+            ("seconds_per_image", pa.float64()),  # of scoring test, in batches of four times the training batch
+            ("initial_weights", pa.string()),  # a hash
+            *[(f"{split}_{metric}", pa.float64()) for split in SPLITS for metric in TRIAL_METRICS],
+            *[(f"{split}_images", pa.int64()) for split in ("train", *SPLITS)],
+            ("training_subset", pa.int64()),  # which of several disjoint training sets; null for the only one
+            ("cpus", pa.float64()),
+            ("gpus", pa.float64()),
+            ("device", pa.string()),  # host, processors, and which GPU
+            ("driver", pa.string()),  # of the GPU
+            ("backend", pa.string()),  # of Keras, with its version
+            ("mps", pa.bool_()),  # whether trials shared the GPU through NVIDIA's MPS
+            ("peak_device_bytes", pa.int64()),
+            ("traceback", pa.string()),
+        ]
+    ),
+    EPOCHS: pa.schema(
+        [
+            ("trial", pa.string()),
+            ("epoch", pa.int64()),
+            ("train_loss", pa.float64()),
+            ("train_accuracy", pa.float64()),
+            *[(f"validation_{metric}", pa.float64()) for metric in TRIAL_METRICS],
+            ("validation_right", pa.binary()),  # a bit an image, in the order of the scores: right at logit 0 or not
+            ("learning_rate", pa.float64()),
+            ("wall_seconds", pa.float64()),
+        ]
+    ),
+    IMAGES: pa.schema(
+        [
+            ("split", pa.string()),
+            ("row", pa.int64()),  # in the shards' split, from 0
+            ("label", pa.int64()),  # 0 REAL, 1 FAKE
+            ("path", pa.string()),
+            ("object_class", pa.string()),
+            ("generator", pa.string()),
+            ("cluster", pa.string()),
+            ("duplicate", pa.string()),  # of an image of train: exact, near, or null
+        ]
+    ),
+}
+SCORES = pa.schema([("split", pa.string()), ("row", pa.int32()), ("label", pa.int8()), ("score", pa.float32())])
+
+#: Columns of the trials table that come from a trial's reports.
+_REPORTED = frozenset(SCHEMAS[TRIALS].names) - {"trial", "number", *(name for name, _ in _recipe_columns())}
+_EPOCH = frozenset(SCHEMAS[EPOCHS].names) - {"trial"}
+
+
+def scores_file(trial: str) -> str:
+    """Name of the file that holds a trial's scores."""
+    return f"scores/{trial}.parquet"
+
+
+def checkpoints(record: Folder, trial: str) -> Folder:
+    """Folder of a trial's checkpoints."""
+    return record.folder(f"checkpoints/{trial}")
+
+
+def part_file(table: str, part: int) -> str:
+    """Name of a part of a table, counted from 0."""
+    return f"{table}/part-{part:05d}.parquet"
+
+
+def split_report(report: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Split a trial's report into columns of its row and, of a report of an epoch, the epoch's row.
+
+    Names of both tables, such as `wall_seconds`, belong to the epoch where the report has an `epoch`.
+    """
+    epoch = {name: report[name] for name in _EPOCH if name in report} if "epoch" in report else None
+    columns = {name: report[name] for name in _REPORTED if name in report and not (epoch and name in epoch)}
+    return columns, epoch
+
+
+def read_manifest(folder: Folder) -> dict[str, Any]:
+    """Read a record's manifest. Raises InputError where there is none, or one of another format version."""
+    try:
+        manifest: dict[str, Any] = folder.read_json(MANIFEST)
+        version = manifest["format_version"]
+    except FileNotFoundError:
+        raise InputError(f"{folder} holds no record of a sweep; pass a folder such as results/age, which a sweep made.")
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{folder}/{MANIFEST} cannot be read; restore it, or start over with --fresh.")
+    if version != FORMAT_VERSION:
+        raise InputError(
+            f"{folder} is a record of format version {version}, and this is {FORMAT_VERSION}; use --fresh."
+        )
+    return manifest
+
+
+def read_parts(folder: Folder, table: str) -> pa.Table:
+    """Read trials or epochs, in the order of their parts. Raises InputError where there is none, or a corrupt part."""
+    parts = [name for name in folder.folder(table).names() if name.startswith("part-")]
+    if not parts:
+        raise InputError(f"{folder} has no {table}; run the sweep again to make it.")
+    return pa.concat_tables([_read(folder, f"{table}/{name}", SCHEMAS[table]) for name in parts])
+
+
+def read_trials(folder: Folder) -> "pd.DataFrame":
+    """Read the trials, one row each. Raises InputError."""
+    return _frame(read_parts(folder, TRIALS))
+
+
+def read_epochs(folder: Folder) -> "pd.DataFrame":
+    """Read the epochs, one row a trial and epoch. Raises InputError."""
+    return _frame(read_parts(folder, EPOCHS))
+
+
+def read_images(folder: Folder) -> "pd.DataFrame":
+    """Read which images are scored, one row each. Raises InputError."""
+    return _frame(_read(folder, IMAGES, SCHEMAS[IMAGES]))
+
+
+def read_scores(folder: Folder, trial: str) -> "pd.DataFrame":
+    """Read a trial's scores: split, row, label, score. Raises InputError."""
+    return _frame(_read(folder, scores_file(trial), SCORES))
+
+
+def _frame(table: pa.Table) -> "pd.DataFrame":
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def _read(folder: Folder, name: str, schema: pa.Schema) -> pa.Table:
+    """Read a table with the columns of a schema; a column that is newer than the file is null."""
+    try:
+        table = folder.read_table(name)
+        columns = [
+            table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)
+            for field in schema
+        ]
+        return pa.table(columns, schema=schema)
+    except FileNotFoundError:
+        raise InputError(f"{folder} has no {name}; run the sweep again to make it.")
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{folder}/{name} is corrupt ({str(error).splitlines()[0]}); restore it or use --fresh.")
+
+
+def rows(folder: Folder, table: str) -> Iterator[dict[str, Any]]:
+    """Rows of trials or epochs; none where the record has no such table yet. Raises InputError for a corrupt part."""
+    if folder.folder(table).names():
+        yield from read_parts(folder, table).to_pylist()

@@ -1,0 +1,133 @@
+"""Why a trial ends, its status, and its final row: the one place for all of them.
+
+finished    all epochs are trained, or early stopping ended training
+stopped     the sweep stopped the trial, or it paused for another trial to resume from it
+collapsed   the network answers the same for every image, or no better than chance
+diverged    the loss is no longer finite
+failed      an error; the next run of the same command tries again
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from trainables.training.metrics import SELECTION_METRIC, SPLITS, epoch_metrics
+from trainables.training.recipe import Recipe
+from trainables.training.selection import Data
+
+#: Stop reason of a paused trial, from which another trial resumes.
+PAUSED = "paused, for another trial to go on from here"
+
+_EPOCHS_AT_CHANCE = 3
+_STEPS_AT_CHANCE = 1_000  # some networks start slowly
+
+#: One epoch by the names of the record's epochs table.
+EpochRow = dict[str, float]
+#: Accuracies of train and validation, 0–1, up to which an epoch is at chance.
+Chance = tuple[float, float]
+
+
+def stop_reason(
+    recipe: Recipe, history: Sequence[EpochRow], chance: Chance | None = None, steps_per_epoch: int = 1
+) -> str | None:
+    """Why training ends after this history, in words; None while it goes on.
+
+    `chance` is None where collapse is not judged.
+    """
+    if history and not all(math.isfinite(history[-1][name]) for name in ("train_loss", "validation_loss")):
+        return f"the loss is no longer finite after epoch {len(history)}"
+    if len(history) >= recipe.epochs:
+        return "all epochs are trained"
+    if recipe.pause_epoch and len(history) >= recipe.pause_epoch:
+        return PAUSED
+    patience, rows = recipe.early_stopping_epochs, history[recipe.head_epochs :]
+    if patience and rows and len(rows) - 1 - int(np.argmin([row["validation_loss"] for row in rows])) >= patience:
+        return f"no lower validation loss in {patience} epochs"
+    epochs = max(_EPOCHS_AT_CHANCE, math.ceil(_STEPS_AT_CHANCE / steps_per_epoch))
+    if chance and len(history) >= epochs and all(_is_at_chance(row, chance) for row in history[-epochs:]):
+        return f"accuracy within noise of chance for {epochs} epochs"
+    return None
+
+
+def _is_at_chance(row: EpochRow, chance: Chance) -> bool:
+    return row["train_accuracy"] <= chance[0] and row[SELECTION_METRIC] <= chance[1]
+
+
+def chance_level(labels: np.ndarray) -> float:
+    """Accuracy, 0–1, that constant answers may reach: the commoner label's share and two standard errors."""
+    share = float(max(np.mean(labels), 1 - np.mean(labels)))
+    return share + 2 * math.sqrt(share * (1 - share) / len(labels))
+
+
+def best_epoch(history: Sequence[EpochRow]) -> int:
+    """Epoch, from 1, with the highest validation accuracy; the first of equals; 0 without epochs."""
+    return 1 + int(np.argmax([row[SELECTION_METRIC] for row in history])) if history else 0
+
+
+def scored(
+    recipe: Recipe,
+    history: Sequence[EpochRow],
+    data: Data,
+    scores: Mapping[str, np.ndarray],
+    reason: str,
+    batch_size: int,
+) -> dict[str, Any]:
+    """Final row of a trial that was trained to its end, because of `reason`, and scored.
+
+    `scores` are the logits (n,) of validation and test by the best epoch's weights; `batch_size` is the one used.
+    """
+    status, reason = verdict(history, data, scores["validation"], reason)
+    if batch_size < recipe.batch_size:
+        reason += f"; trained with batch size {batch_size} instead of {recipe.batch_size}: out of memory"
+    clean = ~data.test.duplicate
+    images = {
+        "validation": (data.validation.labels, scores["validation"]),
+        "test": (data.test.labels, scores["test"]),
+        "test_clean": (data.test.labels[clean], scores["test"][clean]),
+    }
+    row: dict[str, Any] = {"status": status, "reason": reason, "train_images": len(data.train)}
+    row |= {"epochs_done": len(history), "best_epoch": best_epoch(history)}
+    for split in SPLITS:
+        labels, logits = images[split]
+        row[f"{split}_images"] = len(labels)
+        row |= {f"{split}_{metric}": value for metric, value in epoch_metrics(labels, logits).items()}
+    return row
+
+
+def verdict(history: Sequence[EpochRow], data: Data, validation_scores: np.ndarray, reason: str) -> tuple[str, str]:
+    """Status and reason of a trial whose training ended because of `reason`: diverged, collapsed or finished."""
+    if not all(math.isfinite(history[-1][name]) for name in ("train_loss", "validation_loss")):
+        return "diverged", f"the loss was no longer finite after epoch {len(history)}"
+    if data.is_smoke:
+        return "finished", "a smoke run, too short to judge"
+    says_fake = validation_scores > 0
+    if says_fake.all() or not says_fake.any():
+        return "collapsed", f"it says {'FAKE' if says_fake.all() else 'REAL'} for every validation image"
+    accuracy = float((says_fake == (data.validation.labels == 1)).mean())
+    if accuracy <= chance_level(data.validation.labels):
+        return "collapsed", f"its validation accuracy, {accuracy:.3f}, is within noise of chance"
+    return "finished", reason
+
+
+def stopped(history: Sequence[EpochRow], reason: str, images: Mapping[str, int]) -> dict[str, Any]:
+    """Final row of a trial that ends before its last epoch, and so is not scored on test.
+
+    `images` is split → number of images.
+    """
+    best = history[best_epoch(history) - 1]
+    row = {name: best[name] for name in best if name.startswith("validation_") and name != "validation_right"}
+    row |= {f"{split}_images": images[split] for split in ("train", "validation")}
+    return row | {
+        "status": "stopped",
+        "reason": reason,
+        "epochs_done": len(history),
+        "best_epoch": best_epoch(history),
+        "wall_seconds": sum(epoch["wall_seconds"] for epoch in history),
+    }
+
+
+def failed(reason: str, traceback: str | None = None) -> dict[str, Any]:
+    """Final row of a trial that cannot go on."""
+    return {"status": "failed", "reason": reason, "traceback": traceback}
