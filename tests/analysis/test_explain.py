@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, make_tree, refused, run_python
 from PIL import Image
 
 from analysis.detector.explanations import default_layer, grad_cam, map_layers, saliency
@@ -17,6 +16,8 @@ from analysis.figures.sheets import KINDS
 from analysis.results.trials import read
 from data_prep.errors import InputError
 from data_prep.storage import Folder
+from support.commands import ROOT, refused, run_python
+from support.trees import make_tree
 from trainables import MODELS
 from trainables.training.metrics import best_threshold
 

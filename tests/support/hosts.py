@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 BRIDGE, LAPTOP, STORAGE = "sweeps0", "10.77.0.254", "10.77.0.253"
 ENDPOINT, METADATA = f"http://{STORAGE}:5000", f"http://{LAPTOP}:5001"
 #: What a laptop and all hosts need to reach the storage.

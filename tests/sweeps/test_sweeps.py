@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,25 @@ import pandas as pd
 import psutil
 import pyarrow as pa
 import pytest
-from conftest import ROOT, TIMES, Command, copy_of_the_code, refused, run_python
-from test_trainables import PARAMETERS
 
 from data_prep.errors import InputError
 from data_prep.storage import Folder
+from support.commands import Command, copy_of_the_code, refused, run_python, wait_until
+from support.networks import PARAMETERS
+from support.sweeps import (
+    AGE,
+    FORK_SERVER,
+    FOUR,
+    TINY,
+    ZOO,
+    assert_same_results,
+    checkpoints,
+    epochs,
+    is_forked,
+    kill_a_worker,
+    start_sweep,
+    trials,
+)
 from sweeps.engine import cluster
 from sweeps.engine.resources import cpu_share, gpu_share
 from sweeps.record.lease import Lease, _machine
@@ -32,12 +45,6 @@ from trainables import Recipe
 from trainables.training import checkpoint
 from trainables.training.loop import metrics, score
 from trainables.training.selection import load_data
-
-AGE, ZOO = ROOT / "sweeps" / "age.py", ROOT / "sweeps" / "zoo.py"
-FORK_SERVER = "trainables.worker.fork_server"
-TINY = ("--limit", "400", "--epochs", "3")
-#: The sweep that is disturbed: four trials, so that the tests do not take all day.
-FOUR = (ZOO, "--models", "age-c2-f1,age-c2-f3,age-c3-f1,age-c4-f2", *TINY)
 
 
 @pytest.fixture(scope="module")
@@ -56,32 +63,6 @@ def undisturbed(place: Path) -> Path:
     done = run_python(*FOUR, "--results", "undisturbed", cwd=place)
     assert done.returncode == 0, done.stdout + done.stderr
     return place / "undisturbed"
-
-
-def trials(folder: Path) -> pd.DataFrame:
-    return pd.read_parquet(record_in(folder) / "trials.parquet")
-
-
-def epochs(folder: Path) -> pd.DataFrame:
-    return pd.read_parquet(record_in(folder) / "epochs.parquet")
-
-
-def record_in(results: Path) -> Path:
-    """The record of the one sweep in a results folder, not one that was moved aside."""
-    records = [path for path in (results / "age", results / "zoo") if path.exists()]
-    assert len(records) == 1
-    return records[0]
-
-
-def assert_same_results(one: Path, other: Path) -> None:
-    """Exactly the same curves and metrics, wherever and whenever they were computed."""
-    assert not epochs(one).duplicated(["trial", "epoch"]).any()
-    for read in (trials, epochs):
-        pd.testing.assert_frame_equal(
-            read(one).drop(columns=TIMES, errors="ignore").sort_values("trial", kind="stable", ignore_index=True),
-            read(other).drop(columns=TIMES, errors="ignore").sort_values("trial", kind="stable", ignore_index=True),
-            check_exact=True,
-        )
 
 
 # ── an undisturbed sweep ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -172,22 +153,6 @@ def test_a_curve_does_not_depend_on_how_many_run_beside_it(place: Path, undistur
 # ── disturbed sweeps ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def start_sweep(place: Path, results: str, *arguments: str) -> "subprocess.Popen[str]":
-    words = [sys.executable, *map(str, FOUR), "--results", results, *arguments]
-    return subprocess.Popen(words, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
-
-
-def checkpoints(results: Path) -> int:
-    return len(list(results.glob("zoo/checkpoints/*/last.npz")))
-
-
 def test_a_killed_driver_goes_on_and_repeats_nothing(place: Path, undisturbed: Path) -> None:
     results = place / "killed"
     sweep = start_sweep(place, results.name)
@@ -231,20 +196,6 @@ def test_a_killed_worker_costs_at_most_an_epoch(worker: str, place: Path, undist
     sweep.communicate(timeout=300)
     assert sweep.returncode == 0
     assert_same_results(undisturbed, results)
-
-
-def kill_a_worker(driver: int, worker: str) -> None:
-    """Kill one process that runs a trial, of the sweep of this driver: one that no other of that kind has started."""
-    for process in psutil.Process(driver).children(recursive=True):
-        if worker in " ".join(process.cmdline()) and (worker != FORK_SERVER or is_forked(process)):
-            process.kill()
-            return
-    raise AssertionError("no worker was found to kill")
-
-
-def is_forked(process: psutil.Process) -> bool:
-    parent = process.parent()
-    return parent is not None and FORK_SERVER in " ".join(parent.cmdline())
 
 
 def test_a_second_sweep_on_the_same_record_says_so_and_stops(place: Path, undisturbed: Path) -> None:

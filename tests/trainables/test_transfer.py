@@ -8,13 +8,12 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT, Command, refused
 from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
-from test_networks import shaken
-from test_trainables import split_of
 
 from data_prep.errors import InputError
 from data_prep.storage import Folder
+from support.commands import ROOT, Command, refused
+from support.networks import shaken, split_of
 from sweeps.record.writer import read_trials
 from trainables import MODELS, Recipe
 from trainables.layers.pretrained import BODIES, find

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from conftest import Command, make_tree, refused, run_python, zip_tree
 from PIL import Image
 
 from data_prep import shards
@@ -25,6 +24,8 @@ from data_prep.job import prepare
 from data_prep.sources import SAMPLE
 from data_prep.sources.zip import ZipSource
 from data_prep.storage import Folder
+from support.commands import Command, refused, run_python
+from support.trees import make_tree, zip_tree
 
 
 def table(folder: Path, split: str) -> pd.DataFrame:

@@ -18,7 +18,6 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, Command, make_tree, refused, run_python
 from PIL import Image
 
 from analysis.__main__ import main
@@ -29,6 +28,8 @@ from analysis.detector.onnx import MOST_IN_LOGIT, MOST_IN_PROBABILITY, agreement
 from analysis.detector.stored import stored
 from analysis.export import sample
 from data_prep.errors import InputError, run_command
+from support.commands import ROOT, Command, refused, run_python
+from support.trees import make_tree
 from trainables import MODELS
 from trainables.layers.augmentation import without_augmentation
 from trainables.training import metrics

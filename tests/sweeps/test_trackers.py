@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, make_tree, refused, run_python
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
@@ -24,6 +23,8 @@ from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams.backend_context import Context
 
 from data_prep.storage import Folder
+from support.commands import ROOT, refused, run_python
+from support.trees import make_tree
 from sweeps.record.writer import Record
 from sweeps.trackers.following import Trackers
 from sweeps.trackers.mlflow import MLflow

@@ -1,4 +1,4 @@
-"""Random kill points in a row on one machine: python tests/kill_points.py [--points 20] [--seed 0]
+"""Random kill points in a row on one machine: python tests/benchmarks/kill_points.py [--points 20] [--seed 0]
 
 Each point is a sweep of four trials in which something is killed at a random moment; the same command is then run until
 it ends well. Prints how many of the points end with exactly the record of an undisturbed sweep.
@@ -12,8 +12,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from conftest import run_python
-from test_sweeps import FORK_SERVER, FOUR, assert_same_results, kill_a_worker, start_sweep
+sys.path.insert(1, str(Path(__file__).parents[1]))  # where `support` is
+sys.path.insert(1, str(Path(__file__).parents[2]))  # where the packages are, before the folders of their names in tests
+from support.commands import run_python
+from support.sweeps import FORK_SERVER, FOUR, assert_same_results, kill_a_worker, start_sweep
 
 VICTIMS = {"actor": "ray::ImplicitFunc.train", "trial": FORK_SERVER}
 _MOST_RUNS = 3

@@ -17,16 +17,18 @@ from typing import Any, ClassVar
 
 import boto3
 import botocore.exceptions
-import hosts as machines
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, TIMES, make_tree, refused, run_python
-from hosts import AWS, ENDPOINT, LAPTOP, STORAGE, Host, storage_answers, wait_until
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from data_prep.job import prepare
 from data_prep.storage import Folder
+from support import hosts as machines
+from support.commands import ROOT, refused, run_python
+from support.hosts import AWS, ENDPOINT, LAPTOP, STORAGE, Host, storage_answers, wait_until
+from support.sweeps import TIMES
+from support.trees import make_tree
 
 AGE = ROOT / "sweeps" / "age.py"
 RAY = Path(sys.executable).with_name("ray")

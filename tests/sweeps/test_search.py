@@ -19,7 +19,6 @@ import optuna
 import pandas as pd
 import pytest
 import simulator
-from conftest import ROOT, TIMES, make_tree, refused, run_python
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
@@ -32,6 +31,9 @@ from analysis.results.trials import read
 from data_prep.errors import InputError
 from data_prep.job import prepare
 from data_prep.storage import Folder
+from support.commands import ROOT, refused, run_python
+from support.sweeps import TIMES
+from support.trees import make_tree
 from sweeps import cifake_paper, population, search
 from sweeps.engine import cluster
 from sweeps.engine import options as _options

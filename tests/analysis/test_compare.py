@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
-from test_analysis import AGE, manifest, run, write
 
 from analysis import compare
 from analysis.__main__ import main
 from analysis.results.trials import Results, read
 from data_prep.storage import Folder
+from support.records import AGE, manifest, run, write
 from sweeps.record.writer import Record
 from trainables import Recipe
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, run_python
-from test_trainables import PARAMETERS, split_of
 
+from support.commands import PATH_TO_SUPPORT, ROOT, run_python
+from support.networks import PARAMETERS, split_of
 from trainables import MODELS
 
 pytest.importorskip("jax")
@@ -26,7 +26,6 @@ numpy.savez("scores.npz", **scores)
 
 CURVE = """
 from data_prep.storage import Folder
-from test_trainables import curve, split_of
 from trainables import Recipe
 from trainables.training import checkpoint
 from trainables.training.selection import Data
@@ -63,7 +62,7 @@ def test_the_age_networks_give_the_same_scores(tmp_path: Path) -> None:
 
 
 def test_a_resumed_run_gives_the_same_curve(tmp_path: Path) -> None:
-    done = run_python("-c", CURVE, cwd=tmp_path, env=ON_JAX | {"PYTHONPATH": str(ROOT / "tests")})
+    done = run_python("-c", CURVE, cwd=tmp_path, env=ON_JAX | {"PYTHONPATH": PATH_TO_SUPPORT})
     assert done.returncode == 0, done.stderr
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from forked import cleaning, endless
-from test_sweeps import wait_until
 
+from support.commands import PATH_TO_SUPPORT, wait_until
+from support.forked import cleaning, endless
 from trainables.worker import fork_server
 from trainables.worker.fork_server import HungError, LostError, RemoteError, stream
 
@@ -24,7 +24,7 @@ from trainables.worker.fork_server import HungError, LostError, RemoteError, str
 def place() -> Iterator[Path]:
     place = fork_server.place(f"test-{os.getpid()}")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where what is forked finds `forked`
+        patch.setenv("PYTHONPATH", PATH_TO_SUPPORT)  # where what is forked finds `support`
         fork_server.start(place)
     yield place
     fork_server.stop()

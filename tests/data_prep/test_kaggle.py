@@ -26,6 +26,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from support.commands import ROOT
+
 SLUG = "cifake-real-and-ai-generated-synthetic-images"
 MIB = 2**20  # the package writes in chunks of this size
 STORAGE = "http://storage.googleapis.com/kaggle-data-sets/3041726/5256696/bundle/archive.zip?X-Goog-Signature=signed"
@@ -191,7 +193,7 @@ class User:
         }
         return subprocess.Popen(
             [sys.executable, "-c", CHILD, str(self.folder)],
-            cwd=Path(__file__).parents[1],
+            cwd=ROOT,
             env=kept | ours,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -15,10 +15,11 @@ import boto3
 import botocore.exceptions
 import pandas as pd
 import pytest
-from conftest import ROOT, Command, make_tree, refused
 
 from data_prep import storage
 from data_prep.storage import Folder
+from support.commands import ROOT, Command, refused
+from support.trees import make_tree
 
 Server = subprocess.Popen[bytes]
 

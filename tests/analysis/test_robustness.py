@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, make_tree, refused, run_python
 from PIL import Image
 
 from analysis.detector import corruptions
@@ -21,6 +20,8 @@ from analysis.results.judged import findings
 from analysis.results.trials import read
 from analysis.robustness import draw, robustness_table, texts
 from data_prep.storage import Folder
+from support.commands import ROOT, refused, run_python
+from support.trees import make_tree
 from trainables.training.metrics import best_threshold, wilson
 
 NETWORKS = ["age-c2-f1", "age-c3-f1"]

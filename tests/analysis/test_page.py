@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_analysis import AGE, BEST, COLLAPSED, STOPPED, analyse, twelve, write
+
+from support.records import AGE, BEST, COLLAPSED, STOPPED, analyse, twelve, write
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from support.networks import shaken
 from trainables import MODELS, Network
 from trainables.densenet import densenet121_body
 from trainables.resnet import resnet50_body
@@ -39,17 +40,6 @@ BODIES: dict[str, Callable[..., Any]] = {
 )
 def test_parameters_are_the_published_ones(network: Network, parameters: int) -> None:
     assert network.build(32).count_params() == parameters
-
-
-def shaken(model: keras.Model) -> keras.Model:
-    """The model with other weights, none of which is as it was initialised, and all of which count."""
-    generator = np.random.default_rng(0)
-    for layer in model.layers:
-        weights = [generator.normal(weight, 0.01).astype(np.float32) for weight in layer.get_weights()]
-        if isinstance(layer, layers.BatchNormalization):
-            weights[3] = np.abs(weights[3])  # a variance
-        layer.set_weights(weights)
-    return model
 
 
 @pytest.mark.parametrize("name", BODIES)

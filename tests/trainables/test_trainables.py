@@ -6,12 +6,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import make_tree, run_python
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from data_prep.errors import InputError
 from data_prep.job import prepare
 from data_prep.storage import Folder
+from support.commands import run_python
+from support.networks import PARAMETERS, curve, split_of
+from support.trees import make_tree
 from trainables import MODELS, Recipe
 from trainables.layers.augmentation import RandomAffine
 from trainables.training import checkpoint, pipeline, probes
@@ -31,29 +33,6 @@ from trainables.training.network import build, network
 from trainables.training.pipeline import training_batches
 from trainables.training.selection import Data, Source, Split, load_data, shared_data
 from trainables.worker.trial import verdict
-
-PARAMETERS = {
-    "age-c2-f1": 79_233,
-    "age-c2-f2": 341_889,
-    "age-c2-f3": 604_545,
-    "age-c2-f4": 1_260_417,
-    "age-c3-f1": 93_761,
-    "age-c3-f2": 356_417,
-    "age-c3-f3": 619_073,
-    "age-c3-f4": 1_274_945,
-    "age-c4-f1": 130_689,
-    "age-c4-f2": 393_345,
-    "age-c4-f3": 656_001,
-    "age-c4-f4": 1_311_873,
-}
-
-
-def split_of(images: int, seed: int) -> Split:
-    """REAL is darker than FAKE by a little: learnable, and not at once."""
-    generator = np.random.default_rng(seed)
-    labels = (np.arange(images) % 2).astype(np.int8)
-    pixels = generator.integers(0, 226, (images, 32, 32, 3)) + 30 * labels[:, None, None, None]
-    return Split(pixels.astype(np.uint8), labels, np.arange(images, dtype=np.int32), np.arange(images) % 10 == 0)
 
 
 @pytest.fixture(scope="module")
@@ -301,10 +280,6 @@ def test_keras_alone_loads_the_best_networks(data: Data, tmp_path: Path) -> None
 
 
 # ── training ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def curve(history: list[dict[str, float]]) -> list[dict[str, float]]:
-    return [{name: value for name, value in row.items() if name != "wall_seconds"} for row in history]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,50 @@
+"""Commands as a user runs them, and what they say."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+#: PYTHONPATH of a process that is to find the packages, and `support` behind them: tests/ has folders of their names.
+PATH_TO_SUPPORT = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def run_python(*arguments: object, cwd: Path, **options: object) -> "subprocess.CompletedProcess[str]":
+    words = [sys.executable, *map(str, arguments)]
+    return subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=600, check=False, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def copy_of_the_code(folder: Path, files: dict[str, str], lines: str) -> dict[str, Any]:
+    """A copy of the packages in `folder`, with more files in trainables and more lines of MODELS: options for a run."""
+    for package in ("data_prep", "trainables", "sweeps", "analysis", "tests"):
+        shutil.copytree(ROOT / package, folder / package)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    for name, content in files.items():
+        (folder / "trainables" / name).write_text(content)
+    with (folder / "trainables" / "__init__.py").open("a") as table:
+        table.write(lines)
+    return {"cwd": folder, "env": os.environ | {"PYTHONPATH": str(folder)}}
+
+
+def refused(done: "subprocess.CompletedProcess[str]") -> str:
+    """The one sentence of a command that was given wrong input."""
+    assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    assert "Traceback" not in done.stdout + done.stderr
+    return lines[0].removeprefix("error: ")
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)

@@ -1,0 +1,68 @@
+"""Sweeps of small networks as a user runs them, their records, and their processes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import psutil
+
+from support.commands import ROOT
+
+#: The columns of a record that are never twice the same.
+TIMES = ["wall_seconds", "seconds_per_image"]
+
+AGE, ZOO = ROOT / "sweeps" / "age.py", ROOT / "sweeps" / "zoo.py"
+FORK_SERVER = "trainables.worker.fork_server"
+TINY = ("--limit", "400", "--epochs", "3")
+#: The sweep that is disturbed: four trials, so that the tests do not take all day.
+FOUR = (ZOO, "--models", "age-c2-f1,age-c2-f3,age-c3-f1,age-c4-f2", *TINY)
+
+
+def trials(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(record_in(folder) / "trials.parquet")
+
+
+def epochs(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(record_in(folder) / "epochs.parquet")
+
+
+def record_in(results: Path) -> Path:
+    """The record of the one sweep in a results folder, not one that was moved aside."""
+    records = [path for path in (results / "age", results / "zoo") if path.exists()]
+    assert len(records) == 1
+    return records[0]
+
+
+def assert_same_results(one: Path, other: Path) -> None:
+    """Exactly the same curves and metrics, wherever and whenever they were computed."""
+    assert not epochs(one).duplicated(["trial", "epoch"]).any()
+    for read in (trials, epochs):
+        pd.testing.assert_frame_equal(
+            read(one).drop(columns=TIMES, errors="ignore").sort_values("trial", kind="stable", ignore_index=True),
+            read(other).drop(columns=TIMES, errors="ignore").sort_values("trial", kind="stable", ignore_index=True),
+            check_exact=True,
+        )
+
+
+def start_sweep(place: Path, results: str, *arguments: str) -> "subprocess.Popen[str]":
+    words = [sys.executable, *map(str, FOUR), "--results", results, *arguments]
+    return subprocess.Popen(words, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def checkpoints(results: Path) -> int:
+    return len(list(results.glob("zoo/checkpoints/*/last.npz")))
+
+
+def kill_a_worker(driver: int, worker: str) -> None:
+    """Kill one process that runs a trial, of the sweep of this driver: one that no other of that kind has started."""
+    for process in psutil.Process(driver).children(recursive=True):
+        if worker in " ".join(process.cmdline()) and (worker != FORK_SERVER or is_forked(process)):
+            process.kill()
+            return
+    raise AssertionError("no worker was found to kill")
+
+
+def is_forked(process: psutil.Process) -> bool:
+    parent = process.parent()
+    return parent is not None and FORK_SERVER in " ".join(parent.cmdline())
