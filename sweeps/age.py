@@ -7,7 +7,9 @@ study's recipe: Adam at 1e-3, batches of 32, 10 epochs.
     python sweeps/age.py --data shards/cifake --seeds 3      CIFAKE, with error bars
 """
 
-from sweeps.engine.run import Options, Sweep, main
+from sweeps.engine.options import Options
+from sweeps.engine.run import main
+from sweeps.engine.sweep import FixedList, Sweep
 from trainables import MODELS
 
 
@@ -17,7 +19,7 @@ def age(options: Options) -> Sweep:
     return Sweep(
         name="age",
         question="Which of the twelve age-classifier networks tells real images from generated ones best?",
-        recipes=[options.recipe(name, seed=seed) for seed in range(options.seeds) for name in networks],
+        strategy=FixedList([options.recipe(name, seed=seed) for seed in range(options.seeds) for name in networks]),
     )
 
 

@@ -3,7 +3,7 @@
 Bird & Lotfi (IEEE Access 12, 2024) report 92.98 % for the best of 36. Their search as it is usually described, not
 checked against their tables: first 1, 2 or 3 convolutions of 16, 32, 64 or 128 filters, each with max-pooling, under a
 dense layer of 64; then, on the winner by validation, 1, 2 or 3 dense layers of 32 to 4096 units. Padding is `same`. One
-of the 24 heads is the winner's own, so that 35 networks are trained.
+of the 24 heads is the winner's own, so 35 networks are trained.
 
     python sweeps/cifake_paper.py --data shards/cifake --limit 6000 --epochs 2
     python sweeps/cifake_paper.py --data shards/cifake
@@ -13,7 +13,9 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from sweeps.engine.run import Options, Sweep, main
+from sweeps.engine.options import Options
+from sweeps.engine.run import main
+from sweeps.engine.sweep import Stages, Sweep
 from sweeps.record.writer import Record
 from trainables import Recipe
 
@@ -38,15 +40,17 @@ def cifake_paper(options: Options) -> Sweep:
             for layers, units in itertools.product(DENSE_LAYERS, UNITS)
         ]
 
+    bodies = [
+        recipe(seed, convolutions=convolutions, filters=filters, **_FIRST_HEAD)
+        for seed in range(options.seeds)
+        for convolutions, filters in itertools.product(CONVOLUTIONS, FILTERS)
+    ]
+    # One convolution leaves the largest map for the first dense layer.
+    largest = recipe(0, convolutions=1, filters=max(FILTERS), dense_layers=max(DENSE_LAYERS), units=max(UNITS))
     return Sweep(
         name="cifake_paper",
         question="Which of the CIFAKE paper's 36 networks, as their search is usually described, is best?",
-        recipes=[
-            recipe(seed, convolutions=convolutions, filters=filters, **_FIRST_HEAD)
-            for seed in range(options.seeds)
-            for convolutions, filters in itertools.product(CONVOLUTIONS, FILTERS)
-        ],
-        then=heads,
+        strategy=Stages(bodies, then=heads, follow_ups=[largest]),
     )
 
 
@@ -55,14 +59,14 @@ def _winner(record: Record) -> dict[str, int]:
 
     Empty if no trial of it finished.
     """
-    found: dict[tuple[int, int], list[float]] = {}
+    accuracies: dict[tuple[int, int], list[float]] = {}
     for trial, row in record.trials.items():
         sizes = record.recipe(trial).network_arguments
         if row["status"] == "finished" and {name: sizes[name] for name in _FIRST_HEAD} == _FIRST_HEAD:
-            found.setdefault((sizes["convolutions"], sizes["filters"]), []).append(row["validation_accuracy"])
-    if not found:
+            accuracies.setdefault((sizes["convolutions"], sizes["filters"]), []).append(row["validation_accuracy"])
+    if not accuracies:
         return {}
-    convolutions, filters = max(found, key=lambda sizes: sum(found[sizes]) / len(found[sizes]))
+    convolutions, filters = max(accuracies, key=lambda sizes: sum(accuracies[sizes]) / len(accuracies[sizes]))
     return {"convolutions": convolutions, "filters": filters}
 
 

@@ -11,8 +11,9 @@ The same command with more `--trials` goes on with the search. The best of many 
 trains the best again with new seeds, beside the default recipe.
 """
 
-from sweeps.engine.run import Options, Sweep, main
-from sweeps.searching.options import OPTIONS, searched
+from sweeps.engine.run import main
+from sweeps.engine.sweep import Sweep
+from sweeps.searching.options import SearchOptions, searched
 from sweeps.searching.space import Hyperparameter, between, one_of
 from trainables import MODELS
 
@@ -68,11 +69,11 @@ DEFAULT = {
 }
 
 
-def search(options: Options) -> Sweep:
+def search(options: SearchOptions) -> Sweep:
     """Search networks and their hyperparameters with Optuna, and stop early what falls behind."""
     question = "Which network and which recipe tell real images from generated ones best?"
     return searched("search", question, options, SPACE, networks=SMALL, default=DEFAULT)
 
 
 if __name__ == "__main__":
-    main(search, OPTIONS)
+    main(search, SearchOptions)

@@ -7,25 +7,35 @@ its own published recipe. VGG without batch norm is expected to collapse at Adam
     python sweeps/zoo.py --models vgg16,custom-3
 """
 
-import click
+from dataclasses import dataclass
 
-from sweeps.engine.run import Options, Sweep, main
+from sweeps.engine.options import Options, option
+from sweeps.engine.run import main
+from sweeps.engine.sweep import FixedList, Sweep
 from trainables import MODELS
 
 _BEST_AGE = "age-c4-f3"  # four convolutions and [512, 512]: the study's best
 
 
-def zoo(options: Options) -> Sweep:
+@dataclass(frozen=True, kw_only=True)
+class ZooOptions(Options):
+    """What a user asked of the zoo."""
+
+    models: str | None = option(
+        "Names from MODELS, separated by commas; by default all, but the best age network only."
+    )
+
+
+def zoo(options: ZooOptions) -> Sweep:
     """Train every family of networks side by side, on equal terms."""
-    every = [name for name in MODELS if not name.startswith("age-") or name == _BEST_AGE]
-    chosen = options.own["models"].split(",") if options.own["models"] else every
+    families = [name for name in MODELS if not name.startswith("age-") or name == _BEST_AGE]
+    chosen = options.models.split(",") if options.models else families
     return Sweep(
         name="zoo",
         question="Which architecture tells real images from generated ones best, on equal terms?",
-        recipes=[options.recipe(name, seed=seed) for seed in range(options.seeds) for name in chosen],
+        strategy=FixedList([options.recipe(name, seed=seed) for seed in range(options.seeds) for name in chosen]),
     )
 
 
 if __name__ == "__main__":
-    models = "Names from MODELS, separated by commas; by default all, but of the age networks the best."
-    main(zoo, [click.Option(["--models"], help=models)])
+    main(zoo, ZooOptions)

@@ -12,22 +12,22 @@ from typing import Any
 
 import ray
 import yaml
-from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
-from ray._private.utils import read_ray_address
-from ray._private.worker import global_worker
+from ray._private.utils import read_ray_address  # no public function tells it; pyproject.toml bounds Ray for this
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from data_prep.errors import InputError
 from data_prep.storage import Folder
 from trainables.worker.actor import UNSHARED
 
-# Read by every process of a cluster started here. TensorFlow's chatter and Tune's own tables would bury ours; its own
-# state, which nothing reads, and its loggers' would be a second record; its Ctrl-C handler would train for minutes.
+# Read by every process of a cluster started here. TensorFlow's chatter and Tune's own tables would bury ours; Tune's
+# state, which nothing reads, and its loggers would be a second record; its Ctrl-C handler would train for minutes. By
+# default Tune holds one trial ready for a custom searcher; ours limits trials itself.
 _ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
 }
@@ -40,38 +40,36 @@ _REFUSALS = {
 }
 
 _SECONDS_TO_ANSWER = 5
-_is_own = False  # whether the cluster was started here
 _AUTOSCALING = Path("~/ray_bootstrap_config.yaml").expanduser()
+
+_is_own = False  # whether the cluster was started here
+_session = ""  # Ray's folder for it
 
 
 def connect() -> str:
-    """Join the cluster that runs on this machine, or start one. Returns a sentence that says which."""
-    global _is_own
+    """Join the cluster that runs on this machine, or start one. Returns a sentence that says which. Raises InputError."""
+    global _is_own, _session
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     address = os.environ.get("RAY_ADDRESS") or read_ray_address()
-    if address and _answers(address):
-        _join(address, quiet)
-        return f"Joined the Ray cluster at {address}: {_resources()}."
-    if os.environ.pop("RAY_ADDRESS", None):
-        raise InputError(f"No Ray cluster answers at RAY_ADDRESS={address}; start it, or unset RAY_ADDRESS.")
-    ray.init(address="local", include_dashboard=False, **quiet)
-    _is_own = True
-    return f"Started Ray on this machine: {_resources()}."
-
-
-def _join(address: str, options: dict[str, Any]) -> None:
-    """Join a cluster. Raises InputError if it does not let this process in."""
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    # Ray starts clusters with a token as soon as this user has one, and then forgets to show it to them.
-    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-    try:
-        ray.init(address=address, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        told = str(error)
-        reason = next((reason for words, reason in _REFUSALS.items() if words in told), "Ray cannot connect")
-        raise InputError(f"The Ray cluster at {address} does not let this process in ({reason}); see `ray status`.")
+    _is_own = not (address and _answers(address))
+    if _is_own:
+        if os.environ.pop("RAY_ADDRESS", None):
+            raise InputError(f"No Ray cluster answers at RAY_ADDRESS={address}; start it, or unset RAY_ADDRESS.")
+        context = ray.init(address="local", include_dashboard=False, **quiet)
+    else:
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        try:
+            context = ray.init(address="auto", **quiet)  # which shows this user's token
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            message = str(error)
+            reason = next((reason for words, reason in _REFUSALS.items() if words in message), "Ray cannot connect")
+            raise InputError(f"The Ray cluster at {address} does not let this process in ({reason}); see `ray status`.")
+    _session = str(context.address_info["session_dir"])
+    found = resources()
+    size = f"{found['nodes']:g} node, {found['cpus']:g} CPUs, {found['gpus']:g} GPUs"
+    return f"Started Ray on this machine: {size}." if _is_own else f"Joined the Ray cluster at {address}: {size}."
 
 
 def _answers(address: str) -> bool:
@@ -90,12 +88,12 @@ def disconnect() -> None:
 
 
 def session_folder() -> str:
-    """Ray's own folder for what the processes of this cluster leave behind: on every node by this name."""
-    return str(global_worker.node.get_session_dir_path())
+    """Ray's own folder for what the processes of this cluster leave behind: it has this name on every node."""
+    return _session
 
 
 def must_send(folder: Folder) -> bool:
-    """Whether other nodes may not be able to read a folder, because it is on this machine's disk.
+    """Whether other nodes may be unable to read a folder, because it is on this machine's disk.
 
     A cluster that was not started here may get more nodes at any time.
     """
@@ -122,23 +120,25 @@ def _on(node: dict[str, Any], function: Callable[..., Any], *arguments: Any) -> 
 def nodes() -> list[dict[str, float]]:
     """The resources of the cluster's nodes, and of those that its autoscaler may still start."""
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    to_come = _workers_at_most()
+    to_come = _autoscaler_nodes()
     return alive + to_come[: max(0, len(to_come) + 1 - len(alive))]
 
 
-def _workers_at_most() -> list[dict[str, float]]:
-    """`ray up` leaves its configuration on the head node, and the machines of each type have resources in it."""
+def _autoscaler_nodes() -> list[dict[str, float]]:
+    """The workers that `ray up` may start, at most: it leaves its configuration, with resources, on the head node."""
     if not _AUTOSCALING.exists():
         return []
     config = yaml.safe_load(_AUTOSCALING.read_text())
     most = config.get("max_workers", 0)
-    kinds = [kind for name, kind in config["available_node_types"].items() if name != config["head_node_type"]]
-    found = [kind["resources"] for kind in kinds for _ in range(kind.get("max_workers", most)) if kind.get("resources")]
-    return sorted(found, key=lambda resources: -resources.get("GPU", 0))[:most]
+    types = [kind for name, kind in config["available_node_types"].items() if name != config["head_node_type"]]
+    workers = [
+        kind["resources"] for kind in types for _ in range(kind.get("max_workers", most)) if kind.get("resources")
+    ]
+    return sorted(workers, key=lambda resources: -resources.get("GPU", 0))[:most]
 
 
 def smallest_gpu_bytes(otherwise: float) -> float:
-    """The memory of the smallest GPU of the cluster, or that of one that nvidia-smi does not tell of."""
+    """The memory of the cluster's smallest GPU; `otherwise` of one that nvidia-smi does not tell of."""
     having = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
     return float(min(ray.get([_on(node, _smallest_gpu_bytes, otherwise) for node in having]), default=otherwise))
 
@@ -146,9 +146,8 @@ def smallest_gpu_bytes(otherwise: float) -> float:
 def _smallest_gpu_bytes(otherwise: float) -> float:
     query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     try:
-        told = subprocess.run(query, capture_output=True, text=True, check=True).stdout
-        mebibytes: list[int] = [int(line) for line in told.split()]
-        return min(mebibytes) * 2.0**20
+        answer = subprocess.run(query, capture_output=True, text=True, check=True).stdout
+        return min(int(mebibytes) for mebibytes in answer.split()) * 2.0**20
     except (OSError, ValueError, subprocess.CalledProcessError):
         return otherwise
 
@@ -156,18 +155,13 @@ def _smallest_gpu_bytes(otherwise: float) -> float:
 def resources() -> dict[str, float]:
     """CPUs, GPUs and nodes of the connected cluster."""
     total = ray.cluster_resources()
-    nodes = [node for node in ray.nodes() if node["Alive"]]
-    return {"nodes": len(nodes), "cpus": total.get("CPU", 0), "gpus": total.get("GPU", 0)}
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    return {"nodes": len(alive), "cpus": total.get("CPU", 0), "gpus": total.get("GPU", 0)}
 
 
 def hardware() -> dict[str, Any]:
     """The connected cluster as a record's manifest has it."""
     return resources() | {"cpu_model": _cpu_model(), "platform": platform.platform(), "python": sys.version.split()[0]}
-
-
-def _resources() -> str:
-    found = resources()
-    return f"{found['nodes']:g} node, {found['cpus']:g} CPUs, {found['gpus']:g} GPUs"
 
 
 def _cpu_model() -> str:

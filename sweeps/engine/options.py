@@ -1,11 +1,12 @@
-"""The command line that all sweeps share."""
+"""The command line: options that all sweeps share, each once, as a field with type, default and help."""
 
+import dataclasses
 import json
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar, get_type_hints
 
 import click
 
@@ -18,100 +19,18 @@ from trainables.training.network import network
 from trainables.training.recipe import nearest
 
 _SAMPLE = "shards/sample"
+_RECIPE = {field.name for field in dataclasses.fields(Recipe)}
 # Hyperparameters that tell trials apart, and so are not the same for all.
 _NOT_TO_SET = {
     "network": "the sweep says which networks it trains",
-    "arguments": "name an option itself, as in --set batch_norm=true",
+    "arguments": "name an argument itself, as in --set batch_norm=true",
     "seed": "give --seeds",
     "parent": "a trial has the parent that its sweep gives it",
     "pause_epoch": "a trial pauses where its sweep says",
 }
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a user asked of a sweep. None stands for the default of each network's recipe."""
-
-    data: str | None
-    results: str
-    epochs: int | None
-    limit: int | None
-    seeds: int
-    batch_size: int | None
-    gpus_per_trial: float | None
-    cpus_per_trial: float | None
-    weights: str | None
-    set: Sequence[str]
-    hang_minutes: float
-    plan: bool
-    hourly_price: float | None
-    smoke: bool
-    fresh: bool
-    track: Sequence[str]
-    #: What a sweep's own options were given, by name.
-    own: dict[str, Any] = field(default_factory=dict)
-    #: When the command began, on the monotonic clock.
-    begun: float = field(default_factory=time.monotonic)
-
-    def recipe(self, name: str, **hyperparameters: Any) -> Recipe:
-        """The network's own recipe; above it these hyperparameters, and above them those given on the command line."""
-        published = network(MODELS, name).recipe
-        given = {"epochs": 1 if self.smoke else self.epochs, "batch_size": self.batch_size}
-        given = {hyperparameter: value for hyperparameter, value in given.items() if value is not None}
-        recipe = Recipe.of({"network": name, **published, **hyperparameters} | given)
-        told, choices = self._told(name)
-        return Recipe.of(recipe.hyperparameters() | told | {"arguments": recipe.network_arguments | choices})
-
-    def _told(self, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What `--set` says of this network: hyperparameters of its recipe, and options of its function."""
-        hyperparameters: dict[str, Any] = {}
-        choices: dict[str, Any] = {}
-        own = {hyperparameter.name for hyperparameter in fields(Recipe)} - {"network", "arguments", "seed"}
-        for setting in self.set:
-            target, _, value = setting.partition("=")
-            of, _, hyperparameter = target.rpartition(".")
-            if of in ("", name):
-                (hyperparameters if hyperparameter in own or not of else choices)[hyperparameter] = _value(value)
-        return hyperparameters, choices
-
-    def told_to_all(self) -> dict[str, Any]:
-        """What `--set` says of all networks."""
-        settings = [setting.partition("=") for setting in self.set]
-        return {target: _value(value) for target, _, value in settings if "." not in target}
-
-    def check(self, networks: Collection[str]) -> None:
-        """Raises InputError if `--set` names a network that is not among these, or what makes a trial what it is."""
-        for setting in self.set:
-            of, _, hyperparameter = setting.partition("=")[0].rpartition(".")
-            if not of and hyperparameter in _NOT_TO_SET:
-                raise InputError(f"--set {setting}: {_NOT_TO_SET[hyperparameter]}.")
-            if of and of not in networks:
-                raise InputError(
-                    f"--set {setting}: this sweep does not train {of!r}; {nearest(of, networks)!r} it does."
-                )
-
-    def shard_folder(self) -> Folder:
-        """The shards to train on, as an absolute place; the embedded sample's are made where they are missing."""
-        if not self.data:
-            prepare("sample", _SAMPLE)
-        location = self.data or _SAMPLE
-        return Folder(location if "://" in location else os.path.abspath(location))
-
-    def settings(self) -> dict[str, Any]:
-        """The options that decide what a result means: a record holds results of one set of them only."""
-        names = ("epochs", "batch_size", "limit", "smoke")
-        return {name: getattr(self, name) for name in names} | {"set": " ".join(sorted(self.set)) or None}
-
-
-def _value(text: str) -> Any:
-    """A value as JSON has it, or the text itself."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-class _Share(click.ParamType[float | None]):
+class Share(click.ParamType[float | None]):
     """A number of CPUs or GPUs from `least` on, or `auto`."""
 
     name = "auto|F"
@@ -120,6 +39,7 @@ class _Share(click.ParamType[float | None]):
         self._least = least
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        """Parse an amount; None for `auto`."""
         if value is None or value == "auto":
             return None
         try:
@@ -131,62 +51,122 @@ class _Share(click.ParamType[float | None]):
         return share
 
 
-_OPTIONS = [
-    click.option("--data", help="A folder of shards; by default the embedded sample, prepared in shards/sample."),
-    click.option("--results", default="results", show_default=True, help="Where records are kept: a folder or s3://…"),
-    click.option("--epochs", type=click.IntRange(1), help="Epochs a trial."),
-    click.option(
-        "--limit", type=click.IntRange(20), help="Training images; validation gets at most a quarter as many."
-    ),
-    click.option(
-        "--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="Replicates of each trial, by seed."
-    ),
-    click.option("--batch-size", type=click.IntRange(1), help="Images a step."),
-    click.option("--gpus-per-trial", type=_Share(0), default="auto", show_default=True, help="The share of a GPU."),
-    click.option("--cpus-per-trial", type=_Share(0.1), default="auto", show_default=True, help="Threads a trial."),
-    click.option(
-        "--weights", help="ImageNet's weights: a file, or a folder of Keras's files; by default Keras gets them."
-    ),
-    click.option(
-        "--set",
+def option(help: str, default: Any = None, type: Any = None, flag: str | None = None, **more: Any) -> Any:
+    """Declare a field of an options class as an option of the command line, with click's `type` and `more`."""
+    metadata = {"help": help, "type": type, "flag": flag, **more}
+    return dataclasses.field(default=default, metadata={"option": metadata})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a user asked of a sweep. None stands for the default of each network's recipe."""
+
+    data: str | None = option("A folder of shards; by default the embedded sample, prepared in shards/sample.")
+    results: str = option("Where records are kept: a folder or s3://…", "results")
+    epochs: int | None = option("Epochs a trial.", type=click.IntRange(1))
+    limit: int | None = option("Training images; validation gets at most a quarter as many.", type=click.IntRange(20))
+    seeds: int = option("Replicates of each trial, by seed.", 1, click.IntRange(1, 1000))
+    batch_size: int | None = option("Images a step.", type=click.IntRange(1))
+    gpus_per_trial: float | None = option("The share of a GPU.", type=Share(0), show_default="auto")
+    cpus_per_trial: float | None = option("Threads a trial.", type=Share(0.1), show_default="auto")
+    weights: str | None = option(
+        "ImageNet's weights: a file, or a folder of Keras's files; by default Keras gets them."
+    )
+    set: Sequence[str] = option(
+        "A hyperparameter of all recipes, or NETWORK.NAME=VALUE of one network.",
+        (),
         multiple=True,
-        metavar="HYPERPARAMETER=VALUE",
-        help="A hyperparameter of all recipes, or NETWORK.HYPERPARAMETER=VALUE of one network.",
-    ),
-    click.option(
-        "--hang-minutes",
-        type=click.FloatRange(0, min_open=True),
-        default=60,
-        show_default=True,
-        help="A trial that shows no sign of life for so long is stopped: more than an epoch takes.",
-    ),
-    click.option("--plan", is_flag=True, help="Print the trials, their parameters and a time estimate; start nothing."),
-    click.option(
-        "--hourly-price",
+        metavar="NAME=VALUE",
+    )
+    hang_minutes: float = option(
+        "A trial that shows no sign of life for so long is stopped: more than an epoch takes.",
+        60.0,
+        click.FloatRange(0, min_open=True),
+    )
+    plan: bool = option("Print the trials, their parameters and a time estimate; start nothing.", False)
+    hourly_price: float | None = option(
+        "With --plan: what a machine like this costs an hour; prints the price of the sweep.",
         type=click.FloatRange(0),
         metavar="DOLLARS",
-        help="With --plan: what a machine like this costs an hour; says what the sweep would.",
-    ),
-    click.option("--smoke", is_flag=True, help="One epoch on a few hundred images, to see that everything runs."),
-    click.option("--fresh", is_flag=True, help="Start over: the old record is moved aside, not deleted."),
-    click.option(
-        "--track",
+    )
+    smoke: bool = option("One epoch on a few hundred images, to see that everything runs.", False)
+    fresh: bool = option("Start over: the old record is moved aside, not deleted.", False)
+    track: Sequence[str] = option(
+        "Another tracker beside TensorBoard, which finds its files in the record.",
+        (),
+        click.Choice(TRACKERS),
         multiple=True,
-        type=click.Choice(TRACKERS),
-        help="Who else is told, beside TensorBoard, which finds its files in the record.",
-    ),
-]
+    )
+    #: When the command began, on the monotonic clock.
+    begun: float = dataclasses.field(default_factory=time.monotonic)
+
+    def recipe(self, name: str, **hyperparameters: Any) -> Recipe:
+        """The network's own recipe; above it these hyperparameters, and above them those of the command line."""
+        given = {"epochs": 1 if self.smoke else self.epochs, "batch_size": self.batch_size}
+        given = {key: value for key, value in given.items() if value is not None}
+        recipe = Recipe.of({"network": name, **network(MODELS, name).recipe, **hyperparameters} | given)
+        own, arguments = self._set_for(name)
+        return Recipe.of(recipe.hyperparameters() | own | {"arguments": recipe.network_arguments | arguments})
+
+    def _set_for(self, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Hyperparameters of a network's recipe, and arguments of its function, that `--set` fixes."""
+        own: dict[str, Any] = {}
+        arguments: dict[str, Any] = {}
+        for target, _, value in (setting.partition("=") for setting in self.set):
+            of, _, key = target.rpartition(".")
+            if of in ("", name):
+                (own if key in _RECIPE - {"network", "arguments", "seed"} or not of else arguments)[key] = _value(value)
+        return own, arguments
+
+    def set_for_all(self) -> dict[str, Any]:
+        """Hyperparameters that `--set` fixes for all networks."""
+        settings = [setting.partition("=") for setting in self.set]
+        return {target: _value(value) for target, _, value in settings if "." not in target}
+
+    def check(self, networks: Collection[str]) -> None:
+        """Raise InputError if `--set` names a network that is not among these, or what makes a trial what it is."""
+        for setting in self.set:
+            of, _, key = setting.partition("=")[0].rpartition(".")
+            if not of and key in _NOT_TO_SET:
+                raise InputError(f"--set {setting}: {_NOT_TO_SET[key]}.")
+            if of and of not in networks:
+                raise InputError(
+                    f"--set {setting}: this sweep does not train {of!r}; {nearest(of, networks)!r} it does."
+                )
+
+    def shard_folder(self) -> Folder:
+        """The shards to train on, as an absolute path; prepares those of the embedded sample where they are missing."""
+        if not self.data:
+            prepare("sample", _SAMPLE)
+        location = self.data or _SAMPLE
+        return Folder(location if "://" in location else os.path.abspath(location))
+
+    def settings(self) -> dict[str, Any]:
+        """The options that decide what a result means: a record holds results of one set of them only."""
+        names = ("epochs", "batch_size", "limit", "smoke")
+        return {name: getattr(self, name) for name in names} | {"set": " ".join(sorted(self.set)) or None}
 
 
-def command(name: str, summary: str, run: Callable[[Options], int], own: Sequence[click.Option]) -> click.Command:
-    """A command with the options of every sweep and its own; `run` is given them and returns the exit code."""
+Asked = TypeVar("Asked", bound=Options)
 
-    def call(**values: Any) -> int:
-        common = {option.name: values.pop(option.name) for option in fields(Options) if option.name in values}
-        return run(Options(**common, own=values))
 
-    built = click.command(name, help=summary)(call)
-    built.params += own
-    for option in reversed(_OPTIONS):
-        built = option(built)
-    return built
+def _value(text: str) -> Any:
+    """Parse a value as JSON, or take the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def command(name: str, summary: str, options: type[Asked], run: Callable[[Asked], int]) -> click.Command:
+    """Build a command whose options are the fields of an options class; `run` gets them and returns the exit code."""
+    types = get_type_hints(options)
+    parameters: list[click.Parameter] = []
+    for field in dataclasses.fields(options):
+        if "option" in field.metadata:
+            declared = dict(field.metadata["option"])
+            flag = declared.pop("flag") or f"--{field.name.replace('_', '-')}"
+            is_flag, has_default = types[field.name] is bool, field.default not in (None, False, ())
+            declared = {"default": field.default, "is_flag": is_flag, "show_default": has_default, **declared}
+            parameters.append(click.Option([flag, field.name], **declared))
+    return click.Command(name, callback=lambda **values: run(options(**values)), params=parameters, help=summary)

@@ -1,87 +1,79 @@
 """What a sweep would do and how long it would take, without starting it."""
 
+import json
 import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from data_prep import shards
-from data_prep.storage import Folder
 from sweeps.engine.options import Options
 from sweeps.engine.progress import duration
+from sweeps.engine.sweep import Sweep
 from trainables import Recipe
 from trainables.training.cost import Cost, cost, training_bytes
-from trainables.training.selection import Data, Split, image_counts
-
-if TYPE_CHECKING:
-    from sweeps.engine.run import Sweep
+from trainables.training.selection import Data, DataSelection, Split
 
 
-def show(sweep: "Sweep", shard_folder: Folder, options: Options) -> int:
-    """Print the trials with their parameters and an estimate of their time, measured by a few steps of each network."""
-    manifest = shards.read_manifest(shard_folder)
-    images = image_counts(manifest, options.limit, options.smoke)
-    cpus = os.cpu_count() or 1
-    trials = sweep.search.trials if sweep.search else len(sweep.recipes)
-    most = min(trials, options.own.get("max_concurrent") or trials)
-    threads = options.cpus_per_trial or max(1, cpus // most)
+def show(sweep: Sweep, options: Options) -> int:
+    """Print the trials, their parameters and an estimate of their time, from a few timed steps of each network."""
+    strategy, selection = sweep.strategy, DataSelection(options.shard_folder(), options.limit, options.smoke)
+    manifest = shards.read_manifest(selection.folder)
+    images, cpus = selection.counts(manifest), os.cpu_count() or 1
+    threads = options.cpus_per_trial or max(1, cpus // strategy.concurrency)
     columns = ("network", "parameters", "memory", "epochs", "seeds", "time a trial")
     table = Table(*columns, title=f"{sweep.name}: {sweep.question}")
     total = 0.0
-    for name, recipes in _by_name(sweep.recipes).items():
+    for name, recipes in _by_cost(strategy.representatives).items():
         with _silent_tensorflow():
-            found, seconds = _measure(recipes[0], manifest.image_size, images, int(threads))
-        total += seconds * len(recipes)
-        memory = f"{training_bytes(found, recipes[0]) / 2**20:,.0f} MiB"
+            measured, seconds = _measure(recipes[0], manifest.image_size, images, int(threads))
+        total += seconds * len(recipes) * strategy.trials / len(strategy.representatives)
+        memory = f"{training_bytes(measured, recipes[0]) / 2**20:,.0f} MiB"
         epochs, seeds = str(recipes[0].pause_epoch or recipes[0].epochs), str(len(recipes))
-        table.add_row(name, f"{found.parameters:,}", memory, epochs, seeds, duration(seconds))
-    gpus = _gpus()  # on which trials share the time, and so take as long as one after the other
-    at_once, where = (gpus, "GPUs") if gpus else (max(1, min(int(cpus / threads), most)), "CPUs")
-    about = "about"
-    if sweep.search:
-        total, about = total / len(sweep.recipes) * trials, "at most about"
+        table.add_row(name, f"{measured.parameters:,}", memory, epochs, seeds, duration(seconds))
+    import keras  # which `_measure` has imported, silently
+
+    gpus = len(keras.distribution.list_devices("gpu"))  # trials share a GPU's time, and so take as long as in turn
+    at_once = gpus or max(1, min(int(cpus / threads), strategy.concurrency))
+    price = ""
+    if options.hourly_price is not None:
+        dollars = total / at_once / 3600 * options.hourly_price
+        price = f", about ${dollars:.2f} at ${options.hourly_price:g} an hour"
+    follow_ups = "More trials follow from their results, and are not in these numbers. " if strategy.follow_ups else ""
     console = Console(highlight=False)
     console.print(table)
     console.print(
-        f"{trials} trials on {images['train']:,} training images: {about} {duration(total / at_once)} on "
-        f"this machine's {where}, {at_once} at a time{_price(total / at_once, options)}. "
-        f"{'More trials follow from their results, and are not in these numbers. ' if sweep.then else ''}"
-        "Nothing was started.",
+        f"{strategy.trials} trials on {images['train']:,} training images: "
+        f"{'at most ' if strategy.stops_early else ''}about {duration(total / at_once)} on this machine's "
+        f"{'GPUs' if gpus else 'CPUs'}, {at_once} at a time{price}. {follow_ups}Nothing was started.",
         soft_wrap=True,
     )
     return 0
 
 
-def _by_name(recipes: Sequence[Recipe]) -> dict[str, list[Recipe]]:
-    """Recipes of the same cost, by their network and those of its options in which they differ."""
-    options: dict[str, list[dict[str, Any]]] = {}
+def _by_cost(recipes: Sequence[Recipe]) -> dict[str, list[Recipe]]:
+    """Recipes of the same cost, by their network and those of its arguments in which they differ."""
+    arguments: dict[str, list[dict[str, object]]] = {}
     for recipe in recipes:
-        options.setdefault(recipe.network, []).append(recipe.network_arguments)
-    found: dict[str, list[Recipe]] = {}
+        arguments.setdefault(recipe.network, []).append(json.loads(recipe.arguments))
+    groups: dict[str, list[Recipe]] = {}
     for recipe in recipes:
-        told = [
+        differing = [
             f"{name}={value}"
-            for name, value in recipe.network_arguments.items()
-            if any(other.get(name) != value for other in options[recipe.network])
+            for name, value in json.loads(recipe.arguments).items()
+            if any(other.get(name) != value for other in arguments[recipe.network])
         ]
-        found.setdefault(" ".join([recipe.network, *told]), []).append(recipe)
-    return found
-
-
-def _price(seconds: float, options: Options) -> str:
-    if options.hourly_price is None:
-        return ""
-    return f", about ${seconds / 3600 * options.hourly_price:.2f} at ${options.hourly_price:g} an hour"
+        groups.setdefault(" ".join([recipe.network, *differing]), []).append(recipe)
+    return groups
 
 
 def _measure(recipe: Recipe, image_size: int, images: dict[str, int], threads: int) -> tuple[Cost, float]:
-    """What a network costs, and the seconds that a trial would take, from one timed round of steps on noise."""
+    """A network's cost, and the seconds that a trial would take, from one timed round of steps on noise."""
     from trainables.training.loop import score, start, train
     from trainables.training.pipeline import STEPS_PER_EXECUTION, set_up
 
@@ -100,15 +92,9 @@ def _measure(recipe: Recipe, image_size: int, images: dict[str, int], threads: i
     return cost(run.model), run.history[0]["wall_seconds"] + epochs * epoch + scoring * images["test"]
 
 
-def _gpus() -> int:
-    import keras
-
-    return len(keras.distribution.list_devices("gpu"))
-
-
 @contextmanager
 def _silent_tensorflow() -> Iterator[None]:
-    """TensorFlow writes to standard error from C++ before it reads its own log level."""
+    """Silence TensorFlow, which writes to standard error from C++ before it reads its own log level."""
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

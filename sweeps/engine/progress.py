@@ -1,37 +1,41 @@
 """A sweep's progress, for a person: a live bar in a terminal, lines in a log."""
 
 import json
+import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from sweeps.engine.sweep import Sweep
 from sweeps.record.writer import Record
-
-if TYPE_CHECKING:
-    from sweeps.searching.study import Search
 
 _SECONDS_BETWEEN_LOG_LINES = 30.0
 
 
 class Display:
-    """What a sweep shows while it runs, starting from where its record stands. A search makes its trials as it goes."""
+    """What a sweep shows while it runs, starting from where its record stands.
 
-    def __init__(self, record: Record, search: "Search | None" = None) -> None:
+    Trials that are planned and not yet in the record count with the epochs of the first representative.
+    """
+
+    def __init__(self, sweep: Sweep, record: Record) -> None:
         self._console = Console(highlight=False)
-        self._is_search = search is not None
-        trials = [row for row in record.trials.values() if not search or row.get("number") is not None]
-        over = [row for row in trials if record.is_over(row["trial"])]
-        self._trials, self._finished = search.trials if search else len(trials), len(over)
-        self._done = self._before = sum(int(row["epochs_done"]) for row in trials)
-        epochs = search.trials * search.epochs if search else sum(int(row["epochs"]) for row in trials)
-        self._epochs = epochs - sum(map(_epochs_saved, over))
-        self._started = self._said = time.monotonic()
-        known = [
-            (row["validation_accuracy"], record.trials[trial]["network"]) for (trial, _), row in record.epochs.items()
-        ]
-        self._best: tuple[float, str] | None = max(known, default=None)
+        self._strategy, self._metric = sweep.strategy, sweep.metric
+        self._sign = 1 if sweep.direction == "max" else -1
+        rows = list(record.trials.values())
+        self._unknown = max(0, sweep.strategy.trials - len(rows))
+        self._trials = len(rows) + self._unknown
+        self._done = self._before = sum(int(row["epochs_done"]) for row in rows)
+        over = [row for row in rows if record.is_complete(row["trial"])]
+        self._finished, self._epochs = len(over), sum(int(row["epochs"]) for row in rows)
+        self._epochs += self._unknown * sweep.strategy.representatives[0].epochs - sum(map(_epochs_saved, over))
+        self._started = self._logged = time.monotonic()
+        self._best: tuple[float, str] | None = None
+        for trial, epochs in record.epochs.items():
+            for epoch in epochs.values():
+                self._note(epoch, record.trials[trial])
         columns = [BarColumn(), TaskProgressColumn(), TextColumn("{task.description}")]
         self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._task = self._bar.add_task("starting", total=self._epochs, completed=self._done)
@@ -43,51 +47,63 @@ class Display:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def epochs(self, network: str, rows: list[dict[str, Any]], known: int) -> None:
-        """Epochs of a trial arrived, of which `known` were counted before."""
-        self._done += len(rows) - known
-        for row in rows:
-            self._best = max(self._best or (0.0, ""), (row["validation_accuracy"], network))
-        self._show()
+    def added(self, row: dict[str, Any]) -> None:
+        """Count a trial that has come into the record."""
+        if self._unknown:
+            self._unknown -= 1
+        else:
+            self._trials += 1
+            self._epochs += int(row["epochs"])
+
+    def epoch(self, row: dict[str, Any], epoch: dict[str, Any], is_new: bool) -> None:
+        """Show an epoch of a trial: `row` is the trial's row of the record."""
+        self._done += is_new
+        self._note(epoch, row)
+        text = self._describe()
+        self._bar.update(self._task, completed=self._done, total=self._epochs, description=text)
+        if not self._console.is_terminal and time.monotonic() - self._logged > _SECONDS_BETWEEN_LOG_LINES:
+            self._logged = time.monotonic()
+            self._console.print(f"     {text}", soft_wrap=True)
 
     def ended(self, row: dict[str, Any]) -> None:
-        """A trial is over: `row` is its row of the record."""
+        """Show that a trial is over."""
         self._finished += 1
         self._epochs -= _epochs_saved(row)
-        told = f"#{row['number']} {row['network']}" if self._is_search else f"{_named(row)} (seed {row['seed']})"
+        name = _named(row) if row.get("number") is not None else f"{_named(row)} (seed {row['seed']})"
         if row["status"] in ("finished", "stopped"):
-            result = f"validation accuracy {row['validation_accuracy']:.4f} at epoch {row['best_epoch']}"
+            result = f"{self._metric.replace('_', ' ')} {row[self._metric]:.4f} at epoch {row['best_epoch']}"
             result += f", stopped after {row['epochs_done']}" if row["status"] == "stopped" else ""
         else:
             result = f"{row['status']}: {row['reason']}"
-        line = f"{self._finished:>4}/{self._trials}  {told:<24} {result}, {row.get('wall_seconds') or 0:.0f} s"
+        line = f"{self._finished:>4}/{self._trials}  {name:<24} {result}, {row.get('wall_seconds') or 0:.0f} s"
         self._console.print(line, markup=False, soft_wrap=True)
 
-    def _show(self) -> None:
-        told = self._describe()
-        self._bar.update(self._task, completed=self._done, total=self._epochs, description=told)
-        if not self._console.is_terminal and time.monotonic() - self._said > _SECONDS_BETWEEN_LOG_LINES:
-            self._said = time.monotonic()
-            self._console.print(f"     {told}", soft_wrap=True)
+    def _note(self, epoch: dict[str, Any], row: dict[str, Any]) -> None:
+        """Keep the best epoch so far."""
+        value = epoch[self._metric]
+        if math.isfinite(value) and (not self._best or self._sign * value > self._sign * self._best[0]):
+            self._best = (value, row["network"])
 
     def _describe(self) -> str:
-        told = f"{self._finished}/{self._trials} trials, {self._done}/{self._epochs} epochs"
+        text = f"{self._finished}/{self._trials} trials, {self._done}/{self._epochs} epochs"
         if self._best:
-            told += f", best validation accuracy {self._best[0]:.4f} ({self._best[1]})"
+            text += f", best {self._metric.replace('_', ' ')} {self._best[0]:.4f} ({self._best[1]})"
         new = self._done - self._before
         if new:
             left = (time.monotonic() - self._started) / new * (self._epochs - self._done)
-            told += f", {'at most ' if self._is_search else ''}{duration(left)} left"
-        return told
+            text += f", {'at most ' if self._strategy.stops_early else ''}{duration(left)} left"
+        return text
 
 
 def _named(row: dict[str, Any]) -> str:
-    """The network, with the options that it was given."""
+    """A trial's number in a search, or its network and the arguments that it was given."""
+    if row.get("number") is not None:
+        return f"#{row['number']} {row['network']}"
     return " ".join([row["network"], *(f"{name}={value}" for name, value in json.loads(row["arguments"]).items())])
 
 
 def _epochs_saved(row: dict[str, Any]) -> int:
-    """How many of its epochs a trial that is over was not trained for."""
+    """Epochs of its recipe that a trial was not trained for."""
     return int(row["epochs"]) - int(row["epochs_done"])
 
 

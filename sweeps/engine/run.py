@@ -1,131 +1,198 @@
-"""A sweep: some recipes, trained side by side on Ray, and the record of what came out."""
+"""A sweep from its options to its report: prepare inputs, run what is left of its trials, analyse the record."""
 
 import contextlib
 import importlib
 import math
-import os
-import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
-
-import click
-import pyarrow as pa
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
 
 from data_prep.errors import InputError, run_command
 from data_prep.storage import Folder
-from sweeps.engine import options as _options
-from sweeps.engine.options import Options
-from sweeps.record import lease as _lease
-from sweeps.record.manifest import Inputs, describe, make_way
-from sweeps.record.writer import IMAGES, MANIFEST, Record, read_manifest
-from sweeps.trackers import following as _trackers
-from trainables import MODELS, Recipe
-from trainables.layers.pretrained import Weights, find
-from trainables.training import probes as _probes
-from trainables.training.selection import Source, image_rows, in_memory, shared_data
-from trainables.worker import fork_server as _forkserver
+from sweeps.engine import inputs as sweep_inputs
+from sweeps.engine.execution import Execution
+from sweeps.engine.inputs import Inputs
+from sweeps.engine.options import Asked, Options, command
+from sweeps.engine.sweep import Sweep
+from sweeps.record.lease import Lease, held
+from sweeps.record.manifest import describe, make_way
+from sweeps.record.writer import Record
+from sweeps.trackers import following
+from trainables import MODELS
+from trainables.record import IMAGES, MANIFEST, read_manifest
+from trainables.training.arrays import in_memory
+from trainables.worker import fork_server
+from trainables.worker.assignment import Shared
 
-if TYPE_CHECKING:
-    from sweeps.engine.resources import Costs
-    from sweeps.searching.seeker import Seeker
-    from sweeps.searching.space import Values
-    from sweeps.searching.study import Search
-
-__all__ = ["Options", "Sweep", "main", "run"]
-
-_MOST_ROUNDS = 3
 _SECONDS_TO_REPORT = 30.0  # of a time budget, for Ray to end and the analysis to be written
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """A question, and the recipes whose results answer it. `metric` is of validation; `direction` is max or min.
-
-    In a search, `recipes` are one of each network, from which a trial's needs are judged, and `recipe` makes one of the
-    values that the search suggests. `then`, whenever all trials so far are over, gives the recipes that follow from the
-    record; the sweep ends once there is none among them that it has not run. `settings` are options of the sweep's own
-    that decide what a result means.
-    """
-
-    name: str
-    question: str
-    recipes: Sequence[Recipe]
-    metric: str = "validation_accuracy"
-    direction: str = "max"
-    search: "Search | None" = None
-    recipe: "Callable[[Values], Recipe] | None" = None
-    then: Callable[[Record], Sequence[Recipe]] | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-
-def main(question: Callable[[Options], Sweep], own: Sequence[click.Option] = ()) -> None:
-    """Run a sweep file as a command, with options of its `own` beside those of every sweep."""
+def main(question: Callable[[Asked], Sweep], options: type[Asked] = Options) -> None:  # type: ignore[assignment]
+    """Run a sweep file as a command whose options are the fields of an options class."""
     summary = (question.__doc__ or "").strip()
-    run_command(_options.command(question.__name__, summary, lambda options: run(question(options), options), own))
+    run_command(command(question.__name__, summary, options, lambda asked: run(question(asked), asked)))
 
 
 def run(sweep: Sweep, options: Options) -> int:
     """Run a sweep, or what is left of it, and analyse its record. Returns the exit code: 1 if a trial failed."""
-    options.check([recipe.network for recipe in sweep.recipes])
-    _trackers.check(options.track)
-    shard_folder = options.shard_folder()
+    options.check([recipe.network for recipe in sweep.strategy.representatives])
+    following.check(options.track)
     if options.plan:
         from sweeps.engine import plan  # imports TensorFlow, to count parameters and time steps
 
-        return plan.show(sweep, shard_folder, options)
-    token = secrets.token_hex(6)
-    place = _forkserver.place(token)
-    _forkserver.start(place)  # imports TensorFlow while this process prepares
+        return plan.show(sweep, options)
     try:
-        source = Source(shard_folder, options.limit, options.smoke)
-        return _run(sweep, options, Inputs(source, shared_data(source, place), _weights(sweep, options), token))
+        inputs = sweep_inputs.prepare(sweep.strategy, options)
+        _check_arguments(sweep, inputs)
+        folder = Folder(options.results).folder(sweep.name)
+        with held(folder) as lease:
+            make_way(folder, sweep, options, inputs)
+            return _run(sweep, options, inputs, folder, lease)
     finally:
-        _forkserver.stop()
+        fork_server.stop()
 
 
-def _run(sweep: Sweep, options: Options, inputs: Inputs) -> int:
-    if sweep.search:
-        _check(sweep.search, inputs)
-    folder = Folder(options.results).folder(sweep.name)
-    with _lease.held(folder) as lease:
-        return _run_alone(sweep, options, inputs, folder, lease)
+def _check_arguments(sweep: Sweep, inputs: Inputs) -> None:
+    """Raise InputError for an argument that a network does not take: only where Keras is at hand can that be judged."""
+    asked = sweep.strategy.network_arguments()
+    if asked:
+        function = "trainables.training.network:refusals"
+        for refusal in fork_server.stream(inputs.node_folder, function, asked, MODELS):
+            raise InputError(refusal)
 
 
-def _run_alone(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: _lease.Lease) -> int:
+def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: Lease) -> int:
     """Run what is left of a sweep, as the only one that writes its record."""
-    make_way(folder, sweep, options, inputs)
-    with contextlib.ExitStack() as cluster:
-        record = Record(folder)
-        trackers = _trackers.following(record, sweep.name, inputs.data.fingerprint, options.track, lease)
-        job = _Job(sweep, options, inputs, record, lease, cluster, cluster.enter_context(trackers))
-        wanted = job.search(sweep.search) if sweep.search else job.train(sweep.recipes)
-        while sweep.then and not job.is_cut_short and all(map(job.record.is_over, wanted)):
-            more = [trial for trial in job.train(sweep.then(job.record)) if trial not in wanted]
-            if not more:
-                break
-            wanted += more
-        job.end()
-        analysed = job.analysis.begin()
-    return _finish(job.record, wanted, analysed.wait())
+    record, analysis = Record(folder, inputs.data.fingerprint), _Analysis(folder)
+    sweep.strategy.open(record, inputs.node_folder)
+    with (
+        following.following(record, sweep.name, record.fingerprint, options.track, lease) as trackers,
+        contextlib.ExitStack() as cluster,
+    ):
+        job = _Job(sweep, options, inputs, record, lease)
+        images = {"train": len(inputs.data.train), "validation": len(inputs.data.validation)}
+        execution = Execution(sweep, record, trackers, images, job.costs.longest_first, analysis.prepare)
+        if execution.has_work():
+            job.run(execution, cluster)
+        process = analysis.begin()  # while Ray ends
+    return _exit_code(record, execution.trials, process.wait())
+
+
+@dataclass
+class _Job:
+    """The trials of a sweep on a cluster, which is joined only if there are any."""
+
+    sweep: Sweep
+    options: Options
+    inputs: Inputs
+    record: Record
+    lease: Lease
+
+    @cached_property
+    def costs(self) -> Any:
+        """What networks cost."""
+        from sweeps.engine.resources import Costs
+
+        return Costs(self.inputs)
+
+    def run(self, execution: Execution, cluster: contextlib.ExitStack) -> None:
+        """Join a cluster, write down what is about to run, run it, and complete the manifest."""
+        from sweeps.engine import cluster as ray_cluster
+        from sweeps.engine import resources
+
+        started, probes = time.monotonic(), self._probes()
+        with ThreadPoolExecutor(1) as beside:  # the fork server may still be importing TensorFlow
+            strategy = self.sweep.strategy
+            measured = beside.submit(self.costs.measure, [*strategy.representatives, *strategy.follow_ups])
+            cluster.callback(ray_cluster.disconnect)
+            print(ray_cluster.connect(), flush=True)
+            tune = importlib.import_module("sweeps.engine.tune")
+            measured.result()
+        request = resources.request(strategy, self.costs, self.inputs, self.options)
+        execution.room = partial(resources.room, request)
+        manifest = describe(self.sweep, self.options, self.inputs, ray_cluster.hardware())
+        self.lease.check()
+        ray_cluster.check_shared(self.lease.folder, self.lease.name)
+        self.record.write()
+        self.record.folder.write_table(IMAGES, self.inputs.selection.image_rows(self.inputs.data))
+        manifest.write(self.record.folder)
+        with self._left_in_order():
+            seconds = self._seconds_left()
+            if seconds > 0:
+                tune.run_trials(execution, self._trainable(), request, seconds)
+        if self._seconds_left() <= 0:
+            over = sum(map(self.record.is_complete, self.record.trials))
+            left = max(strategy.trials, len(self.record.trials)) - over
+            print(f"The time budget is spent: the same command goes on, with {left} trials left.")
+        ended = {"wall_seconds": time.monotonic() - started, "floor": probes.result()}
+        ended["seeds"] = sorted({row["seed"] for row in self.record.trials.values()})
+        self.record.folder.write_json(MANIFEST, read_manifest(self.record.folder) | ended)
+
+    def _probes(self) -> "Future[dict[str, Any] | None]":
+        """Begin to measure what linear probes reach on the same images, beside the trials."""
+        function, folder = "trainables.training.probes:measure", self.inputs.node_folder
+        pool = ThreadPoolExecutor(1)
+        answer = pool.submit(next, fork_server.stream(folder, function, self.inputs.selection, folder), None)
+        pool.shutdown(wait=False)
+        return answer
+
+    @contextlib.contextmanager
+    def _left_in_order(self) -> Iterator[None]:
+        """Leave the record as one that the same command goes on with, however the trials end."""
+        try:
+            yield
+        finally:
+            if not self.lease.error:  # for then the record is another sweep's
+                self.record.interrupt()
+                self.record.write()
+                self.sweep.strategy.close(self.record)
+            over = sum(map(self.record.is_complete, self.record.trials))
+            print(f"{over} of {len(self.record.trials)} trials are over.")
+
+    def _seconds_left(self) -> float:
+        """Seconds of the time budget that are left, without the report."""
+        if self.sweep.time_budget is None:
+            return math.inf
+        return self.options.begun + self.sweep.time_budget - _SECONDS_TO_REPORT - time.monotonic()
+
+    def _trainable(self) -> Callable[..., None]:
+        """The function that Tune calls for each trial."""
+        import ray
+        from ray import tune
+
+        from sweeps.engine import cluster
+        from trainables.worker.actor import run_trial
+
+        inputs = self.inputs
+        shared = Shared(
+            token=inputs.token,
+            selection=inputs.selection,
+            models=MODELS,
+            weights={body: weights.layers for body, weights in inputs.weights.items()},
+            record=self.record.folder.absolute(),
+            backend=read_manifest(self.record.folder)["backend"],
+            hang_minutes=self.options.hang_minutes,
+            data=ray.put(in_memory(inputs.data)) if cluster.must_send(inputs.selection.folder) else None,
+        )
+        return tune.with_parameters(run_trial, shared=shared)  # type: ignore[no-any-return]
 
 
 class _Analysis:
     """The analysis of a record, in a process of its own."""
 
     def __init__(self, folder: Folder) -> None:
-        self._words = [sys.executable, "-P", "-m", "analysis", str(folder), "--wait"]
+        self._command = [sys.executable, "-P", "-m", "analysis", str(folder), "--wait"]
         self._process: subprocess.Popen[bytes] | None = None
 
     def prepare(self) -> subprocess.Popen[bytes]:
-        """Start the process: it imports what it needs, and waits. Never told to begin, it ends with this one."""
+        """Start the process: it imports what it needs, and waits. It ends with this process if it is never begun."""
         if not self._process:
-            self._process = subprocess.Popen(self._words, stdin=subprocess.PIPE)
+            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE)
         return self._process
 
     def begin(self) -> subprocess.Popen[bytes]:
@@ -137,198 +204,9 @@ class _Analysis:
         return process
 
 
-def _check(search: "Search", inputs: Inputs) -> None:
-    """Raises InputError for a method that does not fit its space, and for options that a network does not take."""
-    from sweeps.searching import space as _space
-    from trainables.training.network import refusals
-
-    search.check()
-    asked = _space.options_to_check(search.space)
-    for refusal in _forkserver.stream(_forkserver.place(inputs.token), refusals, asked, MODELS):
-        raise InputError(refusal)
-
-
-def _weights(sweep: Sweep, options: Options) -> dict[str, Weights]:
-    """The pretrained weights that the sweep's networks start from. A smoke run does not wait for a download."""
-    bodies = {MODELS[recipe.network].pretrained for recipe in sweep.recipes} - {""}
-    if bodies and options.smoke and not options.weights:
-        print(f"A smoke run: random weights stand in for ImageNet's ({', '.join(sorted(bodies))}).", flush=True)
-        return {}
-    return find(sorted(bodies), options.weights)
-
-
-@dataclass
-class _Job:
-    """A sweep that runs: what it is, what it is given, and its record. It joins a cluster when it first needs one.
-
-    The cluster is left with `cluster`, beside what then is still to do.
-    """
-
-    sweep: Sweep
-    options: Options
-    inputs: Inputs
-    record: Record
-    lease: _lease.Lease
-    cluster: contextlib.ExitStack
-    trackers: _trackers.Trackers
-    started: float = 0.0
-    is_cut_short: bool = False  # by the time budget
-
-    @cached_property
-    def _floor(self) -> "Future[dict[str, Any] | None]":
-        """What linear probes reach on the same images, measured beside the trials."""
-        place, pool = _forkserver.place(self.inputs.token), ThreadPoolExecutor(1)
-        found = pool.submit(next, _forkserver.stream(place, _probes.measure, self.inputs.source, place), None)
-        pool.shutdown(wait=False)
-        return found
-
-    @cached_property
-    def analysis(self) -> _Analysis:
-        """What follows on the sweep."""
-        return _Analysis(self.record.folder)
-
-    def train(self, recipes: Sequence[Recipe]) -> list[str]:
-        """Run what is left of some recipes. Returns the identities of all of them."""
-        from sweeps.engine import resources as _resources
-
-        wanted = {recipe.identity(self.inputs.data.fingerprint): recipe for recipe in recipes}
-        for trial, recipe in wanted.items():
-            self.record.add(trial, recipe)
-        left = [trial for trial in wanted if not self.record.is_over(trial)]
-        if left:
-            costs, resources = self._begin(recipes, len(recipes))
-            left.sort(key=lambda trial: _resources.work(self.record.recipe(trial), costs), reverse=True)
-            with self._running():
-                self._train(left, resources)
-        return list(wanted)
-
-    def search(self, search: "Search") -> list[str]:
-        """Run what is left of a search. Returns the identities of all its trials."""
-        from sweeps.searching.seeker import Seeker
-
-        assert self.sweep.recipe
-        data = self.inputs.data
-        sizes = {"train_images": len(data.train), "validation_images": len(data.validation)}
-        journal = _forkserver.place(self.inputs.token) / "study.journal"
-        seeker = Seeker(search, self.record, self.sweep.recipe, data.fingerprint, sizes, journal)
-        if seeker.left:
-            at_once = min(search.trials, self.options.own.get("max_concurrent") or search.trials)
-            _, resources = self._begin(self.sweep.recipes, at_once)
-            with self._running():
-                try:
-                    self._seek(seeker, resources, at_once)
-                finally:
-                    if not self.lease.error:
-                        seeker.save()
-        return seeker.trials
-
-    def end(self) -> None:
-        """Complete the manifest, if there was anything to do."""
-        if self.started:
-            seconds = time.monotonic() - self.started
-            seeds = sorted({row["seed"] for row in self.record.trials.values()})
-            manifest = read_manifest(self.record.folder)
-            known = {"wall_seconds": seconds, "seeds": seeds, "floor": self._floor.result()}
-            self.record.folder.write_json(MANIFEST, manifest | known)
-
-    def _begin(self, recipes: Sequence[Recipe], trials: int) -> "tuple[Costs, dict[str, float]]":
-        """Join a cluster, and write down what is about to run: so many trials of recipes like these.
-
-        Returns costs, and what a trial asks for.
-        """
-        from sweeps.engine import cluster as _cluster
-        from sweeps.engine import resources as _resources
-
-        is_first, self.started = not self.started, self.started or time.monotonic()
-        if is_first:
-            _ = self._floor  # begins
-        with ThreadPoolExecutor(1) as beside:  # the fork server may still be importing TensorFlow
-            measured = beside.submit(_resources.costs, recipes, self.inputs)
-            if is_first:
-                self.cluster.callback(_cluster.disconnect)
-                print(_cluster.connect(), flush=True)
-                importlib.import_module("sweeps.engine.tune")
-            costs = measured.result()
-        resources = _resources.request(recipes, trials, costs, self.inputs, self.options)
-        if is_first:
-            manifest = describe(self.sweep, self.options, self.inputs, _cluster.hardware())
-            self.lease.check()
-            _cluster.check_shared(self.lease.folder, self.lease.name)
-            self.record.write()
-            images = image_rows(self.inputs.source.folder, self.inputs.data)
-            self.record.folder.write_table(IMAGES, pa.table(images))
-            self.record.folder.write_json(MANIFEST, manifest)
-        return costs, resources
-
-    @contextlib.contextmanager
-    def _running(self) -> Iterator[None]:
-        """While trials run. However that ends, the record is left as one that can be gone on with."""
-        try:
-            yield
-        finally:
-            if not self.lease.error:  # for then the record is another's
-                self.record.put_back_running()
-                self.record.write()
-            over = sum(self.record.is_over(trial) for trial in self.record.trials)
-            print(f"{over} of {len(self.record.trials)} trials are over.")
-
-    def _train(self, left: list[str], resources: dict[str, float]) -> None:
-        from sweeps.engine.tune import tune_trials
-
-        trainable, prepare = self._trainable(), self.analysis.prepare
-        for _ in range(_MOST_ROUNDS):  # a trial whose node goes while it is being placed is not tried again by Tune
-            seconds = self._seconds_left(len(left))
-            if not seconds:
-                return
-            tune_trials(self.record, trainable, left, resources, seconds, prepare, self.trackers)
-            left = [trial for trial in left if self.record.trials[trial]["status"] in ("pending", "running")]
-            if not left:
-                return
-
-    def _seek(self, seeker: "Seeker", resources: dict[str, float], at_once: int) -> None:
-        from sweeps.engine import resources as _resources
-        from sweeps.engine.tune import tune_search
-
-        at_once = min(at_once, _resources.room(resources))
-        for _ in range(_MOST_ROUNDS + 1):
-            seeker.begin_round()
-            seconds = self._seconds_left(seeker.left)
-            if not seconds:
-                return
-            tune_search(self.record, self._trainable(), seeker, resources, at_once, seconds, self.trackers)
-
-    def _seconds_left(self, trials: int) -> float:
-        """Of the time budget, while there are trials left: none, and it is said, once it is spent."""
-        budget = self.options.own.get("time_budget")
-        seconds = self.options.begun + budget - _SECONDS_TO_REPORT - time.monotonic() if budget else math.inf
-        if trials and seconds <= 0:
-            self.is_cut_short = True
-            print(f"The time budget is spent: the same command goes on, with {trials} trials left.")
-        return max(0.0, seconds) if trials else 0.0
-
-    def _trainable(self) -> Callable[..., None]:
-        import ray
-        from ray import tune
-
-        from sweeps.engine import cluster as _cluster
-        from trainables.worker.actor import run_trial
-
-        shared = {
-            "source": self.inputs.source,
-            "models": MODELS,
-            "weights": {body: weights.layers for body, weights in self.inputs.weights.items()},
-            "record": self.record.folder.absolute(),
-            "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
-        }
-        if _cluster.must_send(self.inputs.source.folder):
-            shared["data"] = ray.put(in_memory(self.inputs.data))
-        hang = self.options.hang_minutes
-        return tune.with_parameters(run_trial, token=self.inputs.token, shared=shared, hang_minutes=hang)  # type: ignore[no-any-return]
-
-
-def _finish(record: Record, wanted: list[str], analysed: int) -> int:
-    """List the wanted trials that failed, and return the exit code."""
-    failed = [record.trials[trial] for trial in wanted if record.trials[trial]["status"] == "failed"]
+def _exit_code(record: Record, trials: list[str], analysed: int) -> int:
+    """Name the failed trials of the sweep, and return the exit code."""
+    failed = [record.trials[trial] for trial in trials if record.trials[trial]["status"] == "failed"]
     for row in failed:
         print(f"failed: {row['network']} (seed {row['seed']}): {row['reason']}", file=sys.stderr)
     if failed:

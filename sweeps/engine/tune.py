@@ -1,6 +1,17 @@
-"""The only place that builds a Tuner."""
+"""The only place that builds a Tuner.
+
+Of Ray Tune a sweep uses placement of trials on a cluster, warm actors between trials, the restart of trials whose
+worker died, and the transport of reports. Three thin adapters hand Tune's questions to the execution: a searcher is asked
+for the next trial, a scheduler whether a trial goes on, a callback hears of starts and losses.
+
+Not used are Tune's experiment state and `restore` (up to ten seconds old after a kill, fixed in number and space of
+trials: the record is the truth), its loggers and tables (a second record), its search algorithms (they forget when a
+sweep goes on) and its schedulers (their rungs are empty then). Tune is given identities and recipes of single trials as
+text, for it copies and formats every configuration.
+"""
 
 import contextlib
+import json
 import math
 import signal
 import tempfile
@@ -8,100 +19,134 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import Searcher
 
 from sweeps.engine import cluster
-from sweeps.engine.progress import Display
-from sweeps.engine.recorder import MOST_LOSSES, Recorder
-from sweeps.record.writer import Record
-from sweeps.searching.seeker import Asking, Seeker, Stopping
-from sweeps.trackers.following import Trackers
+from sweeps.engine.execution import MOST_LOSSES, Execution
+
+_MOST_ROUNDS = 3
 
 
-def tune_trials(
-    record: Record,
-    trainable: Callable[..., None],
-    left: list[str],
-    resources: dict[str, float],
-    seconds: float = math.inf,
-    before_end: Callable[[], object] | None = None,
-    trackers: Trackers | None = None,
+def run_trials(
+    execution: Execution, trainable: Callable[..., None], resources: dict[str, float], seconds: float = math.inf
 ) -> None:
-    """Run the trials that are left on the connected cluster, as many at once as it has room for, in this order.
+    """Run trials on the connected cluster until none is left, for so many seconds at most.
 
-    It ends after so many seconds at most. `before_end` is called once no trial waits to begin.
+    Tune does not repeat a trial whose node goes while it is being placed: then another round does.
     """
-    orders = [{"trial": trial, "hyperparameters": record.recipe(trial).hyperparameters()} for trial in left]
-    with Display(record) as display:
-        config = tune.TuneConfig(reuse_actors=True, time_budget_s=_budget(seconds))
-        space = {"order": tune.grid_search(orders)}
-        recorder = Recorder(record, display, before_end=before_end, trackers=trackers)
-        _fit(tune.with_resources(trainable, resources), recorder, config, space)
+    for _ in range(_MOST_ROUNDS):
+        if execution.resume():
+            with execution.show():
+                _fit(execution, tune.with_resources(trainable, resources), seconds)
 
 
-def tune_search(
-    record: Record,
-    trainable: Callable[..., None],
-    seeker: Seeker,
-    resources: dict[str, float],
-    at_once: int,
-    seconds: float,
-    trackers: Trackers | None = None,
-) -> None:
-    """Run what a search asks for, so many trials at once, for so many seconds at most."""
-    with Display(record, seeker.search) as display:
-        config = tune.TuneConfig(
-            reuse_actors=True,
-            search_alg=Asking(seeker),
-            scheduler=Stopping(seeker),
-            num_samples=seeker.left,
-            max_concurrent_trials=at_once,
-            time_budget_s=_budget(seconds),
-        )
-        recorder = Recorder(record, display, seeker, trackers=trackers)
-        _fit(tune.with_resources(trainable, resources), recorder, config, None)
-
-
-def _budget(seconds: float) -> float | None:
-    return seconds if math.isfinite(seconds) else None
-
-
-def _fit(
-    trainable: Callable[..., None],
-    recorder: Recorder,
-    config: tune.TuneConfig,
-    space: dict[str, Any] | None,
-) -> None:
+def _fit(execution: Execution, trainable: Any, seconds: float) -> None:
     # For Tune's own state, never read again: on other nodes Tune makes such a folder, too, and leaves it.
     with tempfile.TemporaryDirectory(dir=cluster.session_folder()) as scratch:
         tuner = tune.Tuner(
             trainable,
-            param_space=space,
-            tune_config=config,
+            tune_config=tune.TuneConfig(
+                search_alg=_Searcher(execution),
+                scheduler=_Scheduler(execution),
+                num_samples=-1,
+                reuse_actors=True,
+                time_budget_s=seconds if math.isfinite(seconds) else None,
+            ),
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=scratch,
-                callbacks=[recorder],
+                callbacks=[_Callback(execution)],
                 failure_config=tune.FailureConfig(max_failures=MOST_LOSSES),
                 verbose=0,
             ),
         )
         try:
-            with _heard_interrupts(recorder):
+            with _interrupts(execution):
                 tuner.fit()
-            if recorder.is_interrupted:
+            if execution.is_interrupted:
                 raise KeyboardInterrupt
         except KeyboardInterrupt:
-            if recorder.error:
-                raise recorder.error
+            if execution.error:
+                raise execution.error
             raise
 
 
+class _Adapter:
+    """What the adapters share. Tune pickles them for a restore, which needs nothing."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class _Searcher(_Adapter, Searcher):  # type: ignore[misc]
+    """Tune's question which trial is next."""
+
+    def __init__(self, execution: Execution) -> None:
+        super().__init__()
+        self._execution = execution
+
+    def suggest(self, trial_id: str) -> Any:
+        """The configuration of a trial."""
+        trial = self._execution.next_trial()
+        if trial is None:
+            return Searcher.FINISHED if self._execution.is_over else None
+        recipe = self._execution.record.recipe(trial)
+        return {"trial": trial, "recipe": json.dumps(recipe.hyperparameters())}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """A trial has left the cluster."""
+        self._execution.left()
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """Save nothing."""
+
+
+class _Scheduler(_Adapter, FIFOScheduler):  # type: ignore[misc]
+    """Tune's question whether a trial goes on."""
+
+    def __init__(self, execution: Execution) -> None:
+        super().__init__()
+        self._execution = execution
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Enter a report, and stop the trial or continue."""
+        if result.get("done"):  # the last report once more
+            return str(FIFOScheduler.CONTINUE)
+        if "epoch" in result:
+            trial.run_metadata.num_failures = 0  # what counts are losses in a row, without an epoch between them
+        is_to_stop = self._execution.hear(trial.config["trial"], result)
+        return str(FIFOScheduler.STOP if is_to_stop else FIFOScheduler.CONTINUE)
+
+
+class _Callback(_Adapter, tune.Callback):  # type: ignore[misc]
+    """Tune's news of trials."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Raise Ctrl-C again: Python loses it in a place that lets no error out, such as the end of an object."""
+        if self._execution.is_interrupted:
+            raise KeyboardInterrupt
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial begins."""
+        self._execution.started(trial.config["trial"])
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial was lost for good."""
+        error = trial.get_pickled_error() or trial.get_error()
+        reason = str(error).strip().splitlines()[-1] if error else "no reason given"
+        self._execution.lost(trial.config["trial"], trial.num_failures, reason)
+
+
 @contextlib.contextmanager
-def _heard_interrupts(recorder: Recorder) -> Iterator[None]:
-    """Ctrl-C interrupts as ever, and the recorder knows of it."""
+def _interrupts(execution: Execution) -> Iterator[None]:
+    """Let Ctrl-C interrupt as ever, and the execution know of it."""
 
     def interrupt(number: int, frame: object) -> None:
-        recorder.is_interrupted = True
+        execution.is_interrupted = True
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, interrupt)

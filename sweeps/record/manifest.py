@@ -4,22 +4,19 @@ import os
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from data_prep import shards
 from data_prep.errors import InputError
 from data_prep.storage import Folder
+from sweeps.engine.inputs import Inputs
 from sweeps.engine.options import Options
-from sweeps.record.writer import FORMAT_VERSION, MANIFEST, read_manifest
-from trainables.layers.pretrained import Weights
-from trainables.training.selection import Data, Source
-
-if TYPE_CHECKING:
-    from sweeps.engine.run import Sweep
+from sweeps.engine.sweep import Sweep
+from trainables.record import FORMAT_VERSION, MANIFEST, read_manifest
 
 _PACKAGES = (
     "cifake-sweeps",
@@ -36,73 +33,89 @@ _PACKAGES = (
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """What the trials of a sweep are given: what is taken from which shards, and pretrained weights by body."""
+class Manifest:
+    """The manifest of a record, as its JSON file has it.
 
-    source: Source
-    data: Data
-    weights: dict[str, Weights]
-    #: By which the fork servers of this sweep are found, on every node.
-    token: str
+    `settings` are the options that decide what a result means, `search` what a search must have in common with another;
+    `data` says which images were used, `weights` has a hash a body, and `floor` what linear probes reach. `locked` holds
+    what was fixed before test was scored, and `looks` each look at test: when, and the seeds a network.
+    """
+
+    sweep: str
+    question: str
+    settings: dict[str, Any]
+    search: dict[str, Any] | None
+    data: dict[str, Any]
+    weights: dict[str, str]
+    metric: str
+    direction: str
+    hardware: dict[str, Any]
+    commit: str | None
+    dirty: bool | None
+    seeds: list[int] = field(default_factory=list)
+    backend: str = field(default_factory=lambda: os.environ.get("KERAS_BACKEND", "tensorflow"))
+    command: str = field(default_factory=lambda: shlex.join(["python", *sys.argv]))
+    versions: dict[str, str] = field(default_factory=lambda: {package: version(package) for package in _PACKAGES})
+    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    wall_seconds: float | None = None
+    floor: dict[str, Any] | None = None
+    locked: dict[str, Any] | None = None
+    looks: list[dict[str, Any]] = field(default_factory=list)
+    format_version: int = FORMAT_VERSION
+
+    def write(self, folder: Folder) -> None:
+        """Write it into a record's folder."""
+        folder.write_json(MANIFEST, asdict(self))
 
 
-def describe(sweep: "Sweep", options: Options, inputs: Inputs, hardware: dict[str, Any]) -> dict[str, Any]:
+def describe(sweep: Sweep, options: Options, inputs: Inputs, hardware: dict[str, Any]) -> Manifest:
     """The manifest of a record that is about to be filled."""
-    return {
-        "format_version": FORMAT_VERSION,
-        "sweep": sweep.name,
-        "question": sweep.question,
-        "command": shlex.join(["python", *sys.argv]),
-        "settings": options.settings() | dict(sweep.settings),
-        "search": sweep.search.describe() if sweep.search else None,
-        "data": _describe_data(inputs.source.folder, inputs.data),
-        "weights": {body: weights.sha256 for body, weights in inputs.weights.items()},
-        "metric": sweep.metric,
-        "direction": sweep.direction,
-        **_commit(),
-        "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
-        "versions": {package: version(package) for package in _PACKAGES},
-        "hardware": hardware,
-        "seeds": sorted({recipe.seed for recipe in sweep.recipes}),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "wall_seconds": None,
-    }
+    commit, dirty = _commit()
+    return Manifest(
+        sweep=sweep.name,
+        question=sweep.question,
+        settings=options.settings() | dict(sweep.settings),
+        search=sweep.strategy.describe(),
+        data=_describe_data(inputs),
+        weights={body: weights.sha256 for body, weights in inputs.weights.items()},
+        metric=sweep.metric,
+        direction=sweep.direction,
+        hardware=hardware,
+        commit=commit,
+        dirty=dirty,
+        seeds=sorted({recipe.seed for recipe in sweep.strategy.representatives}),
+    )
 
 
-def _describe_data(shard_folder: Folder, data: Data) -> dict[str, Any]:
-    manifest = shards.read_manifest(shard_folder)
+def _describe_data(inputs: Inputs) -> dict[str, Any]:
+    manifest, data = shards.read_manifest(inputs.selection.folder), inputs.data
+    used = {split: len(getattr(data, split)) for split in shards.SPLITS}
     return {
         "source": manifest.source,
         "fingerprint": data.fingerprint,
-        "shards": str(shard_folder),
+        "shards": str(inputs.selection.folder),
         "image_size": manifest.image_size,
         "counts": manifest.counts,
-        "used": {
-            "train": len(data.train),
-            "validation": len(data.validation),
-            "test": len(data.test),
-            "test_clean": int((~data.test.in_train).sum()),
-        },
+        "used": used | {"test_clean": int((~data.test.duplicate).sum())},
         "audit": manifest.audit,
     }
 
 
-def _commit() -> dict[str, Any]:
-    """The git commit of this code and whether it was changed since; nulls outside a checkout."""
-    here = Path(__file__).parent.parent.parent
-    git = ["git", "-C", str(here)]
+def _commit() -> tuple[str | None, bool | None]:
+    """The git commit of this code, and whether it has changed since; nulls outside a checkout."""
+    git = ["git", "-C", str(Path(__file__).parents[2])]
     try:
         commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
-        return {"commit": commit, "dirty": bool(changed.strip())}
+        return commit, bool(changed.strip())
     except (OSError, subprocess.CalledProcessError):
-        return {"commit": None, "dirty": None}
+        return None, None
 
 
-def make_way(folder: Folder, sweep: "Sweep", options: Options, inputs: Inputs) -> None:
+def make_way(folder: Folder, sweep: Sweep, options: Options, inputs: Inputs) -> None:
     """Move an old record aside where that was asked for, and refuse to mix results of other data or settings into it.
 
-    A smoke run's record is no result: it makes way by itself for a real run.
+    A smoke run's record is no result: it makes way for a real run. Raises InputError.
     """
     if not folder.exists(MANIFEST):
         return
@@ -112,27 +125,25 @@ def make_way(folder: Folder, sweep: "Sweep", options: Options, inputs: Inputs) -
         folder.move_to(aside)
         print(f"The old record is now at {aside}.")
         return
-    _refuse_other_settings(folder, manifest["settings"], options.settings() | dict(sweep.settings))
-    if sweep.search and manifest.get("search") != sweep.search.describe():
-        raise InputError(f"{folder} was made with another search space; give another --results, or --fresh.")
-    then = manifest.get("weights", {})  # a record from before there were any has none
-    if any(then.get(body, weights.sha256) != weights.sha256 for body, weights in inputs.weights.items()):
-        raise InputError(f"{folder} was made with other --weights; give those, another --results, or --fresh.")
-    if manifest["data"]["fingerprint"] != inputs.data.fingerprint:
-        made = manifest["data"]["shards"]
-        raise InputError(
-            f"{folder} was made with other data ({made}); give that as --data, another --results, or --fresh."
-        )
-
-
-def _refuse_other_settings(folder: Folder, then: dict[str, Any], now: dict[str, Any]) -> None:
+    then, now = manifest["settings"], options.settings() | dict(sweep.settings)
     for name, value in now.items():
         if then.get(name) != value:
             raise InputError(
-                f"{folder} was made with --{name.replace('_', '-')} {_told(then.get(name))}, and now it is "
-                f"{_told(value)}; give the same, another --results, or --fresh to start over."
+                f"{folder} was made with --{name.replace('_', '-')} {_given(then.get(name))}, and now it is "
+                f"{_given(value)}; give the same, another --results, or --fresh to start over."
             )
+    search = sweep.strategy.describe()
+    if search and manifest.get("search") != search:
+        raise InputError(f"{folder} was made with another search space; give another --results, or --fresh.")
+    hashes = manifest.get("weights", {})
+    if any(hashes.get(body, weights.sha256) != weights.sha256 for body, weights in inputs.weights.items()):
+        raise InputError(f"{folder} was made with other --weights; give those, another --results, or --fresh.")
+    if manifest["data"]["fingerprint"] != inputs.data.fingerprint:
+        raise InputError(
+            f"{folder} was made with other data ({manifest['data']['shards']}); give that as --data, another "
+            "--results, or --fresh."
+        )
 
 
-def _told(value: Any) -> str:
+def _given(value: Any) -> str:
     return "not given" if value in (None, False) else "given" if value is True else str(value)

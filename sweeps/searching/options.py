@@ -1,7 +1,8 @@
-"""From the command line of a search to the sweep that it asks for."""
+"""The command line of a search, and the sweep that it asks for."""
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -10,15 +11,18 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from data_prep.errors import InputError
 from data_prep.storage import Folder
-from sweeps.engine.options import Options
-from sweeps.engine.run import Sweep
-from sweeps.record.writer import Record, read_manifest, read_trials
+from sweeps.engine.options import Options, option
+from sweeps.engine.sweep import Sweep
+from sweeps.record.writer import Record
 from sweeps.searching.space import Space, Values, check, narrowed, one_of, recipe_fields
+from sweeps.searching.strategy import Searching
 from sweeps.searching.study import METHODS, STOPPING, Search
 from trainables import Recipe
+from trainables.record import read_manifest, read_trials
+from trainables.training.metrics import SELECTION_METRIC
 
 _EPOCHS = 9
-_TAKEN_OVER = 5  # of the trials of another record, the best so many are tried first
+_MOST_TAKEN_OVER = 5  # of the trials of another record: these are tried first
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -28,9 +32,8 @@ class _Duration(click.ParamType[float]):
     name = "30m"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number, unit = str(value)[:-1], str(value)[-1:]
         try:
-            seconds = float(number) * _UNITS[unit]
+            seconds = float(str(value)[:-1]) * _UNITS[str(value)[-1:]]
         except (KeyError, ValueError):
             self.fail(f"{value!r} is no time; write 90s, 30m or 1.5h.", param, ctx)
         if seconds < 60:
@@ -38,130 +41,105 @@ class _Duration(click.ParamType[float]):
         return seconds
 
 
-OPTIONS: Sequence[click.Option] = [
-    click.Option(["--trials"], type=click.IntRange(1), default=30, show_default=True, help="Trials of the search."),
-    click.Option(["--networks"], help="Names from MODELS, separated by commas, or `all`; by default the small ones."),
-    click.Option(
-        ["--tune"], help="The hyperparameters to turn, separated by commas; by default every one in the space."
-    ),
-    click.Option(
-        ["--method"], type=click.Choice(METHODS), default="tpe", show_default=True, help="How trials are chosen."
-    ),
-    click.Option(
-        ["--stopping"],
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(Options):
+    """What a user asked of a search."""
+
+    trials: int = option("Trials of the search.", 30, click.IntRange(1))
+    networks: str | None = option("Names from MODELS, separated by commas, or `all`; by default the small ones.")
+    tune: str | None = option("Hyperparameters to search, separated by commas; by default all of the space.")
+    method: str = option("How trials are chosen.", "tpe", click.Choice(METHODS))
+    stopping: str | None = option(
+        "Which trials are stopped early, judged epoch by epoch: by default asha, or none with --against.",
         type=click.Choice(STOPPING),
-        default=None,
-        help="Which trials are stopped early, judged epoch by epoch: by default asha, or none with --against.",
-    ),
-    click.Option(
-        ["--against"],
+    )
+    against: str | None = option(
+        "A second objective, to be small: the answer is then a Pareto front.",
         type=click.Choice(["flops", "seconds_per_image"]),
-        help="A second objective, to be small: the answer is then a Pareto front.",
-    ),
-    click.Option(
-        ["--seed"], type=click.IntRange(0), default=0, show_default=True, help="Of the search and its trials."
-    ),
-    click.Option(["--time-budget"], type=_Duration(), help="When to end, report included; the same command goes on."),
-    click.Option(["--max-concurrent"], type=click.IntRange(1), help="Trials at once; by default as many as fit."),
-    click.Option(
-        ["--from", "source"], help="Another record, such as results/search, whose best trials are tried first."
-    ),
-    click.Option(
-        ["--repeat-best"],
-        type=click.IntRange(0),
-        default=0,
+    )
+    seed: int = option("Of the search and its trials.", 0, click.IntRange(0), show_default=True)
+    time_budget: float | None = option("When to end, report included; the same command goes on.", type=_Duration())
+    max_concurrent: int | None = option("Trials at once; by default as many as fit.", type=click.IntRange(1))
+    source: str | None = option(
+        "Another record, such as results/search, whose best trials are tried first.", flag="--from"
+    )
+    repeat_best: int = option(
+        "Then train the best so many, and the default recipe, again with --seeds new seeds.",
+        0,
+        click.IntRange(0),
         show_default=True,
-        help="Then train the best so many, and the default recipe, again with --seeds new seeds.",
-    ),
-]
+    )
 
 
 def searched(
-    name: str, question: str, options: Options, space: Space, networks: Sequence[str], default: Values
+    name: str, question: str, options: SearchOptions, space: Space, networks: Sequence[str], default: Values
 ) -> Sweep:
-    """The sweep that searches `space` as the options say; `networks` are those of no `--networks`.
+    """Make the sweep that searches `space` as the options say; `networks` are those of no `--networks`.
 
-    `default` are values of all hyperparameters, which are tried first where the options leave them possible; if its network is
-    not searched, with the first that is. Raises InputError.
+    `default` has a value for each hyperparameter of the space, and is tried first where the options leave it possible;
+    if its network is not searched, with the first that is. Raises InputError.
     """
-    own = options.own
-    if options.seeds > 1 and not own["repeat_best"]:
+    if options.seeds > 1 and not options.repeat_best:
         raise InputError("--seeds says how often the best is trained again; give --repeat-best 1 with it.")
-    epochs = 1 if options.smoke else options.epochs or _EPOCHS
-    check(space)
     space = _narrowed(space, options, networks)
-    _check_settings(space, options)
-    if default["network"] not in _networks(space):
-        default = default | {"network": _networks(space)[0]}
-    first = [_restricted(default, space, _fixed(options))]
-    first += _best_of(Folder(own["source"]), space, default) if own["source"] else []
-    stopping = own["stopping"] or ("none" if own["against"] or own["method"] == "grid" else "asha")
+    searched_networks = _networks(space)
+    if default["network"] not in searched_networks:
+        default = default | {"network": searched_networks[0]}
+    fixed = options.set_for_all() | ({"batch_size": options.batch_size} if options.batch_size else {})
+    first = [_restricted(default, space, fixed)]
+    first += _best_of(Folder(options.source), space, default) if options.source else []
+    is_grid = options.method == "grid"
     search = Search(
         space=space,
-        trials=min(own["trials"], 4) if options.smoke else own["trials"],
-        epochs=epochs,
-        method=own["method"],
-        stopping=stopping,
-        seed=own["seed"],
-        first=[] if own["method"] == "grid" else [values for values in first if values],
-        against=own["against"],
+        trials=min(options.trials, 4) if options.smoke else options.trials,
+        epochs=1 if options.smoke else options.epochs or _EPOCHS,
+        method=options.method,
+        stopping=options.stopping or ("none" if options.against or is_grid else "asha"),
+        seed=options.seed,
+        first=[] if is_grid else [values for values in first if values],
+        against=options.against,
     )
+    search.check()
 
     def recipe(values: Values) -> Recipe:
-        return options.recipe(**_named(recipe_fields({"epochs": epochs, "seed": own["seed"]} | values)))
+        fields = recipe_fields({"epochs": search.epochs, "seed": options.seed} | values)
+        return options.recipe(fields.pop("network"), **fields)
 
-    def repeats(record: Record) -> list[Recipe]:
-        return _repeats(record, own["repeat_best"], options.seeds, first[0] if search.first else None)
+    def again(record: Record) -> list[Recipe]:
+        return _again(record, options, with_default=bool(search.first and first[0]))
 
+    representatives = [recipe(_largest(space, network)) for network in searched_networks]
     return Sweep(
         name=name,
         question=question,
-        recipes=[recipe(_largest(space, network)) for network in _networks(space)],
-        search=search,
-        recipe=recipe,
-        then=repeats if own["repeat_best"] else None,
-        settings={name: own[name] for name in ("method", "networks", "tune", "against", "seed")}
-        | {"stopping": stopping},
+        strategy=Searching(
+            search, recipe, representatives, options.max_concurrent, again if options.repeat_best else None
+        ),
+        settings={key: getattr(options, key) for key in ("method", "networks", "tune", "against", "seed")}
+        | {"stopping": search.stopping},
+        time_budget=options.time_budget,
     )
 
 
-def _named(hyperparameters: dict[str, Any]) -> dict[str, Any]:
-    """As `Options.recipe` takes them."""
-    return {"name" if name == "network" else name: value for name, value in hyperparameters.items()}
-
-
-def _check_settings(space: Space, options: Options) -> None:
-    """Raises InputError if `--set` fixes for one network what the search turns for all of them, or the epochs."""
-    turned = [hyperparameter.name for hyperparameter in space]
-    for setting in options.set:
-        network, _, hyperparameter = setting.partition("=")[0].rpartition(".")
-        if hyperparameter == "epochs":
-            raise InputError(f"--set {setting}: all trials of a search have the same epochs; give --epochs.")
-        if network and hyperparameter in turned:
-            raise InputError(
-                f"--set {setting}: the search turns {hyperparameter!r}; fix it for all networks, or use --tune."
-            )
-
-
-def _fixed(options: Options) -> Values:
-    """What the command line says of all recipes: nothing is left to search there."""
-    return options.told_to_all() | ({"batch_size": options.batch_size} if options.batch_size else {})
-
-
-def _narrowed(space: Space, options: Options, networks: Sequence[str]) -> Space:
-    """The space of the networks and hyperparameters that were asked for, without what `--set` fixes."""
-    given, hyperparameters = options.own["networks"], options.own["tune"]
-    chosen = networks if not given else _networks(space) if given == "all" else given.split(",")
+def _narrowed(space: Space, options: SearchOptions, networks: Sequence[str]) -> Space:
+    """The space of the networks and hyperparameters asked for, without what `--set` fixes. Raises InputError."""
+    check(space)
+    known = _networks(space)
+    chosen = known if options.networks == "all" else options.networks.split(",") if options.networks else networks
     for name in chosen:
-        if name not in _networks(space):
-            raise InputError(f"The space has no network {name!r}; it has {', '.join(_networks(space))}.")
-    space = [
-        dataclasses.replace(hyperparameter, values=one_of(*chosen))
-        if hyperparameter.name == "network"
-        else hyperparameter
-        for hyperparameter in space
-    ]
-    return narrowed(space, hyperparameters.split(",") if hyperparameters else None, _fixed(options))
+        if name not in known:
+            raise InputError(f"The space has no network {name!r}; it has {', '.join(known)}.")
+    space = [dataclasses.replace(each, values=one_of(*chosen)) if each.name == "network" else each for each in space]
+    fixed = options.set_for_all() | ({"batch_size": options.batch_size} if options.batch_size else {})
+    space = narrowed(space, options.tune.split(",") if options.tune else None, fixed)
+    names = [hyperparameter.name for hyperparameter in space]
+    for setting in options.set:
+        network, _, name = setting.partition("=")[0].rpartition(".")
+        if name == "epochs":
+            raise InputError(f"--set {setting}: all trials of a search have the same epochs; give --epochs.")
+        if network and name in names:
+            raise InputError(f"--set {setting}: the search tunes {name!r}; fix it for all networks, or use --tune.")
+    return space
 
 
 def _networks(space: Space) -> list[str]:
@@ -188,23 +166,22 @@ def _holds(values: Any, value: Any) -> bool:
     return bool(values.low <= value <= values.high)
 
 
-def _best_of(folder: Folder, space: Space, default: Values) -> list[Values | None]:
-    """The values of another record's best trials, as far as this space has them; what they lack as in `default`."""
+def _best_of(folder: Folder, space: Space, default: Values) -> list[Values]:
+    """Values of another record's best trials, as far as this space has them; what they lack is as in `default`."""
     read_manifest(folder)
     trials = read_trials(folder)
-    trials = trials[trials["status"] == "finished"].sort_values("validation_accuracy", ascending=False)
-    names = [hyperparameter.name for hyperparameter in dataclasses.fields(Recipe) if hyperparameter.name in trials]
-    found: list[Values | None] = []
-    for row in trials[names].to_dict("records"):
+    trials = trials[trials["status"] == "finished"].sort_values(SELECTION_METRIC, ascending=False)
+    best: list[Values] = []
+    for row in trials[[field.name for field in dataclasses.fields(Recipe)]].to_dict("records"):
         recipe = Recipe.of({name: value for name, value in row.items() if pd.notna(value)})
         values = _restricted(default | recipe.hyperparameters() | recipe.network_arguments, space, {})
-        if values and values not in found:
-            found.append(values)
-    return found[:_TAKEN_OVER]
+        if values and values not in best:
+            best.append(values)
+    return best[:_MOST_TAKEN_OVER]
 
 
 def _largest(space: Space, network: str) -> Values:
-    """Values of a network with which a trial needs the most: by these a trial's share of a machine is judged."""
+    """Values of a network with which a trial needs the most time and memory."""
     drawn: Values = {"network": network}
     for hyperparameter in space:
         if hyperparameter.name != "network" and hyperparameter.matters(drawn):
@@ -216,11 +193,13 @@ def _largest(space: Space, network: str) -> Values:
     return drawn
 
 
-def _repeats(record: Record, count: int, seeds: int, default: Values | None) -> list[Recipe]:
-    """The best trials of the search that trained all epochs, and its default, with new seeds."""
+def _again(record: Record, options: SearchOptions, with_default: bool) -> list[Recipe]:
+    """The best trials of the search that trained all epochs, and the default recipe, each with new seeds."""
     rows = [row for row in record.trials.values() if row.get("number") is not None]
     finished = [row for row in rows if row["status"] == "finished"]
-    best = sorted(finished, key=lambda row: row["validation_accuracy"], reverse=True)[:count]
-    chosen = {row["trial"]: row for row in [*best, *[row for row in rows if row["number"] == 0 and default]]}
+    best = sorted(finished, key=lambda row: float(row[SELECTION_METRIC]), reverse=True)[: options.repeat_best]
+    default = [row for row in rows if row["number"] == 0 and with_default]
+    chosen = dict.fromkeys(row["trial"] for row in [*best, *default])
     recipes = [record.recipe(trial) for trial in chosen]
-    return [dataclasses.replace(each, seed=each.seed + seed) for seed in range(1, seeds + 1) for each in recipes]
+    seeds = range(1, options.seeds + 1)
+    return [dataclasses.replace(recipe, seed=recipe.seed + seed) for seed in seeds for recipe in recipes]

@@ -201,7 +201,7 @@ def _always(space: Space, name: str, values: Sequence[Any]) -> bool:
     )
 
 
-def options_to_check(space: Space) -> list[tuple[str, dict[str, Any]]]:
+def arguments_to_check(space: Space) -> list[tuple[str, dict[str, Any]]]:
     """(network, options) that together have every option of every network in which it matters, at its ends."""
     networks = next(hyperparameter.values for hyperparameter in space if hyperparameter.name == "network")
     assert isinstance(networks, CategoricalDistribution)

@@ -22,6 +22,8 @@ import simulator
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
+from sweeps.engine.recorder import Recorder
+from sweeps.searching.seeker import Seeker
 
 from analysis.figures.accuracy import accuracies, note
 from analysis.pages.summary import summary
@@ -39,11 +41,9 @@ from sweeps.engine import cluster
 from sweeps.engine import options as _options
 from sweeps.engine import resources as _resources
 from sweeps.engine.progress import Display
-from sweeps.engine.recorder import Recorder
 from sweeps.engine.run import Sweep
 from sweeps.record.writer import Record
 from sweeps.searching.options import OPTIONS
-from sweeps.searching.seeker import Seeker
 from sweeps.searching.space import Hyperparameter, between, check, grid, narrowed, one_of, recipe_fields, values_of
 from sweeps.searching.study import Search, SearchStudy, rungs
 from trainables import MODELS, Recipe

@@ -20,9 +20,9 @@ from trainables.layers.pretrained import Layers, put
 from trainables.training import outcome
 from trainables.training.metrics import epoch_metrics
 from trainables.training.network import Network, build, thawed_layers
+from trainables.training.outcome import Chance, EpochRow
 from trainables.training.pipeline import STEPS_PER_EXECUTION, forward, trainer, training_batches
 from trainables.training.recipe import Recipe
-from trainables.training.outcome import Chance, EpochRow
 from trainables.training.selection import Data, Split
 
 

@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from trainables.training.selection import Data, Source, Split, shared_data
+from trainables.training.arrays import shared_data
+from trainables.training.selection import Data, DataSelection, Split
 
 _BINS = 16
 _MOST_IMAGES = 20_000  # to fit some dozens of weights; all 90,000 of CIFAKE move the accuracy by a tenth of a point
 _AT_ONCE = 2_000
 
 
-def measure(source: Source, place: Path) -> Iterator[dict[str, Any]]:
+def measure(selection: DataSelection, node_folder: Path) -> Iterator[dict[str, Any]]:
     """`floor` of what the trials of a machine share, for a process of its own."""
-    yield floor(shared_data(source, place))
+    yield floor(shared_data(selection, node_folder))
 
 
 def floor(data: Data) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def floor(data: Data) -> dict[str, Any]:
     features = {name: {"colour": colours(split), "spectrum": spectra(split)} for name, split in seen.items()}
     for found in features.values():
         found["both"] = np.concatenate([found["colour"], found["spectrum"]], axis=1)
-    clean = ~data.test.in_train
+    clean = ~data.test.duplicate
     told: dict[str, Any] = {"train_images": len(train)}
     for probe in ("colour", "spectrum", "both"):
         fitted = _fitted(features["train"][probe], train.labels)
@@ -90,4 +91,4 @@ def _spectra(images: np.ndarray) -> np.ndarray:
 
 
 def _first(split: Split, most: int) -> Split:
-    return Split(split.images[:most], split.labels[:most], split.rows[:most], split.in_train[:most])
+    return Split(split.images[:most], split.labels[:most], split.rows[:most], split.duplicate[:most])

@@ -1,7 +1,7 @@
 """A trial, from its recipe or its last checkpoint to its final row. It reports what the record stores, and knows no Ray.
 
-    epoch report    an epoch's row, and what is known of the trial: parameters, initial weights, batch size used
-    last report     the trial's row: status, reason, metrics of the best epoch
+epoch report    an epoch's row, and what is known of the trial: parameters, initial weights, batch size used
+last report     the trial's row: status, reason, metrics of the best epoch
 """
 
 import errno

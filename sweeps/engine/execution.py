@@ -1,0 +1,160 @@
+"""A sweep under way: which trial runs next, what its reports mean for the record, and whether it goes on. Knows no Ray."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from data_prep.errors import InputError
+from sweeps.engine.progress import Display
+from sweeps.engine.sweep import Sweep
+from sweeps.record.writer import Record
+from sweeps.trackers.following import Trackers
+from trainables.record import split_report
+from trainables.training import outcome
+from trainables.training.recipe import Recipe
+
+#: How often a trial may lose its worker without an epoch in between.
+MOST_LOSSES = 3
+_SECONDS_BETWEEN_COUNTS = 2.0  # of how many trials fit on the cluster
+
+
+class Execution:
+    """Between a sweep's strategy, its record, and whoever runs the trials.
+
+    `images` is split → number of images; `order` puts recipes into the order in which they are to be run; `before_end` is called once no planned trial waits to begin. When the record
+    can no longer be written, the error is kept as `error`, and KeyboardInterrupt is raised, which Tune lets through.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        record: Record,
+        trackers: Trackers,
+        images: Mapping[str, int],
+        order: Callable[[Sequence[Recipe]], Sequence[Recipe]],
+        before_end: Callable[[], object],
+    ) -> None:
+        self.sweep, self.record = sweep, record
+        self._trackers, self._images, self._order, self._before_end = trackers, images, order, before_end
+        self._display: Display | None = None
+        self._waiting: deque[str] = deque()
+        self._handed_out: dict[str, None] = {}
+        self._running = 0
+        self._has_news = True  # since the strategy was last asked
+        self._room, self._counted = 0, 0.0
+        #: Counts the trials that fit on the cluster now.
+        self.room: Callable[[], int] = lambda: 1
+        self.error: OSError | InputError | None = None
+        self.is_interrupted = False
+
+    def show(self) -> Display:
+        """A display of the sweep, from where its record stands."""
+        self._display = Display(self.sweep, self.record)
+        return self._display
+
+    @property
+    def trials(self) -> list[str]:
+        """The trials of this sweep, in the order in which they were proposed."""
+        return list(self._handed_out)
+
+    def has_work(self) -> bool:
+        """Whether a trial waits to be run. Asks the strategy if none does."""
+        if not self._waiting and self._has_news:
+            self._has_news = False
+            recipes = [recipe for recipe in self.sweep.strategy.next_recipes(self.record) if self._is_new(recipe)]
+            self._waiting.extend(self.record.identity(recipe) for recipe in self._order(recipes))
+        return bool(self._waiting)
+
+    def _is_new(self, recipe: Recipe) -> bool:
+        """Enter a recipe's trial into the record. Returns whether it is to be run and was not handed out before."""
+        is_known = self.record.identity(recipe) in self.record.trials
+        trial = self.record.add(recipe)
+        if self._display and not is_known:
+            self._display.added(self.record.trials[trial])
+        is_new = trial not in self._handed_out and not self.record.is_complete(trial)
+        self._handed_out[trial] = None
+        if is_new:
+            self.record.update(trial, {"status": "pending"})  # also one that failed in an earlier run
+        return is_new
+
+    def resume(self) -> bool:
+        """Queue again the trials whose end nobody reported, as when their node went. Returns whether there are any."""
+        states = ("pending", "running")
+        self._waiting = deque(trial for trial in self._handed_out if self.record.trials[trial]["status"] in states)
+        self._running, self._has_news = 0, True
+        return self.has_work()
+
+    def next_trial(self) -> str | None:
+        """Identity of the trial to start now; None while none can start."""
+        if time.monotonic() - self._counted > _SECONDS_BETWEEN_COUNTS:
+            self._room, self._counted = self.room(), time.monotonic()
+        if self._running >= min(self.sweep.strategy.concurrency, self._room) or not self.has_work():
+            return None
+        self._running += 1
+        trial = self._waiting.popleft()
+        strategy = self.sweep.strategy
+        if not self._waiting and not strategy.follow_ups and len(self.record.trials) >= strategy.trials:
+            self._before_end()
+        return trial
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no trial runs and none will."""
+        return not self._running and not self.has_work()
+
+    def started(self, trial: str) -> None:
+        """Enter that a trial runs, for the first time or again after its worker was lost."""
+        self._update(trial, {"status": "running", "reason": None, "traceback": None})
+
+    def left(self) -> None:
+        """Count that a trial no longer occupies resources."""
+        self._running -= 1
+        self._has_news = True
+
+    def hear(self, trial: str, report: dict[str, Any]) -> bool:
+        """Enter a trial's report. Returns whether the trial is to be stopped.
+
+        An epoch and the verdict on it are entered together: on disk, neither is ever without the other.
+        """
+        if "refusal" in report:
+            self._end(InputError(report["refusal"]))
+        if "storage_errno" in report:
+            number = report["storage_errno"]
+            self._end(OSError(number, os.strerror(number), report["storage_path"] or str(self.record.folder)))
+        columns, epoch = split_report(report)
+        is_new = epoch is not None and int(epoch["epoch"]) not in self.record.epochs[trial]
+        self.record.update(trial, columns, epoch)
+        reason = self.sweep.strategy.stop_reason(self.record, trial) if epoch else None
+        ending = outcome.stopped(self.record.history(trial), reason, self._images) if reason else columns
+        row = self._update(trial, ending, epoch)
+        if self._display and epoch:
+            self._display.epoch(row, epoch, is_new)
+        if self._display and "status" in ending:
+            self._display.ended(row)
+        return reason is not None
+
+    def lost(self, trial: str, losses: int, reason: str) -> None:
+        """Enter that a trial lost its worker for good: it has failed, or was lost before it began, and stays pending."""
+        if losses <= MOST_LOSSES:
+            self._update(trial, {"status": "pending"})
+            return
+        row = self._update(trial, outcome.failed(f"its worker died {losses} times in a row: {reason}"))
+        if self._display:
+            self._display.ended(row)
+
+    def _update(self, trial: str, columns: dict[str, Any], epoch: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Set columns of a trial's row, tell the trackers, and return the row."""
+        try:
+            self.record.update(trial, columns)
+            self.record.write_if_due()
+        except OSError as error:
+            self._end(error)
+        row = self.record.trials[trial]
+        self._trackers.hear(row, [epoch] if epoch else [])
+        return row
+
+    def _end(self, error: OSError | InputError) -> NoReturn:
+        self.error = error
+        raise KeyboardInterrupt
