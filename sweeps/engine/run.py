@@ -26,7 +26,7 @@ from sweeps.record.manifest import Inputs, describe, make_way
 from sweeps.record.writer import IMAGES, MANIFEST, Record, read_manifest
 from sweeps.trackers import following as _trackers
 from trainables import MODELS, Recipe
-from trainables.layers.pretrained import Weights, find
+from trainables.layers.pretrained import Weights, find_weights
 from trainables.training import probes as _probes
 from trainables.training.selection import Source, image_rows, in_memory, shared_data
 from trainables.worker import fork_server as _forkserver
@@ -154,7 +154,7 @@ def _weights(sweep: Sweep, options: Options) -> dict[str, Weights]:
     if bodies and options.smoke and not options.weights:
         print(f"A smoke run: random weights stand in for ImageNet's ({', '.join(sorted(bodies))}).", flush=True)
         return {}
-    return find(sorted(bodies), options.weights)
+    return find_weights(sorted(bodies), options.weights)
 
 
 @dataclass
