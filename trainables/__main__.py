@@ -9,6 +9,7 @@ from rich.table import Table
 
 from data_prep.errors import run_command
 from trainables import MODELS
+from trainables.training.cost import cost
 from trainables.training.network import network
 from trainables.training.recipe import Recipe
 
@@ -27,19 +28,16 @@ def main(name: str | None) -> None:
 
 
 def rows() -> list[tuple[str, str, str, str, str]]:
-    """Name, parameters, millions of floating-point operations an image, recipe and source of every network."""
-    from trainables.training.cost import cost
-
-    found = []
-    for name, entry in MODELS.items():
-        measured = cost(entry.build(32))
-        flops = f"{measured.flops / 1e6:,.1f}"
-        found.append((name, f"{measured.parameters:,}", flops, recipe_in_words(name), entry.source))
-    return found
+    """Name, parameters, millions of floating-point operations per image, recipe and source of every network."""
+    costs = {name: cost(entry.build(32)) for name, entry in MODELS.items()}
+    return [
+        (name, f"{costs[name].parameters:,}", f"{costs[name].flops / 1e6:,.1f}", _recipe_in_words(name), entry.source)
+        for name, entry in MODELS.items()
+    ]
 
 
-def recipe_in_words(name: str) -> str:
-    """A network's default recipe, as `adam 1e-03, batch 32, 10 epochs`, and what is more."""
+def _recipe_in_words(name: str) -> str:
+    """A network's default recipe: `adam 1e-03, batch 32, 10 epochs`, and the schedule and early stopping if any."""
     recipe = Recipe.of({"network": name, **MODELS[name].recipe})
     words = [f"{recipe.optimizer} {recipe.learning_rate:.0e}", f"batch {recipe.batch_size}", f"{recipe.epochs} epochs"]
     if recipe.schedule != "constant":

@@ -2,8 +2,8 @@
 
 S. Sheoran, "Applications of Existing Convolutional Neural Networks to Deepfake Detection", NHSJS 2025, after the
 networks compared by Aydogdu & Demirci, "Age Classification Using an Optimized CNN Architecture", ICCDA 2017,
-doi 10.1145/3093241.3093277. The layer sizes are the study's. ReLU; at 32 x 32 pixels every
-trunk ends in 512 features. Batch norm, dropout and augmentation are choices that the study did not have.
+doi 10.1145/3093241.3093277. The layer sizes are Sheoran's. ReLU; at 32 x 32 pixels every trunk ends in 512 features.
+Batch norm, dropout and augmentation are hyperparameters that the paper does not have.
 """
 
 import functools
@@ -25,7 +25,7 @@ def age_classifier(
     dropout: Annotated[float, Between(0, 0.9)] = 0.0,
     augmentation: Augmentation = "none",
 ) -> keras.Model:
-    """A trunk (`c2`, `c3`, `c4`) under a head with `hidden` units a dense layer."""
+    """A trunk (`c2`, `c3` or `c4`) and a head whose dense layers have `hidden` units."""
     pixels, x = image_input(image_size, augmentation)
     x = _TRUNKS[trunk](x, functools.partial(conv, batch_norm=batch_norm))  # 2 x 2 x 128
     return keras.Model(pixels, head(layers.Flatten()(x), hidden, dropout), name=f"age-{trunk}-f{len(hidden) + 1}")

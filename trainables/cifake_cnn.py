@@ -1,8 +1,8 @@
 """The network of the CIFAKE paper: a few convolutions, each with max-pooling, and a few dense layers.
 
 J. J. Bird and A. Lotfi, "CIFAKE: Image classification and explainable identification of AI-generated synthetic images",
-IEEE Access 12, 2024. Their best of 36 is the default, here with same padding. Batch norm, dropout and augmentation are
-choices that they did not have.
+IEEE Access 12, 2024. The defaults are the best of their 36 networks, here with same padding. Batch norm, dropout and
+augmentation are hyperparameters that the paper does not have.
 """
 
 from typing import Annotated, Literal

@@ -1,7 +1,7 @@
-"""The study's three custom networks: 3 x 3 convolutions with dropout, two of them with batch norm and augmentation.
+"""Sheoran's three custom networks: 3 x 3 convolutions with dropout, two of them with batch norm and augmentation.
 
-S. Sheoran, "Applications of Existing Convolutional Neural Networks to Deepfake Detection", NHSJS 2025. Convolutions are
-valid unless said. Augmentation is part of the model, and at rest outside training.
+S. Sheoran, "Applications of Existing Convolutional Neural Networks to Deepfake Detection", NHSJS 2025. Convolutions
+have valid padding unless their line says same. Augmentation is part of the model, and changes images in training only.
 """
 
 import keras
@@ -22,7 +22,7 @@ def custom_1(image_size: int, augmentation: Augmentation = "none") -> keras.Mode
 
 
 def custom_2(image_size: int) -> keras.Model:
-    """The first with batch norm after each convolution and a pool after the third; images rotated, shifted, flipped."""
+    """The first with batch norm after each convolution, a pool after the third, and rotated, shifted, flipped images."""
     pixels, x = image_input(image_size)
     x = RandomAffine(rotation=15, shift=0.1)(layers.RandomFlip("horizontal")(x))
     x = pool(_conv_batch_norm(x, 32))  # 15 x 15 x 32

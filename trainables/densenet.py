@@ -1,7 +1,7 @@
-"""DenseNet121: four dense blocks of 6, 12, 24 and 16 layers, growth rate 32, between which transitions halve all sides.
+"""DenseNet121: four dense blocks of 6, 12, 24 and 16 layers, growth rate 32, and transitions between them.
 
 G. Huang, Z. Liu, L. van der Maaten and K. Weinberger, "Densely connected convolutional networks", CVPR 2017
-(arXiv:1608.06993). Layer names are those of keras.applications, whose weights fit.
+(arXiv:1608.06993). Layers are named as in keras.applications, whose weights fit.
 """
 
 from typing import Literal
@@ -26,7 +26,7 @@ def densenet121(
 
 
 def densenet121_body(x: keras.KerasTensor, stem_type: Literal["cifar", "imagenet"]) -> keras.KerasTensor:
-    """Stem and blocks: (batch, height, width, 3) → (batch, height / s, width / s, 1024); s is 8, or 32 for imagenet."""
+    """Stem and blocks: (batch, height, width, 3) → (batch, height / s, width / s, 1024), s = 8, or 32 for imagenet."""
     x = stem(x, stem_type, use_bias=False)
     for stage, count in enumerate(_BLOCKS, start=2):
         for layer in range(1, count + 1):
@@ -37,7 +37,7 @@ def densenet121_body(x: keras.KerasTensor, stem_type: Literal["cifar", "imagenet
 
 
 def _dense_layer(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    """32 new channels beside the old ones."""
+    """The input, and 32 new channels computed from it."""
     new = batch_norm_relu(x, f"{name}_0")
     new = layers.Conv2D(4 * _GROWTH, 1, use_bias=False, name=f"{name}_1_conv")(new)
     new = batch_norm_relu(new, f"{name}_1")
@@ -46,7 +46,7 @@ def _dense_layer(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
 
 
 def _transition(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    """Half the channels, half the height and width."""
+    """Halve the channels, the height and the width."""
     x = batch_norm_relu(x, name)
     x = layers.Conv2D(x.shape[-1] // 2, 1, use_bias=False, name=f"{name}_conv")(x)
     return layers.AveragePooling2D(2, name=f"{name}_pool")(x)

@@ -1,7 +1,7 @@
 """ResNet50: four stages of 3, 4, 6 and 3 bottleneck blocks.
 
-K. He, X. Zhang, S. Ren and J. Sun, "Deep residual learning for image recognition", CVPR 2016 (arXiv:1512.03385). Layer
-names are those of keras.applications, whose weights fit.
+K. He, X. Zhang, S. Ren and J. Sun, "Deep residual learning for image recognition", CVPR 2016 (arXiv:1512.03385).
+Layers are named as in keras.applications, whose weights fit.
 """
 
 from typing import Literal
@@ -25,7 +25,7 @@ def resnet50(
 
 
 def resnet50_body(x: keras.KerasTensor, stem_type: Literal["cifar", "imagenet"]) -> keras.KerasTensor:
-    """Stem and stages: (batch, height, width, 3) → (batch, height / s, width / s, 2048); s is 8, or 32 for imagenet."""
+    """Stem and stages: (batch, height, width, 3) → (batch, height / s, width / s, 2048), s = 8, or 32 for imagenet."""
     x = stem(x, stem_type, use_bias=True)
     for stage, (filters, blocks) in enumerate(_STAGES, start=2):
         for block in range(1, blocks + 1):
@@ -35,7 +35,7 @@ def resnet50_body(x: keras.KerasTensor, stem_type: Literal["cifar", "imagenet"])
 
 
 def _bottleneck(x: keras.KerasTensor, filters: int, stride: int, name: str) -> keras.KerasTensor:
-    """1 x 1, 3 x 3 and 1 x 1 convolutions beside a shortcut, which is convolved where the shape changes."""
+    """1 x 1, 3 x 3 and 1 x 1 convolutions, and a shortcut, with a convolution of its own where the shape changes."""
     shortcut = x
     if x.shape[-1] != 4 * filters:
         shortcut = layers.Conv2D(4 * filters, 1, strides=stride, name=f"{name}_0_conv")(x)

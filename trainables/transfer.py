@@ -1,7 +1,7 @@
-"""Transfer: a body that was trained on ImageNet, frozen in whole or in part, under a new head.
+"""Transfer: a body trained on ImageNet, frozen in whole or in part, and a new head.
 
-The body's layers have the names of keras.applications, and its weights are put in by name (`_weights`). Images are
-prepared inside the model, for each family as its weights expect it.
+The body's layers are named as in keras.applications, and take their weights by name (`layers.pretrained`). The model
+itself prepares images as the weights of each family expect them.
 """
 
 from typing import Literal
@@ -35,10 +35,11 @@ def transfer(
 ) -> keras.Model:
     """A body with global average pooling, dense layers of `hidden` units, and one logit.
 
-    What comes before `train_from` is frozen: `head` freezes the whole body, a block such as `block5`, `conv4_block1` or
-    `pool3` what comes before it, `all` nothing. Frozen batch norm stays in inference mode. `resize_to` enlarges the
-    images, in pixels; 0 leaves them: a body divides height and width by 32, so 32 pixels end in a single place.
-    `preprocessing` is what the body was trained with, or, to see what that is worth, only a scale of 0–1.
+    `train_from` is where training starts, and what comes before it is frozen: `head` freezes the whole body, a block
+    such as `block5`, `conv4_block1` or `pool3` the layers before it, `all` nothing. Frozen batch norm stays in inference
+    mode. `resize_to` is the side, in pixels, to which images are enlarged; 0 keeps them. A body divides height and width
+    by 32, so it shrinks 32 x 32 pixels to a single position. `preprocessing` is the one that the body was trained with,
+    or only a scale of 0–1, to measure what the right one is worth.
     Raises InputError for a `train_from` that is no block of the body.
     """
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
@@ -60,17 +61,13 @@ def _prepared(x: keras.KerasTensor, body: str) -> keras.KerasTensor:
 
 
 def _freeze(model: keras.Model, train_from: str) -> None:
+    """Freeze the layers of the body that come before `train_from`."""
     body = body_layers(model)
-    blocks = [layer.name for layer in body if layer.weights]
-    if train_from == "head":
-        frozen = body
-    elif train_from == "all":
-        frozen = []
-    else:
-        starts = [place for place, layer in enumerate(body) if f"{layer.name}_".startswith(f"{train_from}_")]
-        if not starts:
-            near = nearest(train_from, ["head", "all", *blocks])
-            raise InputError(f"train_from is {train_from!r}, no block of {model.name}; the nearest is {near!r}.")
-        frozen = body[: starts[0]]
-    for layer in frozen:
+    starts = [index for index, layer in enumerate(body) if f"{layer.name}_".startswith(f"{train_from}_")]
+    if train_from in ("head", "all"):
+        starts = [len(body) if train_from == "head" else 0]
+    if not starts:
+        near = nearest(train_from, ["head", "all", *(layer.name for layer in body if layer.weights)])
+        raise InputError(f"train_from is {train_from!r}, no block of {model.name}; the nearest is {near!r}.")
+    for layer in body[: starts[0]]:
         layer.trainable = False

@@ -1,7 +1,7 @@
 """VGG16 and VGG19: five blocks of 3 x 3 convolutions, each followed by max-pooling, and two dense layers of 4096.
 
 K. Simonyan and A. Zisserman, "Very deep convolutional networks for large-scale image recognition", ICLR 2015
-(arXiv:1409.1556), configurations D and E, without dropout, as the study has them. Layer names are those of
+(arXiv:1409.1556), configurations D and E, without dropout, as in Sheoran 2025. Layers are named as in
 keras.applications, whose weights fit.
 """
 
@@ -30,7 +30,8 @@ def vgg(
 ) -> keras.Model:
     """VGG from scratch. Without batch norm it collapses at Adam's usual 1e-3; with it, or at 1e-4, it learns.
 
-    `initializer` is of the convolutions; `top` is two dense layers of 4096, as published, or global average pooling.
+    `initializer` draws the kernels of the convolutions; `top` is two dense layers of 4096 units, as published, or
+    global average pooling.
     """
     pixels, x = image_input(image_size, augmentation)
     x = vgg_body(x, depth, batch_norm, initializer)  # 1 x 1 x 512 at 32 pixels

@@ -25,7 +25,7 @@ class Provenance:
     `metric` ranks the trials and `direction` is max or min; `used` is split → images used; `facts` are term and text,
     for people; `audit` is a sentence a finding; `caveats` are sentences that belong beside every number. `search` is
     what `sweeps.searching.results.Search.describe` tells; empty for a sweep that is no search. `floor` is what
-    `trainables.training.probes.floor` measured; empty where it did not. `codecs` are those of the files that the images come
+    `trainables.training.probes.probe` measured; empty where it did not. `codecs` are those of the files that the images come
     from. `manifest` is the whole of it.
     """
 

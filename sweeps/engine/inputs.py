@@ -8,7 +8,7 @@ from pathlib import Path
 from sweeps.engine.options import Options
 from sweeps.engine.sweep import Strategy
 from trainables import MODELS
-from trainables.layers.pretrained import Weights, find
+from trainables.layers.pretrained import Weights, find_weights
 from trainables.training.arrays import shared_data
 from trainables.training.selection import Data, DataSelection
 from trainables.worker import fork_server
@@ -45,4 +45,4 @@ def prepare(strategy: Strategy, options: Options) -> Inputs:
     if bodies and options.smoke and not options.weights:
         print(f"A smoke run: random weights stand in for ImageNet's ({', '.join(bodies)}).", flush=True)
         bodies = []
-    return Inputs(selection, find(bodies, options.weights), token)
+    return Inputs(selection, find_weights(bodies, options.weights), token)

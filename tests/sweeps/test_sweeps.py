@@ -170,7 +170,7 @@ def test_a_killed_driver_goes_on_and_repeats_nothing(place: Path, undisturbed: P
 
 def _history(path: Path) -> list[dict[str, float]]:
     with np.load(path) as saved:
-        return list(json.loads(saved["story"].tobytes())["history"])
+        return list(json.loads(saved["state"].tobytes())["history"])
 
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(place: Path, undisturbed: Path) -> None:

@@ -36,7 +36,7 @@ BODIES: dict[str, Callable[..., Any]] = {
         (MODELS["densenet121"], 7_038_529 - 7_680),
         (MODELS["cifake-cnn"], 141_345),
     ],
-    ids=lambda value: value.function + str(value.options) if isinstance(value, Network) else str(value),
+    ids=lambda value: value.function + str(value.arguments) if isinstance(value, Network) else str(value),
 )
 def test_parameters_are_the_published_ones(network: Network, parameters: int) -> None:
     assert network.build(32).count_params() == parameters

@@ -16,23 +16,15 @@ from support.networks import PARAMETERS, curve, split_of
 from support.trees import make_tree
 from trainables import MODELS, Recipe
 from trainables.layers.augmentation import RandomAffine
-from trainables.training import checkpoint, pipeline, probes
-from trainables.training.loop import (
-    Run,
-    best_epoch,
-    chance_level,
-    learning_rate,
-    metrics,
-    score,
-    score_best,
-    start,
-    stop_reason,
-    train,
-)
+from trainables.training import checkpoint, probes
+from trainables.training.arrays import shared_data
+from trainables.training.loop import Run, score, score_best, start, train
+from trainables.training.metrics import epoch_metrics
 from trainables.training.network import build, network
-from trainables.training.pipeline import training_batches
-from trainables.training.selection import Data, Source, Split, load_data, shared_data
-from trainables.worker.trial import verdict
+from trainables.training.outcome import best_epoch, chance_level, stop_reason, verdict
+from trainables.training.pipeline import tensorflow_backend, training_batches
+from trainables.training.schedule import learning_rate
+from trainables.training.selection import Data, DataSelection, Split
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +122,7 @@ def test_options_are_the_same_however_they_are_written() -> None:
         ({"arguments": {"batch_norm": 1}}, "batch_norm is 1; it must be of type bool"),
         ({"arguments": {"top": "flat"}}, "top is 'flat'; it must be one of dense, pooled"),
         ({"head_epochs": 1}, "vgg16 has no pretrained layers to train after its head"),
-        ({"network": "vgg16-transfer", "head_epochs": 1}, "take a transfer network with the option train_from"),
+        ({"network": "vgg16-transfer", "head_epochs": 1}, "take a transfer network with the argument train_from"),
         (
             {"network": "vgg16-transfer", "arguments": {"train_from": "blok5"}},
             "no block of vgg16-transfer; the nearest",
@@ -162,7 +154,7 @@ def shard_folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 
 def test_limit_is_balanced_the_same_every_time_and_leaves_test_whole(shard_folder: Folder) -> None:
-    first, second, whole = (load_data(shard_folder, limit) for limit in (100, 100, None))
+    first, second, whole = (DataSelection(shard_folder, limit).load() for limit in (100, 100, None))
     assert (len(first.train), len(first.validation), len(first.test)) == (100, 24, 400)
     assert first.train.labels.sum() == 50
     assert first.validation.labels.sum() == 12
@@ -173,7 +165,7 @@ def test_limit_is_balanced_the_same_every_time_and_leaves_test_whole(shard_folde
 
 def test_more_images_than_there_are_is_refused(shard_folder: Folder) -> None:
     with pytest.raises(InputError, match="more than the 360 balanced training images"):
-        load_data(shard_folder, 1_000)
+        DataSelection(shard_folder, 1_000).load()
 
 
 def test_an_epoch_shows_every_image_once_in_the_order_of_seed_and_epoch(data: Data) -> None:
@@ -192,7 +184,7 @@ def test_an_epoch_shows_every_image_once_in_the_order_of_seed_and_epoch(data: Da
 def test_images_that_lie_in_the_device_give_the_same_curve(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = Recipe("custom-3", epochs=2)  # which augments
     fed = train(start(recipe, data), data)
-    monkeypatch.setattr(pipeline, "is_resident", lambda: True)
+    monkeypatch.setattr(tensorflow_backend, "is_resident", lambda: True)
     resident = start(recipe, data)
     assert resident.trainer is not resident.model
     train(resident, data)
@@ -208,9 +200,9 @@ def test_batches_keep_labels_with_their_images(data: Data) -> None:
 
 
 def test_one_copy_of_the_data_is_shared(shard_folder: Folder, tmp_path: Path) -> None:
-    source = Source(shard_folder, 100, False)
+    source = DataSelection(shard_folder, 100)
     first, second = shared_data(source, tmp_path), shared_data(source, tmp_path)
-    expected = load_data(shard_folder, 100)
+    expected = DataSelection(shard_folder, 100).load()
     for data in (first, second):
         assert (data.fingerprint, data.is_smoke) == (expected.fingerprint, False)
         for split in ("train", "validation", "test"):
@@ -342,7 +334,7 @@ def test_scores_are_those_of_keras_in_order(data: Data) -> None:
 def test_scores_are_of_the_best_epoch(data: Data) -> None:
     run = train(start(Recipe("age-c2-f1", epochs=3), data), data)
     best = run.history[run.best_epoch - 1]
-    found = metrics(data.validation.labels, score_best(run, data)["validation"])
+    found = epoch_metrics(data.validation.labels, score_best(run, data)["validation"])
     assert best["validation_accuracy"] == max(row["validation_accuracy"] for row in run.history)
     assert found == {name: best[f"validation_{name}"] for name in found}
 
@@ -379,24 +371,24 @@ def test_metrics_equal_scikit_learns() -> None:
     labels = generator.integers(0, 2, 500)
     scores = generator.normal(labels, 1).round(1).astype(np.float32)  # rounded: ties
     probabilities = 1 / (1 + np.exp(-scores.astype(np.float64)))
-    found = metrics(labels, scores)
+    found = epoch_metrics(labels, scores)
     assert found["loss"] == pytest.approx(log_loss(labels, probabilities))
     assert found["accuracy"] == pytest.approx(accuracy_score(labels, scores > 0))
     assert found["auc"] == pytest.approx(roc_auc_score(labels, scores))
 
 
 def test_metrics_by_hand() -> None:
-    found = metrics(np.array([0, 0, 1, 1]), np.array([-1.0, 1.0, 1.0, 2.0]))
+    found = epoch_metrics(np.array([0, 0, 1, 1]), np.array([-1.0, 1.0, 1.0, 2.0]))
     assert found["accuracy"] == 0.75
     assert found["auc"] == (1 + 1 + 0.5 + 1) / 4
-    assert np.isnan(metrics(np.array([1, 1]), np.array([1.0, 2.0]))["auc"])
+    assert np.isnan(epoch_metrics(np.array([1, 1]), np.array([1.0, 2.0]))["auc"])
 
 
 # ── verdicts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def judged(data: Data, scores: np.ndarray, loss: float = 0.5) -> tuple[str, str]:
-    return verdict(losses(0.6, loss), data, {"validation": scores}, "all epochs are trained")
+    return verdict(losses(0.6, loss), data, scores, "all epochs are trained")
 
 
 def test_constant_predictions_are_a_collapse(data: Data) -> None:
@@ -422,7 +414,7 @@ def test_training_stops_where_nothing_is_learnt(data: Data) -> None:
         recipe = Recipe("age-c2-f1", epochs=8, learning_rate=0.0, batch_size=batch_size)
         run = train(start(recipe, data), data)
         assert len(run.history) == epochs, run.history
-        assert verdict(run.history, data, score_best(run, data), run.stop_reason)[0] == "collapsed"
+        assert verdict(run.history, data, score_best(run, data)["validation"], run.stop_reason or "")[0] == "collapsed"
     assert run.stop_reason == "all epochs are trained"
 
 
@@ -447,8 +439,8 @@ def test_training_stops_at_a_loss_that_is_no_number(data: Data) -> None:
     run = train(start(Recipe("age-c2-f1", epochs=5), data), data, [poison])
     assert len(run.history) == 2
     assert run.best_epoch == 1
-    scores = score_best(run, data)
-    assert verdict(run.history, data, scores, run.stop_reason)[0] == "diverged"
+    scores = score_best(run, data)["validation"]
+    assert verdict(run.history, data, scores, run.stop_reason or "")[0] == "diverged"
 
 
 # ── the real data ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -456,11 +448,11 @@ def test_training_stops_at_a_loss_that_is_no_number(data: Data) -> None:
 
 def test_real_cifake_is_learnt_to_nine_in_ten(cifake: Path, tmp_path: Path) -> None:
     prepare(str(cifake), str(tmp_path / "shards"))
-    data = load_data(Folder(str(tmp_path / "shards")), limit=40_000)
+    data = DataSelection(Folder(str(tmp_path / "shards")), limit=40_000).load()
     run = train(start(Recipe("age-c4-f2", epochs=5), data), data)
-    clean = ~data.test.in_train
+    clean = ~data.test.duplicate
     assert clean.sum() == 10_000 - 197
-    assert metrics(data.test.labels[clean], score_best(run, data)["test"][clean])["accuracy"] > 0.90
+    assert epoch_metrics(data.test.labels[clean], score_best(run, data)["test"][clean])["accuracy"] > 0.90
 
 
 # ── what linear probes reach ──────────────────────────────────────────────────────────────────────────────────────────
@@ -480,7 +472,7 @@ def probed(fake: str) -> dict[str, float]:
         rows = np.arange(images, dtype=np.int32)
         return Split(np.clip(pixels, 0, 255).astype(np.uint8), labels, rows, rows % 5 == 0)
 
-    found = probes.floor(Data(split(400, 0), split(100, 1), split(300, 2), ""))
+    found = probes.probe(Data(split(400, 0), split(100, 1), split(300, 2), ""))
     assert found["train_images"] == 400
     assert set(found["both"]) == {"validation_accuracy", "test_accuracy", "test_clean_accuracy"}
     return {probe: found[probe]["test_accuracy"] for probe in ("colour", "spectrum", "both")}
@@ -497,8 +489,7 @@ def test_a_probe_sees_what_it_looks_at() -> None:
 def test_the_spectrum_of_a_wave_stands_in_its_ring() -> None:
     wave = 128 + 100 * np.sin(2 * np.pi * 4 * np.arange(32) / 32)  # 4 of 32 cycles: 0.125 a pixel, the fifth ring
     images = np.broadcast_to(wave[None, None, :, None], (1, 32, 32, 3)).astype(np.uint8)
-    one = np.zeros(1)
-    spectrum = probes.spectra(Split(images, one, one, one))
+    spectrum = probes.spectra(images)
     assert spectrum.shape == (1, 16)
     assert spectrum[0].argmax() in (0, 4)  # the first holds the mean
     assert spectrum[0, 1:].argmax() == 3

@@ -16,10 +16,10 @@ from support.commands import ROOT, Command, refused
 from support.networks import shaken, split_of
 from sweeps.record.writer import read_trials
 from trainables import MODELS, Recipe
-from trainables.layers.pretrained import BODIES, find
+from trainables.layers.pretrained import BODIES, find_weights
 from trainables.training.loop import Run, start, train
 from trainables.training.network import body_layers
-from trainables.training.selection import Data, load_data
+from trainables.training.selection import Data, DataSelection
 from trainables.transfer import transfer
 
 ZOO = ROOT / "sweeps" / "zoo.py"
@@ -47,7 +47,7 @@ def test_a_file_of_keras_gives_the_features_of_keras(body: str, tmp_path: Path, 
     theirs = application(body)
     with h5py.File(tmp_path / BODIES[body].file, "w") as file:
         save_weights_to_hdf5_group(file, theirs)
-    weights = find([body], str(tmp_path))
+    weights = find_weights([body], str(tmp_path))
     recipe = Recipe(f"{body}-transfer", arguments={"resize_to": 64})  # type: ignore[arg-type]
     run = start(recipe, data, weights={body: weights[body].layers})
     images = data.test.images[:4]
@@ -62,7 +62,7 @@ def test_a_file_of_keras_gives_the_features_of_keras(body: str, tmp_path: Path, 
 def test_the_weights_of_imagenet_recognise_textures(imagenet: Path, data: Data) -> None:
     """The real file: Keras reads the same from it as we do."""
     theirs = keras.applications.VGG16(weights=str(imagenet), include_top=False, input_shape=(32, 32, 3))
-    ours = find(["vgg16"], str(imagenet))["vgg16"]
+    ours = find_weights(["vgg16"], str(imagenet))["vgg16"]
     for layer in theirs.layers:
         for mine, expected in zip(ours.layers.get(layer.name, []), layer.get_weights(), strict=True):
             assert np.array_equal(mine, expected)
@@ -180,4 +180,4 @@ def test_real_transfer_learns_and_preprocessing_is_worth_something(
         assert row["arguments"] == f'{{"preprocessing": "{preprocessing}"}}'
         accuracies[preprocessing] = row["validation_accuracy"]
     assert accuracies["imagenet"] > max(0.65, accuracies["rescale"]), accuracies
-    assert len(load_data(Folder(str(tmp_path / "shards"))).train) > 2000
+    assert len(DataSelection(Folder(str(tmp_path / "shards"))).load().train) > 2000

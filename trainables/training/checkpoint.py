@@ -1,4 +1,4 @@
-"""Where a trial's state is kept: `last.npz`, everything that the next epoch needs, and `best.keras`, the best network.
+"""A trial's stored state: `last.npz`, everything that the next epoch needs, and `best.keras`, the best network.
 
 `last.npz` holds plain arrays and JSON, no pickles. It is one file, so weights and history can never disagree.
 """
@@ -8,7 +8,6 @@ import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -23,65 +22,66 @@ BEST = "best.keras"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A run's state after its last epoch, apart from the run, which goes on. `best` is a `.keras` file or None."""
+    """A copy of a run's state after an epoch: training may go on while it is written."""
 
-    story: dict[str, Any]
-    variables: list[np.ndarray]
+    #: The content of `last.npz`: `state`, JSON as bytes, and `variable-0`, `variable-1`, … of `Run.variables`.
+    arrays: dict[str, np.ndarray]
+    #: The content of `best.keras`; None if an earlier epoch is still the best.
     best: bytes | None
 
 
 def snapshot(run: Run) -> Snapshot:
-    """The state of a run; the best network only if its last epoch made it."""
-    story = {
+    """Copy the state of a run, and its network if the last epoch is the best."""
+    state = {
         "recipe": run.recipe.hyperparameters(),
         "batch_size": run.batch_size,
         "initial_weights": run.initial_weights,
-        "history": list(run.history),
+        "history": run.history,
     }
-    variables = [np.array(variable) for variable in run.variables()]
-    return Snapshot(story, variables, _keras_file(run.model) if run.is_best else None)
+    arrays = {f"variable-{index}": np.array(variable) for index, variable in enumerate(run.variables())}
+    arrays["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
+    return Snapshot(arrays, _keras_file(run.model) if run.is_best else None)
 
 
 def save(state: Snapshot, folder: Folder) -> None:
-    """Write a snapshot; the best network first, so that `last.npz` never tells of one that is not there."""
+    """Write a snapshot; the best network first, so that it exists whenever `last.npz` refers to it."""
     if state.best:
         folder.write_bytes(BEST, state.best)
-    arrays: dict[str, Any] = {f"variable-{index}": variable for index, variable in enumerate(state.variables)}
     buffer = io.BytesIO()
-    np.savez(buffer, story=np.frombuffer(json.dumps(state.story).encode(), np.uint8), **arrays)
+    np.savez(buffer, **state.arrays)  # type: ignore[arg-type]
     folder.write_bytes(LAST, buffer.getbuffer())
 
 
 def restore(run: Run, folder: Folder, parent: Folder | None = None) -> None:
-    """Put a fresh run where the saved one stood, or else its parent; leave it as it is if nothing was saved.
+    """Bring a fresh run to the state stored in `folder`, or else in `parent`; without either it stays fresh.
 
-    Raises FileNotFoundError where a parent left nothing to go on from.
+    Raises FileNotFoundError if `parent` has no checkpoint.
     """
     if folder.exists(LAST):
-        _restore(run, folder)
+        _load(run, folder)
     elif parent:
         inherit(run, folder, parent)
 
 
 def inherit(run: Run, folder: Folder, parent: Folder) -> None:
-    """Put a fresh run where its parent stood, and its parent's best network, which may stay the best, into `folder`.
+    """Bring a fresh run to its parent's state, and copy the parent's best network, which may stay the best.
 
-    Raises FileNotFoundError.
+    Raises FileNotFoundError if the parent has no checkpoint.
     """
     folder.write_bytes(BEST, parent.read_bytes(BEST))
-    _restore(run, parent)
+    _load(run, parent)
 
 
-def _restore(run: Run, folder: Folder) -> None:
-    with np.load(io.BytesIO(folder.read_bytes(LAST)), allow_pickle=False) as saved:
-        story = json.loads(saved["story"].tobytes())
-        run.batch_size = min(run.batch_size, story["batch_size"])
-        run.history = story["history"][:-1]
-        run.compile()  # as the last epoch was trained
-        run.history = story["history"]
+def _load(run: Run, folder: Folder) -> None:
+    with np.load(io.BytesIO(folder.read_bytes(LAST)), allow_pickle=False) as arrays:
+        state = json.loads(arrays["state"].tobytes())
+        run.batch_size = min(run.batch_size, state["batch_size"])
+        run.history = state["history"][:-1]
+        run.compile()  # for the stage in which the last epoch was trained, whose optimizer is stored
+        run.history = state["history"]
         for index, variable in enumerate(run.variables()):
-            variable.assign(saved[f"variable-{index}"])
-    run.initial_weights = story["initial_weights"]
+            variable.assign(arrays[f"variable-{index}"])
+    run.initial_weights = state["initial_weights"]
     run.best_weights = load_best(folder).get_weights()
 
 

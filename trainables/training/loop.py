@@ -1,7 +1,7 @@
 """The training loop. It knows nothing of Ray: `train(recipe, data)` runs in a debugger as it runs on a cluster.
 
-Each epoch's order derives from (seed, epoch), and what a run is to do next derives from its history, so that a run
-resumed after epoch k gives exactly the curve it would have given.
+Each epoch's order derives from (seed, epoch), and what a run does next from its history, so that a run resumed after
+epoch k gives exactly the curve it would have given.
 """
 
 import hashlib
@@ -16,38 +16,38 @@ import numpy as np
 
 from data_prep.errors import InputError
 from trainables import MODELS
-from trainables.layers.pretrained import Layers, put
+from trainables.layers.pretrained import Layers, put_weights
 from trainables.training import outcome
 from trainables.training.metrics import epoch_metrics
-from trainables.training.network import Network, build, thawed_layers
-from trainables.training.outcome import Chance, EpochRow
-from trainables.training.pipeline import STEPS_PER_EXECUTION, forward, trainer, training_batches
+from trainables.training.network import Network, build, unfrozen_layers
+from trainables.training.pipeline import JIT_COMPILE, STEPS_PER_EXECUTION, forward, trainer, training_batches
 from trainables.training.recipe import Recipe
+from trainables.training.schedule import is_head_stage, learning_rate, optimizer
 from trainables.training.selection import Data, Split
 
 
 @dataclass
 class Run:
-    """A training run: where it stands after some epoch. The callbacks of `train` are given this.
-
-    `batch_size` is the recipe's unless memory was too short for it. `thawed` are the pretrained layers that train only
-    after `head_epochs`. `chance` is what a network may reach that has learnt nothing, or None where that is not judged.
-    """
+    """A training run, as it stands after some epoch. The callbacks of `train` receive it."""
 
     recipe: Recipe
     model: keras.Model
-    #: What is compiled and fitted: the model, or one around it.
+    #: What is compiled and fitted: the model, or one around it that holds the training images.
     trainer: keras.Model
+    #: A hash of the weights that training starts from.
     initial_weights: str
+    #: Images per step: the recipe's, or fewer where memory is too short for that many.
     batch_size: int
     train_images: int
-    chance: Chance | None
-    thawed: list[keras.Layer] = field(default_factory=list)
-    history: list[EpochRow] = field(default_factory=list)
+    #: What a network that has learnt nothing may reach; None where nobody judges that.
+    chance: outcome.Chance | None
+    #: The pretrained layers that train only after `head_epochs`.
+    unfrozen: list[keras.Layer] = field(default_factory=list)
+    history: list[outcome.EpochRow] = field(default_factory=list)
     best_weights: list[np.ndarray] = field(default_factory=list)
-    #: Of the validation images, by `best_weights`; None where these were restored.
+    #: Logits of the validation images by `best_weights`; None where those come from a checkpoint.
     best_scores: np.ndarray | None = None
-    #: Of scoring the test images, once that is done.
+    #: Seconds to score one test image; NaN until test is scored.
     seconds_per_image: float = math.nan
 
     @property
@@ -62,34 +62,29 @@ class Run:
 
     @property
     def stop_reason(self) -> str | None:
-        """Why no further epoch is to be trained, in words; None while there is one."""
+        """Why training has ended, in words; None while it goes on."""
         return outcome.stop_reason(self.recipe, self.history, self.chance, self.steps_per_epoch)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps of the optimizer an epoch."""
+        """Optimizer steps per epoch."""
         return math.ceil(self.train_images / self.batch_size)
 
-    @property
-    def is_head_first(self) -> bool:
-        """Whether the next epoch is one of those in which only the head is trained."""
-        return len(self.history) < self.recipe.head_epochs
-
     def compile(self) -> None:
-        """Give the model a fresh optimizer for the next epoch's stage, and free or freeze its layers for it."""
-        for layer in self.thawed:
-            layer.trainable = not self.is_head_first
+        """Compile with a fresh optimizer for the stage of the next epoch, whose layers it frees or freezes."""
+        for layer in self.unfrozen:
+            layer.trainable = not is_head_stage(self.recipe, self.history)
         self.trainer.compile(
-            optimizer=_optimizer(self.recipe, self.steps_per_epoch, self.is_head_first),
+            optimizer=optimizer(self.recipe, self.history, self.steps_per_epoch),
             loss=keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=self.recipe.label_smoothing),
             metrics=[keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)],
             steps_per_execution=STEPS_PER_EXECUTION,
-            jit_compile=keras.backend.backend() != "tensorflow",  # whose XLA is two to three times slower on a CPU
+            jit_compile=JIT_COMPILE,
         )
         self.trainer.optimizer.build(self.model.trainable_variables)
 
     def variables(self) -> list[Any]:
-        """Everything that training changes, in a fixed order: weights, random states, the optimizer's moments."""
+        """Everything that training changes, in a fixed order: weights, random states, the optimizer's variables."""
         return [*self.model.variables, *self.trainer.optimizer.variables]
 
 
@@ -103,42 +98,46 @@ def start(
     weights: Mapping[str, Layers] | None = None,
     batch_size: int | None = None,
 ) -> Run:
-    """A compiled model with fresh weights, drawn from the recipe's seed alone, or pretrained: `weights`, by body.
+    """Make a run at epoch 0: a compiled model whose fresh weights derive from the recipe's seed alone.
 
-    A smoke run does without pretrained weights. `batch_size` goes above the recipe's, for a memory that is too small.
-    Raises InputError for a recipe that does not fit its network, and for pretrained weights that are missing.
+    A transfer network takes its pretrained weights from `weights`, by body; a smoke run does without them.
+    `batch_size` replaces the recipe's where memory is too short for that. Raises InputError for a recipe that does not
+    fit its network, and for missing pretrained weights.
     """
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy(recipe.precision)
     model = build(recipe, data.image_size, models)
-    body = models[recipe.network].pretrained
-    if body in (weights or {}):
-        put((weights or {})[body], model)
+    body, weights = models[recipe.network].pretrained, weights or {}
+    if body in weights:
+        put_weights(weights[body], model)
     elif body and not data.is_smoke:
         raise InputError(f"{recipe.network} starts from the ImageNet weights of {body}; give them to it.")
-    chance = (
-        None
-        if data.is_smoke
-        else (outcome.chance_level(data.train.labels), outcome.chance_level(data.validation.labels))
+    levels = outcome.chance_level(data.train.labels), outcome.chance_level(data.validation.labels)
+    run = Run(
+        recipe,
+        model,
+        trainer(model, data.train),
+        _weights_hash(model),
+        batch_size or recipe.batch_size,
+        len(data.train),
+        chance=None if data.is_smoke else levels,
+        unfrozen=unfrozen_layers(model) if recipe.head_epochs else [],
     )
-    thawed = thawed_layers(model) if recipe.head_epochs else []
-    trained, batch = trainer(model, data.train), batch_size or recipe.batch_size
-    run = Run(recipe, model, trained, _weights_hash(model), batch, len(data.train), chance, thawed=thawed)
     run.compile()
     return run
 
 
 def train(run: Run, data: Data, callbacks: Sequence[Callback] = ()) -> Run:
-    """Train until `run.stop_reason` says why not, from wherever `run` stands. Callbacks are called after each epoch."""
+    """Train from wherever `run` stands until it has a `stop_reason`, and call each callback after each epoch."""
     for _ in epochs(run, data):
         for callback in callbacks:
             callback(run)
     return run
 
 
-def epochs(run: Run, data: Data) -> Iterator[EpochRow]:
-    """Train as `train` does, an epoch at a time."""
+def epochs(run: Run, data: Data) -> Iterator[outcome.EpochRow]:
+    """Train from wherever `run` stands until it has a `stop_reason`, and yield each epoch's row."""
     while not run.stop_reason:
         row, scores = _train_epoch(run, data)
         run.history.append(row)
@@ -148,51 +147,31 @@ def epochs(run: Run, data: Data) -> Iterator[EpochRow]:
 
 
 def score(model: keras.Model, split: Split, training_batch: int = 32) -> np.ndarray:
-    """The raw scores of a split's images, in order: (n,) float32 logits, positive for FAKE.
+    """The scores of a split's images, in order: (n,) float32 logits, positive for FAKE.
 
-    `training_batch` is the batch for which memory was enough; without gradients it is enough for several times that.
+    `training_batch` is a batch size that fits into memory with gradients: without them, four times as many images do.
     """
-    size, passed = 4 * training_batch, forward(model)
-    parts = [np.asarray(passed(split.images[at : at + size])) for at in range(0, len(split), size)]
+    size, logits_of = 4 * training_batch, forward(model)
+    parts = [np.asarray(logits_of(split.images[start : start + size])) for start in range(0, len(split), size)]
     return np.concatenate([np.zeros((0, 1)), *parts])[:, 0].astype(np.float32)
 
 
 def score_best(run: Run, data: Data) -> dict[str, np.ndarray]:
-    """The scores of validation and test by the weights of the best epoch. The only place where test is looked at."""
+    """The scores of validation and test by the weights of the best epoch. Only here does a network see test."""
     run.model.set_weights(run.best_weights)
-    scores = run.best_scores
-    if scores is None:
-        scores = score(run.model, data.validation, run.batch_size)
+    if run.best_scores is None:
+        run.best_scores = score(run.model, data.validation, run.batch_size)
     started = time.perf_counter()
     test = score(run.model, data.test, run.batch_size)
     run.seconds_per_image = (time.perf_counter() - started) / max(1, len(test))
-    return {"validation": scores, "test": test}
+    return {"validation": run.best_scores, "test": test}
 
 
-def learning_rate(recipe: Recipe, history: Sequence[EpochRow]) -> float:
-    """The learning rate of the epoch after this history, for the schedules that change between epochs only."""
-    stage = 0 if len(history) < recipe.head_epochs else recipe.head_epochs
-    rate, waited, best = _first_rate(recipe, len(history) < recipe.head_epochs), 0, math.inf
-    for row in history[stage:] if recipe.schedule == "plateau" else ():
-        waited = 0 if row["validation_loss"] < best else waited + 1
-        best = min(best, row["validation_loss"])
-        if waited >= recipe.plateau_epochs:
-            rate, waited = rate / 2, 0
-    return rate
-
-
-def _first_rate(recipe: Recipe, is_head_first: bool) -> float:
-    """The rate that a stage of training starts with."""
-    is_fine_tuning = recipe.head_epochs and not is_head_first
-    return recipe.learning_rate / 10 if is_fine_tuning else recipe.learning_rate
-
-
-def _train_epoch(run: Run, data: Data) -> tuple[EpochRow, np.ndarray]:
-    """The next epoch's row, and the scores of the validation images after it."""
+def _train_epoch(run: Run, data: Data) -> tuple[outcome.EpochRow, np.ndarray]:
+    """Train the next epoch: its row, and the scores of the validation images after it."""
     started = time.perf_counter()
-    epoch = len(run.history) + 1
-    recipe = run.recipe
-    if run.thawed and epoch == recipe.head_epochs + 1:
+    recipe, epoch = run.recipe, len(run.history) + 1
+    if run.unfrozen and epoch == recipe.head_epochs + 1:
         run.compile()
     if recipe.schedule != "cosine":
         run.trainer.optimizer.learning_rate.assign(learning_rate(recipe, run.history))
@@ -200,31 +179,18 @@ def _train_epoch(run: Run, data: Data) -> tuple[EpochRow, np.ndarray]:
     batches = training_batches(data.train, run.batch_size, recipe.seed, epoch)
     logs = run.trainer.fit(batches, epochs=1, shuffle=False, verbose=0).history
     scores = score(run.model, data.validation, run.batch_size)
-    validation = epoch_metrics(data.validation.labels, scores)
     row = {
         "epoch": epoch,
         **{f"train_{name}": float(logs[name][0]) for name in ("loss", "accuracy")},
-        **{f"validation_{name}": value for name, value in validation.items()},
+        **{f"validation_{name}": value for name, value in epoch_metrics(data.validation.labels, scores).items()},
         "learning_rate": rate,
         "wall_seconds": time.perf_counter() - started,
     }
     return row, scores
 
 
-def _optimizer(recipe: Recipe, steps_per_epoch: int, is_head_first: bool) -> keras.optimizers.Optimizer:
-    rate: Any = _first_rate(recipe, is_head_first)
-    if recipe.schedule == "cosine":
-        epochs = recipe.head_epochs if is_head_first else recipe.epochs - recipe.head_epochs
-        rate = keras.optimizers.schedules.CosineDecay(rate, decay_steps=max(1, epochs) * steps_per_epoch)
-    if recipe.optimizer == "sgd":
-        return keras.optimizers.SGD(rate, recipe.momentum, weight_decay=recipe.weight_decay or None)
-    if recipe.optimizer == "adamw":
-        return keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
-    return keras.optimizers.Adam(rate)
-
-
 def _weights_hash(model: keras.Model) -> str:
     digest = hashlib.sha256()
     for weight in model.get_weights():
-        digest.update(np.ascontiguousarray(weight).tobytes())
+        digest.update(weight.tobytes())
     return digest.hexdigest()[:16]

@@ -1,7 +1,6 @@
-"""What a line of MODELS says about a network."""
+"""What a row of MODELS says about a network, and the model that a recipe builds from it."""
 
-import importlib
-import inspect
+import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -12,94 +11,89 @@ from trainables.training.recipe import Recipe, checked, nearest
 if TYPE_CHECKING:
     import keras
 
+#: The name of the last layer of a transfer network's body; its head follows.
+FEATURES = "features"
+
 
 @dataclass(frozen=True)
 class Network:
-    """A network, by the function that builds it.
+    """A network, named by the function that builds it.
 
-    `function` is `file.function` within this package: a name, because the process that drives a sweep reads this table
-    and must not wait 4–10 s for TensorFlow. The function takes `image_size` (pixels) and `options`, and returns an
-    uncompiled model from (batch, image_size, image_size, 3) pixels, 0–255, to (batch, 1) logits, positive for FAKE.
-    `source` is where the network was published; `recipe` are the hyperparameters in which its published recipe differs from the
-    default one.
+    `function` is `file.function` in this package: a name, because the driver of a sweep reads this table and must not
+    wait 4–10 s for TensorFlow. The function takes `image_size` (pixels) and `arguments`, and returns an uncompiled
+    model from (batch, image_size, image_size, 3) pixels, 0–255, to (batch, 1) logits, positive for FAKE. `source` names
+    the publication; `recipe` holds the hyperparameters in which the published recipe differs from the default one.
     """
 
     function: str
-    options: dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict)
     source: str = ""
     recipe: dict[str, Any] = field(default_factory=dict)
 
     @property
     def pretrained(self) -> str:
-        """The body, a name in `_weights.BODIES`, that starts from ImageNet's weights; empty without one."""
-        return str(self.options.get("body", ""))
+        """The body, a name in `pretrained.BODIES`, that starts from ImageNet weights; empty if there is none."""
+        return str(self.arguments.get("body", ""))
 
-    def build(self, image_size: int = 32, options: Mapping[str, Any] | None = None) -> "keras.Model":
-        """The model with fresh weights, drawn from Keras's global random seed; `options` go above the network's own.
+    def build(self, image_size: int = 32, arguments: Mapping[str, Any] | None = None) -> "keras.Model":
+        """Build the model with fresh weights, drawn from Keras's global seed. `arguments` override the network's own.
 
-        Raises InputError for an option that the function does not take, or of a wrong type.
+        Raises InputError for an argument that the function does not take, or of a wrong type.
         """
-        model: keras.Model = self._function()(image_size, **{**self.options, **self.checked(options or {})})
-        return model
+        return self._function()(image_size, **self.arguments | self.checked(arguments or {}))
 
-    def checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The options as the function takes them. Raises InputError for one that it does not take."""
+    def checked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments, converted to the function's types. Raises InputError for one that it does not take."""
         kinds = get_type_hints(self._function(), include_extras=True)
-        known = [option for option in inspect.signature(self._function()).parameters if option != "image_size"]
-        for option in options:
-            if option not in known:
-                near = f"the nearest is {nearest(option, known)!r}" if known else "it has none"
-                raise InputError(f"{self.function} has no argument {option!r}; {near}.")
-        if self.pretrained and options.get("body", self.pretrained) != self.pretrained:
+        known = [name for name in kinds if name not in ("image_size", "return")]
+        for name in arguments:
+            if name not in known:
+                near = f"the nearest is {nearest(name, known)!r}" if known else "it has none"
+                raise InputError(f"{self.function} has no argument {name!r}; {near}.")
+        if self.pretrained and arguments.get("body", self.pretrained) != self.pretrained:
             raise InputError(
                 f"The weights of this network are {self.pretrained}'s; for another body, take its network."
             )
-        return {option: checked(option, value, kinds[option]) for option, value in options.items()}
+        return {name: checked(name, value, kinds[name]) for name, value in arguments.items()}
 
     def _function(self) -> "Callable[..., keras.Model]":
-        file, name = self.function.split(".")
-        function: Callable[..., keras.Model] = getattr(importlib.import_module(f"trainables.{file}"), name)
+        function: Callable[..., keras.Model] = pkgutil.resolve_name("trainables." + self.function.replace(".", ":"))
         return function
 
 
 def network(models: Mapping[str, Network], name: str) -> Network:
-    """The network of that name. Raises InputError that names the nearest one."""
+    """The network of that name. Raises InputError, which gives the nearest name."""
     if name not in models:
         raise InputError(f"There is no network {name!r}; the nearest is {nearest(name, models)!r}.")
     return models[name]
 
 
 def build(recipe: Recipe, image_size: int, models: Mapping[str, Network]) -> "keras.Model":
-    """The model that a recipe asks for, with fresh weights. Raises InputError for a recipe that does not fit it."""
-    entry = network(models, recipe.network)
-    model = entry.build(image_size, recipe.network_arguments)
-    if recipe.head_epochs and not thawed_layers(model):
+    """Build the recipe's model, with fresh weights. Raises InputError for a recipe that does not fit its network."""
+    model = network(models, recipe.network).build(image_size, recipe.network_arguments)
+    if recipe.head_epochs and not unfrozen_layers(model):
         raise InputError(
             f"head_epochs is {recipe.head_epochs}, and {recipe.network} has no pretrained layers to train after its "
-            "head; take a transfer network with the option train_from."
+            "head; take a transfer network with the argument train_from."
         )
     return model
 
 
-def refusals(asked: Sequence[tuple[str, Mapping[str, Any]]], models: Mapping[str, Network]) -> Iterator[str]:
-    """Why networks do not take these options, (network, options) by (network, options), for those that do not."""
-    for name, options in asked:
+def refusals(arguments: Sequence[tuple[str, Mapping[str, Any]]], models: Mapping[str, Network]) -> Iterator[str]:
+    """Yield, for each pair of a network's name and arguments that it does not take, the reason."""
+    for name, values in arguments:
         try:
-            network(models, name).checked(options)
+            network(models, name).checked(values)
         except InputError as error:
             yield error.message
 
 
 def body_layers(model: "keras.Model") -> "list[keras.Layer]":
-    """The layers of a transfer network that come before its head; none of any other network."""
+    """The layers of a transfer network before its head; none of any other network."""
     names = [layer.name for layer in model.layers]
     return list(model.layers[: names.index(FEATURES)]) if FEATURES in names else []
 
 
-def thawed_layers(model: "keras.Model") -> "list[keras.Layer]":
-    """The layers of a transfer network's body that are not frozen."""
+def unfrozen_layers(model: "keras.Model") -> "list[keras.Layer]":
+    """The layers with weights of a transfer network's body that are not frozen."""
     return [layer for layer in body_layers(model) if layer.trainable and layer.weights]
-
-
-#: The name of a transfer network's last layer before its head.
-FEATURES = "features"

@@ -1,73 +1,61 @@
-"""What can be told from an image's colours and spectrum alone: a network below that has learned less than these.
+"""Linear probes: how far colours and spectrum alone tell REAL from FAKE. A network below them has learnt less.
 
 On the whole of CIFAKE: colour 61.5 %, spectrum 77.8 %, both 79.6 % of the test images (n = 10,000). The spectrum is a
-mean of logarithms over each ring; the logarithm of the mean, which is more usual, gives 70 %.
+mean of logarithms over each ring; the more usual logarithm of the mean gives 70 %.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trainables.training.arrays import shared_data
-from trainables.training.selection import Data, DataSelection, Split
+from trainables.training.selection import Data, DataSelection
 
 _BINS = 16
 _MOST_IMAGES = 20_000  # to fit some dozens of weights; all 90,000 of CIFAKE move the accuracy by a tenth of a point
-_AT_ONCE = 2_000
+_IMAGES_AT_ONCE = 2_000
 
 
-def measure(selection: DataSelection, node_folder: Path) -> Iterator[dict[str, Any]]:
-    """`floor` of what the trials of a machine share, for a process of its own."""
-    yield floor(shared_data(selection, node_folder))
+def measure(selection: DataSelection, folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield `probe` of the data that the trials of a node share; runs in a helper."""
+    yield probe(shared_data(selection, folder))
 
 
-def floor(data: Data) -> dict[str, Any]:
-    """Accuracies, 0–1, of logistic regressions on colour, on the spectrum and on both, fitted on the training images.
+def probe(data: Data) -> dict[str, Any]:
+    """Fit logistic regressions on colour, on the spectrum and on both, and measure their accuracies, 0–1.
 
-    Name → `validation_accuracy`, `test_accuracy` and `test_clean_accuracy`; and `train_images`, how many were used.
+    Returns probe → `validation_accuracy`, `test_accuracy` and `test_clean_accuracy` (without duplicates), and
+    `train_images`, the number of training images used.
     """
-    train = _first(data.train, _MOST_IMAGES)
-    seen = {"train": train, "validation": data.validation, "test": data.test}
-    features = {name: {"colour": colours(split), "spectrum": spectra(split)} for name, split in seen.items()}
-    for found in features.values():
-        found["both"] = np.concatenate([found["colour"], found["spectrum"]], axis=1)
-    clean = ~data.test.duplicate
-    told: dict[str, Any] = {"train_images": len(train)}
-    for probe in ("colour", "spectrum", "both"):
-        fitted = _fitted(features["train"][probe], train.labels)
-        right = {name: fitted.predict(features[name][probe]) == seen[name].labels for name in ("validation", "test")}
-        right["test_clean"] = right["test"][clean]
-        told[probe] = {f"{name}_accuracy": float(each.mean()) for name, each in right.items() if len(each)}
-    return told
-
-
-def _fitted(features: np.ndarray, labels: np.ndarray) -> Any:
     # The driver names `measure`, and must not wait a second for scikit-learn.
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    return make_pipeline(StandardScaler(), LogisticRegression()).fit(features, labels)
+    images = {"train": data.train.images[:_MOST_IMAGES], "validation": data.validation.images, "test": data.test.images}
+    colour = {split: _in_parts(colours, pixels) for split, pixels in images.items()}
+    spectrum = {split: _in_parts(spectra, pixels) for split, pixels in images.items()}
+    both = {split: np.concatenate([colour[split], spectrum[split]], axis=1) for split in images}
+    accuracies: dict[str, Any] = {"train_images": len(images["train"])}
+    for name, features in {"colour": colour, "spectrum": spectrum, "both": both}.items():
+        model = make_pipeline(StandardScaler(), LogisticRegression())
+        model.fit(features["train"], data.train.labels[:_MOST_IMAGES])
+        labels = {"validation": data.validation.labels, "test": data.test.labels}
+        correct = {split: model.predict(features[split]) == truth for split, truth in labels.items()}
+        correct["test_clean"] = correct["test"][~data.test.duplicate]
+        accuracies[name] = {f"{part}_accuracy": float(right.mean()) for part, right in correct.items() if len(right)}
+    return accuracies
 
 
-def colours(split: Split) -> np.ndarray:
-    """(n, 9): mean and standard deviation of each channel, and the correlations between them."""
-    return _in_parts(split, _colours)
+def _in_parts(features: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
+    starts = range(0, len(images), _IMAGES_AT_ONCE)
+    return np.concatenate([features(images[start : start + _IMAGES_AT_ONCE]) for start in starts])
 
 
-def spectra(split: Split) -> np.ndarray:
-    """(n, 16): the log power spectrum of the grey image, averaged over rings of equal width of spatial frequency."""
-    return _in_parts(split, _spectra)
-
-
-def _in_parts(split: Split, function: Any) -> np.ndarray:
-    parts = [function(split.images[at : at + _AT_ONCE]) for at in range(0, len(split), _AT_ONCE)]
-    return np.concatenate(parts)
-
-
-def _colours(images: np.ndarray) -> np.ndarray:
+def colours(images: np.ndarray) -> np.ndarray:
+    """(n, h, w, 3) uint8 → (n, 9): mean and standard deviation of each channel, and the channels' correlations."""
     pixels = images.reshape(len(images), -1, 3).astype(np.float32) / 255
     means = pixels.mean(axis=1)
     centred = pixels - means[:, None]
@@ -78,17 +66,16 @@ def _colours(images: np.ndarray) -> np.ndarray:
     return np.concatenate([means, deviations, correlations], axis=1)
 
 
-def _spectra(images: np.ndarray) -> np.ndarray:
+def spectra(images: np.ndarray) -> np.ndarray:
+    """(n, side, side, 3) uint8 → (n, 16): the grey image's log power, averaged over rings of spatial frequency.
+
+    The rings are equally wide, from 0 to 0.5 cycles per pixel; the last one also takes the corners beyond.
+    """
     grey = images.astype(np.float32).mean(axis=3)
     power = np.log(np.abs(np.fft.rfft2(grey)) ** 2 + 1)
     side = grey.shape[1]
-    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])  # cycles a pixel, 0–0.71
+    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])  # cycles per pixel, 0–0.71
     rings = np.minimum((frequency / 0.5 * _BINS).astype(int), _BINS - 1).ravel()
     weights = np.eye(_BINS, dtype=np.float32)[rings]
-    sizes = np.maximum(weights.sum(axis=0), 1)
-    found: np.ndarray = power.reshape(len(power), -1) @ weights / sizes
-    return found
-
-
-def _first(split: Split, most: int) -> Split:
-    return Split(split.images[:most], split.labels[:most], split.rows[:most], split.duplicate[:most])
+    means: np.ndarray = power.reshape(len(power), -1) @ weights / np.maximum(weights.sum(axis=0), 1)
+    return means
