@@ -8,6 +8,14 @@ import pytest
 from support.commands import Command, run_python
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests on one worker of pytest-xdist: those of Ray, lest one joins another's cluster; those of a module."""
+    for item in items:
+        starts_ray = any(item.get_closest_marker(name) for name in ("cluster", "disaster"))
+        item.add_marker(pytest.mark.xdist_group("ray" if starts_ray else item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture(scope="session")
 def cifake() -> Path:
     """Kaggle's archive of CIFAKE, named by the environment variable CIFAKE_ZIP."""

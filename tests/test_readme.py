@@ -26,7 +26,7 @@ def test_the_pandas_example_runs_as_printed(tmp_path: Path) -> None:
 def test_the_example_network_is_a_file_and_a_line(tmp_path: Path) -> None:
     """It gets its contracts run, and sweeps."""
     copy = copy_of_the_code(tmp_path, {"tiny.py": EXAMPLES[1]}, EXAMPLES[2])
-    contracts = run_python("-m", "pytest", "tests/trainables/test_trainables.py", "-k", "tiny", "-v", **copy)
+    contracts = run_python("-m", "pytest", "tests/trainables/test_trainables.py", "-k", "tiny", "-v", "-n0", **copy)
     assert contracts.returncode == 0, contracts.stdout
     assert "takes_pixels_and_gives_one_logit[tiny] PASSED" in contracts.stdout
     swept = run_python("sweeps/zoo.py", "--models", "tiny,age-c2-f1", "--smoke", **copy)

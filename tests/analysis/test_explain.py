@@ -109,6 +109,7 @@ def test_jax_gives_the_same() -> None:
         "-q",
         "-p",
         "no:cacheprovider",
+        "-n0",
         __file__,
         "-k",
         "known or slope or way_around",

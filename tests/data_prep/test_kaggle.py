@@ -1,8 +1,8 @@
-"""`data_prep.sources.kaggle` against a stand-in for Kaggle on loopback, asked by the real `kaggle` package in its own process.
+"""`data_prep.sources.kaggle` against a stand-in for Kaggle on loopback, asked by the real `kaggle` package.
 
-Nothing of the package is replaced: KAGGLE_API_ENVIRONMENT=LOCALHOST makes it speak plain HTTP, and `http_proxy` leads
-every host it asks for, the storage included, to the stand-in. HOME is a temporary folder and nothing else is inherited,
-so no credentials of this machine are read or written.
+The package runs in its own process, and nothing of it is replaced: KAGGLE_API_ENVIRONMENT=LOCALHOST makes it speak
+plain HTTP, and `http_proxy` leads every host it asks for, the storage included, to the stand-in. HOME is a temporary
+folder and nothing else is inherited, so no credentials of this machine are read or written.
 """
 
 import base64

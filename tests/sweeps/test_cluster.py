@@ -35,9 +35,6 @@ RAY = Path(sys.executable).with_name("ray")
 WORK = ("--data", "s3://sweeps/shards", "--epochs", "4", "--cpus-per-trial", "1")
 TRIAL = "trainables.worker.fork_server serve"
 
-#: Each takes a minute or two: together more than all other tests.
-disaster = pytest.mark.skipif(os.environ.get("DISASTERS") != "all", reason="takes minutes: set DISASTERS=all")
-
 
 def variant(head: str, workers: list[str], user: str, key: str) -> dict[str, object]:
     """cluster.yaml with the README's changes for machines of one's own."""
@@ -189,7 +186,7 @@ def test_a_submitted_sweep_runs_on_several_hosts_and_reports_on_shared_storage(c
     assert "joined" in cluster.output().lower()
 
 
-@disaster
+@pytest.mark.disaster
 def test_a_killed_process_costs_nothing_but_time(cluster: Cluster, undisturbed: Folder) -> None:
     sweep = cluster.submit("--results", "s3://sweeps/process", *WORK)
     wait_until(lambda: epochs_done("s3://sweeps/process") >= 4, 120)
@@ -198,7 +195,7 @@ def test_a_killed_process_costs_nothing_but_time(cluster: Cluster, undisturbed: 
     assert_as_undisturbed(undisturbed, "s3://sweeps/process")
 
 
-@disaster
+@pytest.mark.disaster
 def test_a_killed_driver_goes_on(cluster: Cluster, undisturbed: Folder) -> None:
     sweep = cluster.submit("--results", "s3://sweeps/driver", *WORK)
     wait_until(lambda: epochs_done("s3://sweeps/driver") >= 6, 120)
@@ -208,7 +205,7 @@ def test_a_killed_driver_goes_on(cluster: Cluster, undisturbed: Folder) -> None:
     assert_as_undisturbed(undisturbed, "s3://sweeps/driver")
 
 
-@disaster
+@pytest.mark.disaster
 def test_a_second_sweep_on_the_same_record_says_so_and_stops(cluster: Cluster, undisturbed: Folder) -> None:
     first = cluster.submit("--results", "s3://sweeps/two", *WORK)
     wait_until(lambda: epochs_done("s3://sweeps/two") >= 1, 120)
@@ -218,7 +215,7 @@ def test_a_second_sweep_on_the_same_record_says_so_and_stops(cluster: Cluster, u
     assert_as_undisturbed(undisturbed, "s3://sweeps/two")
 
 
-@disaster
+@pytest.mark.disaster
 def test_storage_that_does_not_answer_is_waited_for(cluster: Cluster, undisturbed: Folder) -> None:
     sweep = cluster.submit("--results", "s3://sweeps/storage", *WORK)
     wait_until(lambda: epochs_done("s3://sweeps/storage") >= 6, 120)
@@ -229,13 +226,13 @@ def test_storage_that_does_not_answer_is_waited_for(cluster: Cluster, undisturbe
     assert_as_undisturbed(undisturbed, "s3://sweeps/storage")
 
 
-@disaster
+@pytest.mark.disaster
 def test_a_folder_that_is_not_shared_is_refused(cluster: Cluster) -> None:
     assert cluster.submit("--results", "/tmp/ray/results", "--smoke").wait(timeout=120) != 0
     assert "give --results a folder that all nodes share" in cluster.output()
 
 
-@disaster
+@pytest.mark.disaster
 def test_a_network_that_is_cut_for_a_minute(cluster: Cluster, undisturbed: Folder) -> None:
     sweep = cluster.submit("--results", "s3://sweeps/cut", *WORK)
     wait_until(lambda: epochs_done("s3://sweeps/cut") >= 6, 120)
@@ -246,7 +243,7 @@ def test_a_network_that_is_cut_for_a_minute(cluster: Cluster, undisturbed: Folde
     assert_as_undisturbed(undisturbed, "s3://sweeps/cut")
 
 
-@disaster
+@pytest.mark.disaster
 def test_a_head_whose_ray_dies_is_brought_up_again(cluster: Cluster, undisturbed: Folder) -> None:
     sweep = cluster.submit("--results", "s3://sweeps/head", *WORK)
     wait_until(lambda: epochs_done("s3://sweeps/head") >= 6, 120)
@@ -281,7 +278,7 @@ class Metadata(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@disaster
+@pytest.mark.disaster
 def test_a_machine_that_joins_late_gets_work(cluster: Cluster, undisturbed: Folder) -> None:
     late = cluster.hosts[2]
     late.run("source ~/.bashrc; ray stop")
@@ -295,7 +292,7 @@ def test_a_machine_that_joins_late_gets_work(cluster: Cluster, undisturbed: Fold
     assert hardware.str.startswith(late.name).any()
 
 
-@disaster
+@pytest.mark.disaster
 def test_a_submitted_job_is_a_sweep(cluster: Cluster, undisturbed: Folder) -> None:
     words = [
         "ray",
@@ -313,7 +310,7 @@ def test_a_submitted_job_is_a_sweep(cluster: Cluster, undisturbed: Folder) -> No
     assert_as_undisturbed(undisturbed, "s3://sweeps/job")
 
 
-@disaster
+@pytest.mark.disaster
 def test_trials_leave_a_machine_that_is_given_notice(cluster: Cluster, undisturbed: Folder) -> None:
     server = http.server.ThreadingHTTPServer((LAPTOP, 5001), Metadata)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -327,7 +324,7 @@ def test_trials_leave_a_machine_that_is_given_notice(cluster: Cluster, undisturb
     assert_as_undisturbed(undisturbed, "s3://sweeps/spot")
 
 
-@disaster
+@pytest.mark.disaster
 def test_a_host_that_stops(cluster: Cluster, undisturbed: Folder) -> None:
     sweep = cluster.submit("--results", "s3://sweeps/host", *WORK)
     wait_until(lambda: epochs_done("s3://sweeps/host") >= 6, 120)

@@ -276,7 +276,7 @@ def test_a_trial_that_hangs_is_stopped_and_said_so(tmp_path: Path) -> None:
     assert rows["status"]["age-c2-f1"] in ("finished", "collapsed")
 
 
-@pytest.mark.skipif(os.environ.get("DISASTERS") != "all", reason="takes minutes: set DISASTERS=all")
+@pytest.mark.disaster
 def test_random_kill_points_end_as_if_nothing_had_happened(tmp_path: Path) -> None:
     from kill_points import count_identical
 
