@@ -14,11 +14,11 @@ from PIL import Image
 from analysis.detector.explanations import default_layer, grad_cam, map_layers, saliency
 from analysis.explain import SCHEMA, sheets
 from analysis.figures.sheets import KINDS
+from analysis.results.decisions import best_threshold
 from analysis.results.trials import read
 from data_prep.errors import InputError
 from data_prep.storage import Folder
 from trainables import MODELS
-from trainables.training.metrics import best_threshold
 
 
 def by_hand(skip: bool = False) -> keras.Model:
