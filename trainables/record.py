@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from data_prep.errors import InputError
 from data_prep.storage import Folder
-from trainables.training.metrics import SPLITS, TRIAL_METRICS
+from trainables.training.metrics import EPOCH_METRICS, SPLITS, TRIAL_METRICS
 from trainables.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ SCHEMAS = {
             ("flops", pa.int64()),  # of one image's forward pass
             ("seconds_per_image", pa.float64()),  # of scoring test, in batches of four times the training batch
             ("initial_weights", pa.string()),  # a hash
-            *[(f"{split}_{metric}", pa.float64()) for split in SPLITS for metric in TRIAL_METRICS],
+            *[(metric, pa.float64()) for metric in TRIAL_METRICS],
             *[(f"{split}_images", pa.int64()) for split in ("train", *SPLITS)],
             ("training_subset", pa.int64()),  # which of several disjoint training sets; null for the only one
             ("cpus", pa.float64()),
@@ -75,7 +75,7 @@ SCHEMAS = {
             ("epoch", pa.int64()),
             ("train_loss", pa.float64()),
             ("train_accuracy", pa.float64()),
-            *[(f"validation_{metric}", pa.float64()) for metric in TRIAL_METRICS],
+            *[(f"validation_{metric}", pa.float64()) for metric in EPOCH_METRICS],
             ("validation_right", pa.binary()),  # a bit an image, in the order of the scores: right at logit 0 or not
             ("learning_rate", pa.float64()),
             ("wall_seconds", pa.float64()),
