@@ -37,7 +37,7 @@ SCHEMA = pa.schema(
         ("probability", pa.float64()),  # of FAKE
         ("threshold", pa.float64()),  # a logit: the best on validation
         ("called_fake", pa.bool_()),
-        ("in_train", pa.bool_()),
+        ("duplicate", pa.bool_()),
         ("layer", pa.string()),  # of Grad-CAM
         ("map_side", pa.int64()),  # of its map, in places
         ("images", pa.int64()),  # of the test split that were looked through
@@ -99,7 +99,7 @@ def chosen(one: Stored, images: ScoredImages, count: int) -> pd.DataFrame:
 
 def _who(images: ScoredImages, at: int) -> dict[str, Any]:
     told = {"row": int(images.rows[at]), "path": images.paths[at], "object_class": images.classes[at]}
-    return told | {"label": int(images.labels[at]), "in_train": bool(images.seen is not None and images.seen[at])}
+    return told | {"label": int(images.labels[at]), "duplicate": bool(images.seen is not None and images.seen[at])}
 
 
 def _pictures(one: Stored, images: ScoredImages, frame: pd.DataFrame, layer: str | None) -> tuple[str, Pictures]:

@@ -12,7 +12,7 @@ from analysis.detector.onnx import Agreement
 from analysis.pages.tables import TITLES
 from analysis.results.format import with_span
 from analysis.results.judged import by_class
-from sweeps.record.writer import TRIAL_SCHEMA
+from trainables.record import SCHEMAS, TRIALS
 from sweeps.stats.intervals import intervals
 from trainables import MODELS, Recipe
 from trainables.training.metrics import METRICS, judge
@@ -54,7 +54,7 @@ def card(name: str, detector: Detector, agreed: Agreement) -> str:
 
 def _known(row: "pd.Series[Any]") -> dict[str, Any]:
     """The columns of the trial's row, None where it is missing."""
-    return {column: None if pd.isna(row[column]) else row[column] for column in TRIAL_SCHEMA.names}
+    return {column: None if pd.isna(row[column]) else row[column] for column in SCHEMAS[TRIALS].names}
 
 
 def _recipe(row: "pd.Series[Any]") -> dict[str, Any]:

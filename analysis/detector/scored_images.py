@@ -15,7 +15,7 @@ from trainables.training.selection import selection_fingerprint
 
 #: What the record's own images are called in tables, where others have the name of their folder.
 OWN = "own"
-_COLUMNS = ["image", "label", "path", "object_class", "group", "in_train"]
+_COLUMNS = ["image", "label", "path", "object_class", "group", "duplicate"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def own_images(results: Results, folder: Folder | None = None, limit: int | None
     if "test" not in results.scores.parts:
         raise InputError("The record has no scores of test images; run the sweep again to make them.")
     table = _read(folder, _taken(results.scores.parts["test"].labels, results.scores.parts["test"].rows, limit))
-    seen = table["in_train"].to_numpy()
+    seen = table["duplicate"].is_valid().to_numpy()
     return _made(table, OWN, folder, seen)
 
 

@@ -90,7 +90,7 @@ def scores(networks: Sequence[Stored], images: ScoredImages, jobs: Sequence[Job]
 @contextlib.contextmanager
 def _cluster(networks: Sequence[Stored]) -> Iterator[None]:
     from sweeps.engine import cluster
-    from sweeps.record.writer import MANIFEST
+    from trainables.record import MANIFEST
 
     print(cluster.connect(), flush=True)
     try:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from data_prep.storage import Folder
-from sweeps.record.writer import IMAGES, read_images, read_scores
+from trainables.record import IMAGES, read_images, read_scores
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ def scores(folder: Folder, trials: Iterable[str]) -> Scores:
     logits = np.stack([found[trial]["score"].to_numpy(np.float32) for trial in kept])
     named = _named(folder, who)
     masks = {split: (who["split"] == split).to_numpy() for split in ("validation", "test")}
-    if "in_train" in named:
-        masks["test_clean"] = masks["test"] & ~named["in_train"].fillna(False).to_numpy(bool)
+    if "duplicate" in named:
+        masks["test_clean"] = masks["test"] & named["duplicate"].isna().to_numpy()
     classes, paths = (_text(named, column) for column in ("object_class", "path"))
     labels, rows = who["label"].to_numpy(), who["row"].to_numpy()
     parts = {
@@ -81,5 +81,5 @@ def _named(folder: Folder, who: pd.DataFrame) -> pd.DataFrame:
     """The rows of `who` with what the record says of these images, if it does."""
     if not folder.exists(IMAGES):
         return who
-    told = read_images(folder)[["split", "row", "path", "object_class", "in_train"]]
+    told = read_images(folder)[["split", "row", "path", "object_class", "duplicate"]]
     return who.merge(told, on=["split", "row"], how="left", validate="one_to_one")

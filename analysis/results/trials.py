@@ -11,7 +11,7 @@ from analysis.results.provenance import Provenance, provenance
 from analysis.results.scores import Scores, scores
 from data_prep.errors import InputError
 from data_prep.storage import Folder
-from sweeps.record.writer import TRIAL_SCHEMA, read_epochs, read_manifest, read_trials
+from trainables.record import SCHEMAS, TRIALS, read_epochs, read_manifest, read_trials
 from sweeps.stats.intervals import mean_interval, share_interval, wilson
 from trainables import Recipe
 from trainables.training.metrics import confusion
@@ -79,7 +79,7 @@ def ranked_trials(trials: pd.DataFrame, metric: str = "validation_accuracy", dir
     columns come `rank` (from 1; equals share one; none if flagged), `configuration` (the network, and the hyperparameters in
     which trials of it differ), and the 95 % intervals of the accuracies, `validation_low` and so on.
     """
-    frame = trials.reindex(columns=TRIAL_SCHEMA.names)
+    frame = trials.reindex(columns=SCHEMAS[TRIALS].names)
     counts = frame[_COUNTS].astype("Int64")
     frame = frame.drop(columns=_COUNTS).astype(dict.fromkeys(METRICS, float)).join(counts)
     is_paused = frame["pause_epoch"].fillna(0) > 0  # and went on as another trial

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from analysis.results.trials import Results, read_without_scores
 from data_prep.storage import Folder
-from sweeps.record.writer import read_manifest
+from trainables.record import read_manifest
 
 _SECONDS_BETWEEN_LOOKS = 5.0
 

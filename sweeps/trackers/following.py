@@ -188,9 +188,8 @@ def _tracked(record: Record, complete: Collection[str]) -> dict[str, Tracked]:
     begun = {
         trial: Tracked(dict(row))
         for trial, row in record.trials.items()
-        if trial not in complete and (row["epochs_done"] or record.is_over(trial))
+        if trial not in complete and (row["epochs_done"] or record.is_complete(trial))
     }
-    for (trial, epoch), row in record.epochs.items():
-        if trial in begun:
-            begun[trial].epochs[epoch] = row
+    for trial, tracked in begun.items():
+        tracked.epochs |= record.epochs[trial]
     return begun

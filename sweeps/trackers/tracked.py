@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
-from sweeps.record.writer import OVER
 from trainables import Recipe
+from trainables.record import COMPLETE
 
 _CURVES = {
     "loss/train": "train_loss",
@@ -39,7 +39,7 @@ class Tracked:
     @property
     def is_complete(self) -> bool:
         """Whether nothing will be added to it."""
-        return self.row["status"] in OVER
+        return self.row["status"] in COMPLETE
 
     @property
     def is_over(self) -> bool:

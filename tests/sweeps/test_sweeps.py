@@ -40,7 +40,8 @@ from support.sweeps import (
 from sweeps.engine import cluster
 from sweeps.engine.resources import cpu_share, gpu_share
 from sweeps.record.lease import Lease, _machine
-from sweeps.record.writer import EPOCH_SCHEMA, TRIAL_SCHEMA, Record
+from sweeps.record.writer import Record
+from trainables.record import EPOCHS, SCHEMAS, TRIALS
 from trainables import Recipe
 from trainables.training import checkpoint
 from trainables.training.loop import score
@@ -119,8 +120,8 @@ def test_the_manifest_carries_the_conditions(place: Path) -> None:
 
 def test_pandas_alone_reads_the_record(place: Path) -> None:
     record = place / "results" / "age"
-    assert list(trials(place / "results").columns) == TRIAL_SCHEMA.names
-    assert list(epochs(place / "results").columns) == EPOCH_SCHEMA.names
+    assert list(trials(place / "results").columns) == SCHEMAS[TRIALS].names
+    assert list(epochs(place / "results").columns) == SCHEMAS[EPOCHS].names
     images = pd.read_parquet(record / "images.parquet")
     scores = pd.read_parquet(next((record / "scores").iterdir()))
     joined = scores.merge(images, on=["split", "row"])

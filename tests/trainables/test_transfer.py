@@ -14,7 +14,7 @@ from data_prep.errors import InputError
 from data_prep.storage import Folder
 from support.commands import ROOT, Command, refused
 from support.networks import shaken, split_of
-from sweeps.record.writer import read_trials
+from trainables.record import read_trials
 from trainables import MODELS, Recipe
 from trainables.layers.pretrained import BODIES, find_weights
 from trainables.training.loop import Run, start, train
