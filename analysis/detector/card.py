@@ -12,9 +12,9 @@ from analysis.detector.onnx import Agreement
 from analysis.pages.tables import TITLES
 from analysis.results.format import with_span
 from analysis.results.judged import by_class
-from trainables.record import SCHEMAS, TRIALS
 from sweeps.stats.intervals import intervals
 from trainables import MODELS, Recipe
+from trainables.record import SCHEMAS, TRIALS
 from trainables.training.metrics import METRICS, judge
 
 _TEMPLATE = "model_card.md.j2"

@@ -11,7 +11,7 @@ from analysis.results.trials import Results
 from data_prep import shards
 from data_prep.errors import InputError
 from data_prep.storage import Folder
-from trainables.training.selection import selection_fingerprint
+from trainables.training.selection import DataSelection
 
 #: What the record's own images are called in tables, where others have the name of their folder.
 OWN = "own"
@@ -78,7 +78,7 @@ def _is_own(results: Results, folder: Folder) -> bool:
     """Whether the record was made with these shards."""
     settings, told = (results.provenance.manifest.get(name) or {} for name in ("settings", "data"))
     whole = shards.read_manifest(folder).fingerprint
-    fingerprint = selection_fingerprint(whole, settings.get("limit"), bool(settings.get("smoke")))
+    fingerprint = DataSelection(folder, settings.get("limit"), bool(settings.get("smoke"))).fingerprint(whole)
     return bool(fingerprint == told.get("fingerprint"))
 
 

@@ -11,9 +11,9 @@ from analysis.results.provenance import Provenance, provenance
 from analysis.results.scores import Scores, scores
 from data_prep.errors import InputError
 from data_prep.storage import Folder
-from trainables.record import SCHEMAS, TRIALS, read_epochs, read_manifest, read_trials
 from sweeps.stats.intervals import mean_interval, share_interval, wilson
 from trainables import Recipe
+from trainables.record import SCHEMAS, TRIALS, read_epochs, read_manifest, read_trials
 from trainables.training.metrics import confusion
 
 #: Trials in these states are results. The others are in the order in which they are listed.

@@ -36,7 +36,7 @@ def manifest(**changes: Any) -> dict[str, Any]:
         "audit": {"images": 1400, "warnings": ["Codecs differ."], "unreadable": {"a.jpg": "no JPEG"}, "notes": []},
     }
     return {
-        "format_version": 1,
+        "format_version": 2,
         "sweep": "age",
         "question": "Which of <twelve> is best?",
         "command": "python sweeps/age.py",
@@ -78,8 +78,7 @@ def epoch_rows(name: str, seed: int, epochs: int) -> list[dict[str, Any]]:
 
 def enter(record: Record, recipe: Recipe, status: str, **columns: Any) -> str:
     """Enter a trial as a sweep leaves it in that state. Returns its identity."""
-    trial = recipe.identity("data")
-    record.add(trial, recipe)
+    trial = record.add(recipe)
     if status == "pending":
         return trial
     row: dict[str, Any] = {"status": status, "parameters": 1000, "wall_seconds": 2.5, "train_images": 800}
@@ -92,7 +91,9 @@ def enter(record: Record, recipe: Recipe, status: str, **columns: Any) -> str:
         row |= {"test_clean_accuracy": (right["test"] - 10) / CLEAN, "test_clean_images": CLEAN, "best_epoch": 2}
         parts = [score_table("validation", right["validation"], VALIDATION), score_table("test", right["test"], TEST)]
         record.folder.write_table(f"scores/{trial}.parquet", pa.concat_tables(parts))
-    record.update(trial, row | columns, rows)
+    for epoch in rows:
+        record.update(trial, {}, epoch)
+    record.update(trial, row | columns)
     return trial
 
 
@@ -101,7 +102,7 @@ Trials = list[tuple[Recipe, str, dict[str, Any]]]
 
 def write(place: Path, trials: Trials, **changes: Any) -> Folder:
     """A record of `trials` (recipe, status, columns) in a new folder; `changes` are of the manifest."""
-    record = Record(Folder(str(place / "age")))
+    record = Record(Folder(str(place / "age")), "data")
     record.folder.write_json("manifest.json", manifest(**changes))
     for recipe, status, columns in trials:
         enter(record, recipe, status, **columns)

@@ -8,12 +8,9 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import click
 import numpy as np
 import optuna
 import pandas as pd
@@ -22,8 +19,6 @@ import simulator
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
-from sweeps.engine.recorder import Recorder
-from sweeps.searching.seeker import Seeker
 
 from analysis.figures.accuracy import accuracies, note
 from analysis.pages.summary import summary
@@ -37,14 +32,14 @@ from support.commands import ROOT, refused, run_python
 from support.sweeps import TIMES
 from support.trees import make_tree
 from sweeps import cifake_paper, population, search
-from sweeps.engine import cluster
-from sweeps.engine import options as _options
-from sweeps.engine import resources as _resources
-from sweeps.engine.progress import Display
-from sweeps.engine.run import Sweep
+from sweeps.engine import cluster, resources
+from sweeps.engine.execution import Execution
+from sweeps.engine.options import Options, command
+from sweeps.engine.sweep import Sweep
 from sweeps.record.writer import Record
-from sweeps.searching.options import OPTIONS
+from sweeps.searching.options import SearchOptions
 from sweeps.searching.space import Hyperparameter, between, check, grid, narrowed, one_of, recipe_fields, values_of
+from sweeps.searching.strategy import Searching
 from sweeps.searching.study import Search, SearchStudy, rungs
 from trainables import MODELS, Recipe
 
@@ -150,32 +145,29 @@ def test_a_condition_that_always_holds_is_none() -> None:
     asked = run_main(
         search.search,
         *("--networks", "age-c4-f3", "--tune", "learning_rate,dropout", "--method", "cmaes"),
-        own=OPTIONS,
-    )
-    assert asked.search
-    asked.search.check()
-    assert [(hyperparameter.name, hyperparameter.when) for hyperparameter in asked.search.turned] == [
+        options=SearchOptions,
+    ).strategy.search  # type: ignore[attr-defined]
+    asked.check()
+    assert [(hyperparameter.name, hyperparameter.when) for hyperparameter in asked.turned] == [
         ("learning_rate", {}),
         ("dropout", {}),
     ]
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"), [("age-c4-f3.batch_size=256", "the search turns 'batch_size'"), ("epochs=3", "give --epochs")]
+    ("setting", "told"), [("age-c4-f3.batch_size=256", "the search tunes 'batch_size'"), ("epochs=3", "give --epochs")]
 )
 def test_what_the_search_decides_is_not_set(setting: str, told: str) -> None:
     with pytest.raises(InputError, match=told):
-        run_main(search.search, "--networks", "age-c4-f3,cifake-cnn", "--set", setting, own=OPTIONS)
+        run_main(search.search, "--networks", "age-c4-f3,cifake-cnn", "--set", setting, options=SearchOptions)
 
 
 def test_a_whole_number_on_the_command_line_is_the_number_in_the_record() -> None:
     words = ("--networks", "age-c4-f3", "--tune", "batch_size", "--set", "label_smoothing=0")
-    asked = run_main(search.search, *words, own=OPTIONS)
-    assert asked.search
-    assert asked.recipe
-    study = SearchStudy(asked.search)
+    strategy: Any = run_main(search.search, *words, options=SearchOptions).strategy
+    study = SearchStudy(strategy.search)
     for number in range(3):
-        drawn = values_of(asked.search.space, asked.recipe({"network": "age-c4-f3", "batch_size": 32 << number}))
+        drawn = values_of(strategy.search.space, strategy._recipe({"network": "age-c4-f3", "batch_size": 32 << number}))
         assert isinstance(drawn["label_smoothing"], float)
         study.replay(number, drawn, {})
     assert study.ask() is None
@@ -305,54 +297,50 @@ def test_a_simulation_by_hand() -> None:
 
 def test_the_second_stage_is_on_the_winner_of_the_first(tmp_path: Path) -> None:
     two = run_main(cifake_paper.cifake_paper, "--seeds", "2", "--epochs", "1")
-    assert len(two.recipes) == 2 * 12
-    record = Record(Folder(str(tmp_path)))
-    for place, recipe in enumerate(two.recipes):
-        trial = recipe.identity("data")
-        record.add(trial, recipe)
+    recipes = two.strategy.representatives
+    assert len(recipes) == 2 * 12
+    record = Record(Folder(str(tmp_path)), "data")
+    for place, recipe in enumerate(recipes):
+        assert two.strategy.next_recipes(record) == recipes
+        trial = record.add(recipe)
         sizes = recipe.network_arguments
         is_winner = sizes["convolutions"] == 3 and sizes["filters"] == 64
         lucky = recipe.seed == 0 and sizes["filters"] == 128  # once, and then bad
         record.update(trial, {"status": "finished", "validation_accuracy": 0.9 if is_winner or lucky else place / 100})
-    assert two.then
-    heads = two.then(record)
+    heads = two.strategy.next_recipes(record)
     assert len(heads) == 2 * 24
     assert {(head.network_arguments["convolutions"], head.network_arguments["filters"]) for head in heads} == {(3, 64)}
     assert {head.network_arguments["units"] for head in heads} == set(cifake_paper.UNITS)
-    assert {head.network_arguments["padding"] for head in [*heads, *two.recipes]} == {"same"}
+    assert {head.network_arguments["padding"] for head in [*heads, *recipes]} == {"same"}
 
 
 def test_there_is_no_second_stage_if_nobody_finished_the_first(tmp_path: Path) -> None:
     paper = run_main(cifake_paper.cifake_paper, "--epochs", "1")
-    record = Record(Folder(str(tmp_path)))
-    for recipe in paper.recipes:
-        record.add(recipe.identity("data"), recipe)
-        record.update(recipe.identity("data"), {"status": "collapsed"})
-    assert paper.then
-    assert paper.then(record) == []
+    record = Record(Folder(str(tmp_path)), "data")
+    for recipe in paper.strategy.representatives:
+        record.update(record.add(recipe), {"status": "collapsed"})
+    assert paper.strategy.next_recipes(record) == []
 
 
-def run_main(question: Any, *words: str, own: Sequence[click.Option] = ()) -> Sweep:
+def run_main(question: Any, *words: str, options: type[Options] = Options) -> Sweep:
     """The sweep that a command line asks for."""
-    asked: list[Sweep] = []
-    command = _options.command("x", "", lambda options: asked.append(question(options)) or 0, own)
-    command.main(list(words), standalone_mode=False)
-    return asked[0]
+    sweeps: list[Sweep] = []
+    parsed = command("x", "", options, lambda values: sweeps.append(question(values)) or 0)
+    parsed.main(list(words), standalone_mode=False)
+    return sweeps[0]
 
 
 # ── populations ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_the_worst_quarter_goes_on_from_the_best(tmp_path: Path) -> None:
-    asked = run_main(population.population, "--epochs", "2", "--members", "8", own=population.OPTIONS)
-    record, members = Record(Folder(str(tmp_path))), asked.recipes
+    words = ("--epochs", "2", "--members", "8")
+    strategy = run_main(population.population, *words, options=population.PopulationOptions).strategy
+    record, members = Record(Folder(str(tmp_path)), "data"), strategy.representatives
     assert len(members) == 8
     for place, recipe in enumerate(members):
-        trial = recipe.identity("data")
-        record.add(trial, recipe)
-        record.update(trial, {"status": "stopped"}, [{"epoch": 1, "validation_accuracy": place / 10}])
-    assert asked.then
-    children = list(asked.then(record))
+        record.update(record.add(recipe), {"status": "stopped"}, {"epoch": 1, "validation_accuracy": place / 10})
+    children = list(strategy.next_recipes(record))
     best = [members[place].identity("data") for place in (6, 7)]
     for place, child in enumerate(children):
         assert (child.seed, child.pause_epoch, child.epochs) == (place, 0, 2)
@@ -364,39 +352,42 @@ def test_the_worst_quarter_goes_on_from_the_best(tmp_path: Path) -> None:
         else:
             assert child.parent == members[place].identity("data")
             assert child.learning_rate == members[place].learning_rate
-        record.add(child.identity("data"), child)
-    assert list(asked.then(record)) == children  # which are still to be trained
+        record.add(child)
+    assert list(strategy.next_recipes(record)) == children  # which are still to be trained
     for child in children:
         record.update(child.identity("data"), {"status": "finished"})
-    assert asked.then(record) == []
+    assert strategy.next_recipes(record) == []
 
 
 def test_a_population_starts_all_over_its_space() -> None:
-    members = run_main(population.population, "--members", "40", own=population.OPTIONS).recipes
+    sweep = run_main(population.population, "--members", "40", options=population.PopulationOptions)
+    members = sweep.strategy.representatives
     orders = {tuple(np.argsort([getattr(member, name) for member in members])) for name in population.HYPERPARAMETERS}
     assert len(orders) == len(population.HYPERPARAMETERS)
 
 
 @pytest.mark.parametrize(
-    ("question", "own", "told"),
-    [(population.population, population.OPTIONS, "--members"), (search.search, OPTIONS, "--repeat-best 1")],
+    ("question", "options", "told"),
+    [
+        (population.population, population.PopulationOptions, "--members"),
+        (search.search, SearchOptions, "--repeat-best 1"),
+    ],
 )
-def test_seeds_that_would_do_nothing_are_refused(question: Any, own: Sequence[click.Option], told: str) -> None:
+def test_seeds_that_would_do_nothing_are_refused(question: Any, options: type[Options], told: str) -> None:
     with pytest.raises(InputError, match=told):
-        run_main(question, "--seeds", "3", own=own)
+        run_main(question, "--seeds", "3", options=options)
 
 
 def test_importance_among_trials_that_stand_at_chance_but_one(tmp_path: Path) -> None:
     """Most resamples of them have no variance to share out."""
     asked = Search([Hyperparameter("network", one_of("vgg16", "vgg19")), RATE], 12, 9)
-    record = Record(Folder(str(tmp_path)))
-    record.folder.write_json("manifest.json", {"format_version": 1, "search": asked.describe()})
+    record = Record(Folder(str(tmp_path)), "data")
+    record.folder.write_json("manifest.json", {"format_version": 2, "search": asked.describe()})
     for number in range(12):
         recipe = Recipe("vgg16" if number % 2 else "vgg19", learning_rate=1e-4 * 1.4**number)
-        trial = recipe.identity("data")
-        record.add(trial, recipe)
+        trial = record.add(recipe, number)
         accuracy = 0.6 if number == 3 else 0.5
-        record.update(trial, {"number": number, "status": "stopped", "validation_accuracy": accuracy})
+        record.update(trial, {"status": "stopped", "validation_accuracy": accuracy})
     record.write()
     found = importance(read(record.folder))
     assert set(found["hyperparameter"]) == {"network", "learning_rate"}
@@ -406,15 +397,14 @@ def test_importance_among_trials_that_stand_at_chance_but_one(tmp_path: Path) ->
 def searched_record(folder: Path, repeated: int = 0) -> Folder:
     """A search: #0 and #2 finished, #1 was stopped although it was better by then; #0 was trained again."""
     asked = Search([NETWORK, RATE], 3, 9)
-    record = Record(Folder(str(folder)))
-    record.folder.write_json("manifest.json", {"format_version": 1, "search": asked.describe()})
+    record = Record(Folder(str(folder)), "data")
+    record.folder.write_json("manifest.json", {"format_version": 2, "search": asked.describe()})
 
     def add(number: int | None, status: str, accuracy: float, **hyperparameters: Any) -> None:
         recipe = Recipe("age-c2-f1", epochs=9, **hyperparameters)
         columns = {"number": number, "status": status, "validation_accuracy": accuracy, "validation_images": 100}
         columns |= {"test_accuracy": accuracy, "test_images": 100} if status == "finished" else {}
-        record.add(recipe.identity("data"), recipe)
-        record.update(recipe.identity("data"), columns)
+        record.update(record.add(recipe), columns)
 
     add(0, "finished", 0.9)
     add(1, "stopped", 0.95, learning_rate=1e-2)
@@ -454,9 +444,25 @@ def test_one_repeat_has_no_interval(tmp_path: Path) -> None:
 # ── what is told to whom ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def seeker(folder: Path, asked: Search) -> tuple[Seeker, Record]:
-    record = Record(Folder(str(folder)))
-    return Seeker(asked, record, lambda drawn: Recipe.of(recipe_fields(drawn)), "data", {}, folder / "journal"), record
+def opened(folder: Path, asked: Search) -> tuple[Searching, Record]:
+    """The strategy of a search, opened on the record in a folder."""
+    record = Record(Folder(str(folder / "record")), "data")
+    strategy = Searching(asked, lambda drawn: Recipe.of(recipe_fields(drawn)), [Recipe("age-c2-f1")], None, None)
+    strategy.open(record, folder)
+    return strategy, record
+
+
+def next_trial(strategy: Searching, record: Record) -> str | None:
+    """Identity of the next trial that a strategy proposes."""
+    recipes = strategy.next_recipes(record)
+    return record.identity(recipes[0]) if recipes else None
+
+
+class NoTrackers:
+    """Trackers that hear nothing."""
+
+    def hear(self, row: dict[str, Any], epochs: list[dict[str, Any]]) -> None:
+        """Forget it."""
 
 
 SPACE = [Hyperparameter("network", one_of("age-c2-f1")), RATE]
@@ -465,58 +471,55 @@ EPOCH = {"epoch": 1, "validation_accuracy": 0.6, "validation_loss": 0.5, "wall_s
 
 def test_a_trial_that_failed_is_tried_again_by_the_next_run_only(tmp_path: Path) -> None:
     asked = Search(SPACE, 2, 9)
-    seeking, record = seeker(tmp_path, asked)
-    trials = [seeking.next_order()["trial"] for _ in range(2)]  # type: ignore[index]
+    strategy, record = opened(tmp_path, asked)
+    trials = [str(next_trial(strategy, record)) for _ in range(2)]
     record.update(trials[0], {"status": "failed"})
     record.update(trials[1], {"status": "finished", "validation_accuracy": 0.8})
-    for trial in trials:
-        seeking.ended(record.trials[trial])
-    assert seeking.left == 0
-    seeking.begin_round()
-    assert seeking.next_order() is None
+    assert next_trial(strategy, record) is None
     record.write()
-    again, _ = seeker(tmp_path, asked)
-    assert again.left == 1
-    assert again.next_order()["trial"] == trials[0]  # type: ignore[index]
+    again, record = opened(tmp_path, asked)
+    assert next_trial(again, record) == trials[0]
+    assert next_trial(again, record) is None
 
 
 def test_an_epoch_is_never_on_disk_without_the_verdict_on_it(tmp_path: Path) -> None:
-    seeking, record = seeker(tmp_path, Search(SPACE, 3, 9))
-    order = seeking.next_order()
-    assert order
-    trial = SimpleNamespace(config={"order": order}, run_metadata=SimpleNamespace(num_failures=0))
-    report = {"rows": [EPOCH], "result": {}}
-    assert seeking.hears(order["trial"], report["rows"])  # the first at its rung
-    with Display(record, seeking.search) as display:
-        Recorder(record, display, seeking).on_trial_result(0, [], trial, report)
-    row = pd.read_parquet(tmp_path / "trials.parquet").iloc[0]
+    strategy, record = opened(tmp_path, Search(SPACE, 3, 9))
+    sweep = Sweep("search", "Which?", strategy)
+    images = {"train": 80, "validation": 20}
+    execution = Execution(sweep, record, NoTrackers(), images, lambda recipes: recipes, lambda: None)  # type: ignore[arg-type]
+    trial = execution.next_trial()
+    assert trial
+    with execution.show():
+        assert execution.hear(trial, {**EPOCH, "batch_size_used": 32})  # the first at its rung
+    row = pd.read_parquet(tmp_path / "record" / "trials.parquet").iloc[0]
     assert (row["status"], row["epochs_done"], row["validation_accuracy"]) == ("stopped", 1, 0.6)
+    assert (row["batch_size_used"], row["validation_images"], row["best_epoch"]) == (32, 20, 1)
 
 
 def test_a_study_made_again_does_not_hear_what_the_first_did_not(tmp_path: Path) -> None:
     """Of training that diverged, or of an epoch that came too late for the row of its trial."""
     asked = Search(SPACE, 3, 9, stopping="none")
-    seeking, record = seeker(tmp_path, asked)
-    diverged, late = (seeking.next_order()["trial"] for _ in range(2))  # type: ignore[index]
-    lost = EPOCH | {"validation_loss": float("nan")}
-    assert not seeking.hears(diverged, [lost])
-    record.update(diverged, {"status": "diverged"}, [lost])
-    seeking.ended(record.trials[diverged])
-    record.update(late, {"status": "running", "epochs_done": 0}, [EPOCH])
+    strategy, record = opened(tmp_path, asked)
+    diverged, late = (str(next_trial(strategy, record)) for _ in range(2))
+    record.update(diverged, {"status": "running"}, EPOCH | {"validation_loss": float("nan")})
+    assert strategy.stop_reason(record, diverged) is None
+    record.update(diverged, {"status": "diverged"})
+    record.update(late, {}, EPOCH)
+    record.update(late, {"status": "running", "epochs_done": 0})
     record.write()
-    again, _ = seeker(tmp_path, asked)
+    again, record = opened(tmp_path, asked)
     first, second = again._study.study.get_trials()
     assert (first.state, first.intermediate_values) == (TrialState.FAIL, {})
     assert (second.state, second.intermediate_values) == (TrialState.RUNNING, {})
-    assert not again.hears(late, [EPOCH])
+    assert again.stop_reason(record, late) is None
     assert again._study.reported(1) == 1
 
 
 def test_as_many_trials_fit_as_the_scarcest_resource_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "nodes", lambda: [{"CPU": 16.0, "GPU": 1.0}, {"CPU": 4.0}])
-    assert _resources.room({"cpu": 2.0, "gpu": 0.0}) == 8 + 2
-    assert _resources.room({"cpu": 1.0, "gpu": 0.2}) == 5
-    assert _resources.room({"cpu": 64.0, "gpu": 0.0}) == 1
+    assert resources.room({"cpu": 2.0, "gpu": 0.0}) == 8 + 2
+    assert resources.room({"cpu": 1.0, "gpu": 0.2}) == 5
+    assert resources.room({"cpu": 64.0, "gpu": 0.0}) == 1
 
 
 # ── real searches ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -564,20 +567,18 @@ def test_a_search_that_is_extended_equals_one_of_that_size(place: Path) -> None:
 
 
 def test_the_first_trial_is_the_study_s_default() -> None:
-    asked = run_main(search.search, "--networks", "all", own=OPTIONS)
-    assert asked.search
-    number, drawn = SearchStudy(asked.search).ask()  # type: ignore[misc]
+    strategy = run_main(search.search, "--networks", "all", options=SearchOptions).strategy
+    number, drawn = SearchStudy(strategy.search).ask()  # type: ignore[attr-defined]
     assert number == 0
     assert drawn.items() <= search.DEFAULT.items()
-    assert [recipe.network for recipe in asked.recipes] == list(MODELS)
+    assert [recipe.network for recipe in strategy.representatives] == list(MODELS)
 
 
 def test_every_network_has_a_first_trial() -> None:
     for network in MODELS:
-        asked = run_main(search.search, "--networks", network, own=OPTIONS)
-        assert asked.search
-        assert asked.search.first[0].items() <= (search.DEFAULT | {"network": network}).items()
-        assert asked.search.first[0].keys() == SearchStudy(asked.search).ask()[1].keys()  # type: ignore[index]
+        asked = run_main(search.search, "--networks", network, options=SearchOptions).strategy.search  # type: ignore[attr-defined]
+        assert asked.first[0].items() <= (search.DEFAULT | {"network": network}).items()
+        assert asked.first[0].keys() == SearchStudy(asked).ask()[1].keys()  # type: ignore[index]
 
 
 def test_the_record_tells_the_space(place: Path) -> None:
@@ -585,7 +586,7 @@ def test_the_record_tells_the_space(place: Path) -> None:
     assert set(hyperparameters(study)) == {"network", "learning_rate", "dropout"}
     found = searched(study)
     assert found["best_so_far"].dropna().is_monotonic_increasing
-    assert found["image_passes"].iloc[-1] == 450 * study.results["epochs_done"].sum()
+    assert found["image_passes"].iloc[-1] == 450 * study.trials["epochs_done"].sum()
     assert len(importance(study)) == 0  # of six trials
     assert len(front(study)) == 0
     assert len(repeats(study)) == 0
@@ -620,10 +621,10 @@ def test_a_search_killed_thrice_goes_on_as_it_was(place: Path) -> None:
     epochs = pd.read_parquet(record / "epochs.parquet")
     assert not epochs.duplicated(["trial", "epoch"]).any()
     after = rungs(study_of(place / "killed"))
-    for (trial, epoch), row in before.epochs.items():
+    for trial, epochs_before in before.epochs.items():
         number = int(rows.set_index("trial").loc[trial, "number"])
-        if epoch == 1:
-            assert after[number][0] == row["validation_accuracy"]
+        if 1 in epochs_before:
+            assert after[number][0] == epochs_before[1]["validation_accuracy"]
     assert_no_orphans(place / "killed")
 
 
@@ -637,7 +638,7 @@ def test_the_best_are_repeated_with_new_seeds(place: Path) -> None:
     best = best[best["status"] == "finished"]
     best = best.sort_values("validation_accuracy", ascending=False, kind="stable").iloc[0]
     assert found["configuration"].tolist() == [f"#{best['number']:.0f} {best['network']}"]
-    again = study.results[study.results["number"].isna()]
+    again = study.trials[study.trials["number"].isna()]
     assert sorted(again["seed"]) == [1, 2]
     n = int((again["status"] == "finished").sum())
     assert found["n"].tolist() == [n]
@@ -649,12 +650,11 @@ def test_the_best_of_another_record_is_tried_first(place: Path) -> None:
     best = by_number(place / "six")
     best = best[best["status"] == "finished"].sort_values("validation_accuracy", ascending=False, kind="stable").iloc[0]
     words = (*SMALL, "--from", str(place / "six" / "search"))
-    asked = run_main(search.search, *words, own=OPTIONS)
-    assert asked.search
-    first = asked.search.first[0]
+    asked = run_main(search.search, *words, options=SearchOptions).strategy.search  # type: ignore[attr-defined]
+    first = asked.first[0]
     assert first["learning_rate"] == best["learning_rate"]
     assert first["dropout"] == json.loads(best["arguments"])["dropout"]
-    assert SearchStudy(asked.search).ask() == (0, first)
+    assert SearchStudy(asked).ask() == (0, first)
 
 
 def test_a_child_goes_on_where_its_parent_stood(place: Path) -> None:

@@ -247,9 +247,9 @@ def test_a_server_that_never_answers_does_not_hold_up_the_driver(
     with socket.create_server(("127.0.0.1", 0)) as server:  # which accepts, and says nothing
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.getsockname()[1]}")
         record = Record(Folder(str(tmp_path)))
-        record.add("a trial", Recipe("age-c2-f1"))
+        trial = record.add(Recipe("age-c2-f1"))
         trackers = Trackers(record, "age", "fingerprint", ["mlflow"])
-        row = record.trials["a trial"] | {"status": "running"}
+        row = record.trials[trial] | {"status": "running"}
         trackers.hear(row, [])
         server.settimeout(60)
         server.accept()  # now it is being waited for

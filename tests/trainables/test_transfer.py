@@ -14,9 +14,9 @@ from data_prep.errors import InputError
 from data_prep.storage import Folder
 from support.commands import ROOT, Command, refused
 from support.networks import shaken, split_of
-from trainables.record import read_trials
 from trainables import MODELS, Recipe
 from trainables.layers.pretrained import BODIES, find_weights
+from trainables.record import read_trials
 from trainables.training.loop import Run, start, train
 from trainables.training.network import body_layers
 from trainables.training.selection import Data, DataSelection
