@@ -18,7 +18,7 @@ from analysis.results.scores import Part
 from analysis.results.trials import Results, read
 from data_prep.errors import InputError
 from data_prep.storage import Folder
-from sweeps.stats.intervals import holm, mean_difference, shares_difference
+from sweeps.stats.comparisons import holm, mean_difference, shares_difference
 from trainables import Recipe
 
 _NOT_HYPERPARAMETERS = ("network", "arguments", "seed", "parent")

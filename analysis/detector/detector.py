@@ -11,8 +11,8 @@ import numpy as np
 
 from analysis.detector.image_files import Image, read, warnings
 from analysis.detector.stored import Stored
+from analysis.results.decisions import best_threshold, calibrated, calibration
 from data_prep.layout import LABEL_NAMES
-from trainables.training.metrics import best_threshold, calibrated, calibration
 
 _BATCH = 128
 _READ_AT_ONCE = 16  # by one thread: a small image takes less time than handing it over

@@ -13,10 +13,12 @@ import pyarrow as pa
 from analysis.detector.corruptions import CLEAN, CORRUPTIONS, Setting
 from analysis.detector.scored_images import OWN, ScoredImages
 from analysis.detector.stored import Stored
+from analysis.results.decisions import best_threshold
 from analysis.results.kept import kept
 from data_prep.storage import Folder
-from sweeps.stats.intervals import auc_interval
-from trainables.training.metrics import best_threshold, judge, wilson
+from sweeps.stats.delong import auc_interval
+from sweeps.stats.intervals import wilson
+from trainables.training.metrics import judge
 
 #: How a row's note begins that says that JPEG is not the first compression of its images.
 SECOND = "second compression"

@@ -11,8 +11,7 @@ from matplotlib.ticker import FuncFormatter
 from analysis.figures.style import GREY, INK, PAGE_WIDTH, PALETTE, RC, footer, new_figure, percent_tick
 from analysis.results.format import percent
 from analysis.results.trials import Results, without_choosers
-from sweeps.stats.intervals import share_interval
-from trainables.training.metrics import wilson
+from sweeps.stats.intervals import share_interval, wilson
 
 _MOST_ROWS = 40
 _PARTS = {"test": "test", "test_clean": "clean test"}

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from analysis.figures.style import GREY, PAGE_WIDTH, PALETTE, RC, footer, new_figure, percent_tick
+from analysis.results.decisions import calibration, reliability, roc
 from analysis.results.trials import Results
-from trainables.training.metrics import calibration, reliability, roc
 
 _MOST_ROC, _MOST_RELIABILITY = 6, 3
 _LEAST_RATE = 1e-3

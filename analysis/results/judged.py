@@ -12,10 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.results.decisions import best_threshold
 from analysis.results.parallel import side_by_side
 from analysis.results.trials import Results, without_choosers
-from sweeps.stats.intervals import auc_difference, holm, intervals, luck, mean_difference
-from trainables.training.metrics import accuracy, best_threshold, confusion, judge, recall, wilson
+from sweeps.stats.comparisons import holm, mean_difference
+from sweeps.stats.delong import auc_difference
+from sweeps.stats.intervals import intervals, wilson
+from sweeps.stats.resampling import luck
+from trainables.training.metrics import accuracy, confusion, judge, recall
 
 _MOST_WITH_INTERVALS = 12
 _RESAMPLES = 200  # which an interval from their spread needs, and 12 trials are judged in a second

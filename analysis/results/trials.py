@@ -12,9 +12,9 @@ from analysis.results.scores import Scores, scores
 from data_prep.errors import InputError
 from data_prep.storage import Folder
 from sweeps.record.writer import TRIAL_SCHEMA, read_epochs, read_manifest, read_trials
-from sweeps.stats.intervals import mean_interval, share_interval
+from sweeps.stats.intervals import mean_interval, share_interval, wilson
 from trainables import Recipe
-from trainables.training.metrics import confusion, wilson
+from trainables.training.metrics import confusion
 
 #: Trials in these states are results. The others are in the order in which they are listed.
 RANKED = ("finished", "stopped")

@@ -1,4 +1,8 @@
-"""The bootstrap: how often each image is drawn, n draws with replacement, as a matrix of all resamples at once."""
+"""The bootstrap over images: how often each of n draws with replacement takes each image, all resamples in one matrix.
+
+By hand, because `scipy.stats.bootstrap` calls its statistic on the images of each resample, which sorts them anew; here
+they are sorted once and weighted.
+"""
 
 import math
 from collections.abc import Iterator
@@ -8,14 +12,15 @@ import numpy as np
 
 from trainables.training.ordering import WEIGHTED, order, weighted
 
-_BLOCK = 50  # resamples that are worked on at once: a few megabytes, which stay in the processor's cache
+_BLOCK = 50  # resamples computed at once: a few megabytes, which stay in the processor's cache
 
 
 @lru_cache(maxsize=8)
 def _drawn(images: int, resamples: int, seed: tuple[int, ...]) -> np.ndarray:
     """How often each of n images is drawn, (resamples, n) uint8; every row sums to n.
 
-    Kept, since all trials of a record score the same images: so no chance of the drawing comes between two trials.
+    Cached, since all trials of a record score the same images. The same resamples for all also keep chance out of the
+    differences between trials.
     """
     generator, counts = np.random.default_rng(seed), np.zeros((resamples, images), np.uint8)
     for row in counts if images else ():
@@ -25,30 +30,31 @@ def _drawn(images: int, resamples: int, seed: tuple[int, ...]) -> np.ndarray:
 
 
 def _blocks(*counts: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+    """The same _BLOCK rows of each of `counts` at a time, as float32."""
     for start in range(0, len(counts[0]), _BLOCK):
-        yield tuple(each[start : start + _BLOCK].astype(np.float32) for each in counts)
+        yield tuple(rows[start : start + _BLOCK].astype(np.float32) for rows in counts)
 
 
 def resampled(labels: np.ndarray, logits: np.ndarray, resamples: int, seed: int) -> dict[str, np.ndarray]:
-    """Every metric of WEIGHTED on each resample of the images, (resamples,).
+    """Every metric of WEIGHTED on each resample of the images with labels (n,) and logits (n,): (resamples,) each.
 
-    FAKE and REAL images are drawn apart, as many as there are: how many there are of each was decided, not observed,
-    and no resample lacks a class.
+    FAKE and REAL images are drawn apart, as many as there are: their numbers were decided, not observed, and no
+    resample lacks a class.
     """
-    found = order(labels, logits)
-    fakes, reals = (_drawn(len(each), resamples, (seed, label)) for label, each in ((1, found.fake), (0, found.real)))
-    parts = [weighted(found, *block) for block in _blocks(fakes, reals)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in WEIGHTED}
+    images = order(labels, logits)
+    fakes, reals = _drawn(len(images.fake), resamples, (seed, 1)), _drawn(len(images.real), resamples, (seed, 0))
+    blocks = [weighted(images, *block) for block in _blocks(fakes, reals)]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in WEIGHTED}
 
 
 def luck(right: np.ndarray, resamples: int = 1000, seed: int = 0) -> tuple[float, np.ndarray]:
-    """How much of the accuracy of the best of k trials is the luck of having been chosen, and who else might have been.
+    """How much of the accuracy of the best of k trials is the luck of having been chosen, and which others could win.
 
     `right` (k, n) says which of the n images each trial is right about. On each resample of the images the best trial
-    is chosen anew: first, the mean by which its accuracy there exceeds that on all images, a share, 0–1 (the bootstrap
-    estimate of optimism, Efron 1983); second (k,), the share of the resamples in which each trial comes first, equals
-    sharing the place. Among trials that differ by chance alone the luck is larger, about 1.4 times what is told, for
-    their accuracies on all images seem further apart than they are. NaN without trials or images.
+    is chosen anew. Returns the mean by which its accuracy there exceeds its accuracy on all images, a share, 0–1 (the
+    bootstrap estimate of optimism, Efron 1983), and the share (k,) of the resamples in which each trial comes first;
+    equal trials share the place. Among trials that differ by chance alone the true luck is about 1.4 times this
+    estimate, because their accuracies on all images seem further apart than they are. NaN without trials or images.
     """
     trials, images = right.shape
     if not right.size:

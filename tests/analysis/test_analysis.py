@@ -24,6 +24,7 @@ from analysis.figures.panels import OTHERS, curves, panels
 from analysis.figures.style import rendered
 from analysis.pages import tables
 from analysis.results import trials
+from analysis.results.decisions import best_threshold
 from analysis.results.judged import findings
 from analysis.results.provenance import SAMPLE_CAVEAT, SMOKE_CAVEAT
 from analysis.results.trials import Results
@@ -49,6 +50,7 @@ from support.records import (
     write,
 )
 from sweeps.record.writer import Record
+from sweeps.stats.intervals import wilson
 from trainables import MODELS, Recipe
 from trainables.training import metrics
 
@@ -101,11 +103,11 @@ def test_confusion_without_images_or_without_one_label() -> None:
 
 
 def test_wilson_interval_of_a_published_case() -> None:
-    low, high = metrics.wilson(0.95, 20_000)  # ± 0.30 points, as in FACTS
+    low, high = wilson(0.95, 20_000)  # ± 0.30 points, as in FACTS
     assert (high - low) / 2 == pytest.approx(0.0030, abs=5e-5)
-    assert metrics.wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)  # Newcombe 1998, table I
-    assert np.isnan(metrics.wilson(float("nan"), 10)).all()
-    assert np.isnan(metrics.wilson(0.5, float("nan"))).all()
+    assert wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)  # Newcombe 1998, table I
+    assert np.isnan(wilson(float("nan"), 10)).all()
+    assert np.isnan(wilson(0.5, float("nan"))).all()
 
 
 # ── tables ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -136,13 +138,13 @@ def test_every_format_has_the_numbers_of_the_record(analysed: tuple[Folder, str]
         if row["network"] != COLLAPSED:
             assert row["test_accuracy"] == test / TEST
             assert row["test_clean_accuracy"] == (test - 10) / CLEAN
-        assert (row["validation_low"], row["validation_high"]) == metrics.wilson(validation / VALIDATION, VALIDATION)
+        assert (row["validation_low"], row["validation_high"]) == wilson(validation / VALIDATION, VALIDATION)
         assert (row["parameters"], row["epochs_done"], row["best_epoch"], row["seed"]) == (1000, 3, 2, 0)
         assert row["wall_seconds"] == 2.5
     markdown = folder.read_bytes("tables/results.md").decode()
     assert markdown.index("age-c4-f4") < markdown.index("## Not ranked") < markdown.index(COLLAPSED)
     assert "every \\| validation" in markdown
-    low, high = metrics.wilson(186 / VALIDATION, VALIDATION)
+    low, high = wilson(186 / VALIDATION, VALIDATION)
     assert f"93.00 ({100 * low:.1f}–{100 * high:.1f})" in markdown
 
 
@@ -331,7 +333,7 @@ def test_metrics_are_at_the_threshold_of_validation(analysed: tuple[Folder, str]
     assert len(table) == 11 * 2
     for trial in results.ranked["trial"]:
         labels, logits = results.scores.of(trial, "validation")
-        cut = metrics.best_threshold(labels, logits)
+        cut = best_threshold(labels, logits)
         assert table.loc[(trial, "test"), "threshold"] == cut
         expected = metrics.judge(*results.scores.of(trial, "test"), cut)
         assert table.loc[(trial, "test"), list(expected)].to_dict() == pytest.approx(expected, nan_ok=True)
@@ -418,7 +420,7 @@ def test_the_report_needs_nothing_but_itself_and_names_every_trial(analysed: tup
 
 def test_the_report_tells_what_won_and_how_sure_it_is(analysed: tuple[Folder, str]) -> None:
     html = analysed[1].replace("\N{NO-BREAK SPACE}", " ")
-    low, high = metrics.wilson(335 / TEST, TEST)
+    low, high = wilson(335 / TEST, TEST)
     assert f"test accuracy 83.75 % (95 % interval {100 * low:.1f}–{100 * high:.1f} %, n = 400)" in html
     assert "12 networks in 12 trials with 1 seed: 11 ranked, 1 collapsed." in html
     for fact in ("0123456789abcdef", "Codecs differ.", "a.jpg (no JPEG)", "abcdef, with changes", "ray 2.60.0"):

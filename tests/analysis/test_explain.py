@@ -13,13 +13,13 @@ from PIL import Image
 from analysis.detector.explanations import default_layer, grad_cam, map_layers, saliency
 from analysis.explain import SCHEMA, sheets
 from analysis.figures.sheets import KINDS
+from analysis.results.decisions import best_threshold
 from analysis.results.trials import read
 from data_prep.errors import InputError
 from data_prep.storage import Folder
 from support.commands import ROOT, refused, run_python
 from support.trees import make_tree
 from trainables import MODELS
-from trainables.training.metrics import best_threshold
 
 
 def by_hand(skip: bool = False) -> keras.Model:

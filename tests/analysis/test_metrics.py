@@ -14,30 +14,13 @@ from sklearn.calibration import calibration_curve
 from statsmodels.genmod.families import Binomial
 from statsmodels.genmod.generalized_linear_model import GLM
 
-from sweeps.stats.delong import placements
-from sweeps.stats.intervals import (
-    auc_difference,
-    auc_interval,
-    holm,
-    intervals,
-    luck,
-    mcnemar,
-    mean_difference,
-    mean_interval,
-    shares_difference,
-    wilson,
-)
-from trainables.training.metrics import (
-    METRICS,
-    best_threshold,
-    calibrated,
-    calibration,
-    confusion,
-    judge,
-    reliability,
-    roc,
-)
-from trainables.training.ordering import WEIGHTED, order, weighted
+from analysis.results.decisions import best_threshold, calibrated, calibration, reliability, roc
+from sweeps.stats.comparisons import holm, mcnemar, mean_difference, shares_difference
+from sweeps.stats.delong import auc_difference, auc_interval
+from sweeps.stats.intervals import intervals, mean_interval, wilson
+from sweeps.stats.resampling import luck
+from trainables.training.metrics import METRICS, confusion, judge
+from trainables.training.ordering import WEIGHTED, order, placements, weighted
 
 pytestmark = pytest.mark.filterwarnings("error")
 

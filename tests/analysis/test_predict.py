@@ -27,6 +27,7 @@ from analysis.detector.loading import check, load_network
 from analysis.detector.onnx import MOST_IN_LOGIT, MOST_IN_PROBABILITY, agreement, for_inference, to_onnx
 from analysis.detector.stored import stored
 from analysis.export import sample
+from analysis.results.decisions import best_threshold, calibration
 from data_prep.errors import InputError, run_command
 from support.commands import ROOT, Command, refused, run_python
 from support.trees import make_tree
@@ -113,11 +114,11 @@ def test_the_test_images_get_the_logits_that_the_record_has(analysis: Command, p
     assert len(found) == 240
     assert np.allclose(found["logit"].astype(float), expected, rtol=1e-4, atol=1e-4)
     labels, logits = trial.scores("validation")
-    slope, offset = metrics.calibration(labels, logits)
+    slope, offset = calibration(labels, logits)
     by_hand = 1 / (1 + np.exp(-(slope * expected + offset)))
     assert np.allclose(found["probability_fake"].astype(float), by_hand, atol=1e-4)
     assert set(found["verdict"]) == {"REAL", "FAKE"}
-    is_fake = (expected > metrics.best_threshold(labels, logits)).to_numpy()
+    is_fake = (expected > best_threshold(labels, logits)).to_numpy()
     assert np.array_equal(found["verdict"] == "FAKE", is_fake)
     assert set(found["warnings"]) == set(found["error"]) == {""}
     assert f"{is_fake.sum()} FAKE, 0 unreadable" in done.stderr
@@ -312,7 +313,7 @@ def test_the_model_card_tells_what_the_record_tells(exported: Path, record: Path
     for told in (found.trial, manifest["data"]["fingerprint"], CODEC, "smoke run", "`learning_rate`: 0.001"):
         assert told in card
     labels, logits = found.scores("test")
-    judged = metrics.judge(labels, logits, metrics.best_threshold(*found.scores("validation")))
+    judged = metrics.judge(labels, logits, best_threshold(*found.scores("validation")))
     line = next(line for line in card.splitlines() if line.startswith("| balanced accuracy |"))
     assert f"{judged['balanced_accuracy']:.3f} (" in line.split("|")[3]
     assert "test, n = 240" in card

@@ -16,13 +16,14 @@ from analysis.detector import corruptions
 from analysis.detector.corruptions import CLEAN, CORRUPTIONS, corrupted, order, settings
 from analysis.detector.robustness_table import SCHEMA, add, choices
 from analysis.figures.drawings import figures
+from analysis.results.decisions import best_threshold
 from analysis.results.judged import findings
 from analysis.results.trials import read
 from analysis.robustness import draw, robustness_table, texts
 from data_prep.storage import Folder
 from support.commands import ROOT, refused, run_python
 from support.trees import make_tree
-from trainables.training.metrics import best_threshold, wilson
+from sweeps.stats.intervals import wilson
 
 NETWORKS = ["age-c2-f1", "age-c3-f1"]
 LESS = ("--limit", "40")

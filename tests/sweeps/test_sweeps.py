@@ -43,7 +43,8 @@ from sweeps.record.lease import Lease, _machine
 from sweeps.record.writer import EPOCH_SCHEMA, TRIAL_SCHEMA, Record
 from trainables import Recipe
 from trainables.training import checkpoint
-from trainables.training.loop import metrics, score
+from trainables.training.loop import score
+from trainables.training.metrics import epoch_metrics
 from trainables.training.selection import load_data
 
 
@@ -100,7 +101,7 @@ def test_a_stored_checkpoint_scores_exactly_as_recorded(place: Path) -> None:
         scores = score(checkpoint.load_best(record.folder(f"checkpoints/{row['trial']}")), data.test)
         assert np.allclose(scores, test["score"], rtol=0, atol=1e-5)
         assert np.array_equal(scores > 0, test["score"] > 0)
-        assert metrics(test["label"].to_numpy(), test["score"].to_numpy()) == {
+        assert epoch_metrics(test["label"].to_numpy(), test["score"].to_numpy()) == {
             name: row[f"test_{name}"] for name in ("loss", "accuracy", "auc")
         }
 

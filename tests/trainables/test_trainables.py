@@ -22,13 +22,13 @@ from trainables.training.loop import (
     best_epoch,
     chance_level,
     learning_rate,
-    metrics,
     score,
     score_best,
     start,
     stop_reason,
     train,
 )
+from trainables.training.metrics import epoch_metrics
 from trainables.training.network import build, network
 from trainables.training.pipeline import training_batches
 from trainables.training.selection import Data, Source, Split, load_data, shared_data
@@ -342,7 +342,7 @@ def test_scores_are_those_of_keras_in_order(data: Data) -> None:
 def test_scores_are_of_the_best_epoch(data: Data) -> None:
     run = train(start(Recipe("age-c2-f1", epochs=3), data), data)
     best = run.history[run.best_epoch - 1]
-    found = metrics(data.validation.labels, score_best(run, data)["validation"])
+    found = epoch_metrics(data.validation.labels, score_best(run, data)["validation"])
     assert best["validation_accuracy"] == max(row["validation_accuracy"] for row in run.history)
     assert found == {name: best[f"validation_{name}"] for name in found}
 
@@ -379,17 +379,17 @@ def test_metrics_equal_scikit_learns() -> None:
     labels = generator.integers(0, 2, 500)
     scores = generator.normal(labels, 1).round(1).astype(np.float32)  # rounded: ties
     probabilities = 1 / (1 + np.exp(-scores.astype(np.float64)))
-    found = metrics(labels, scores)
+    found = epoch_metrics(labels, scores)
     assert found["loss"] == pytest.approx(log_loss(labels, probabilities))
     assert found["accuracy"] == pytest.approx(accuracy_score(labels, scores > 0))
     assert found["auc"] == pytest.approx(roc_auc_score(labels, scores))
 
 
 def test_metrics_by_hand() -> None:
-    found = metrics(np.array([0, 0, 1, 1]), np.array([-1.0, 1.0, 1.0, 2.0]))
+    found = epoch_metrics(np.array([0, 0, 1, 1]), np.array([-1.0, 1.0, 1.0, 2.0]))
     assert found["accuracy"] == 0.75
     assert found["auc"] == (1 + 1 + 0.5 + 1) / 4
-    assert np.isnan(metrics(np.array([1, 1]), np.array([1.0, 2.0]))["auc"])
+    assert np.isnan(epoch_metrics(np.array([1, 1]), np.array([1.0, 2.0]))["auc"])
 
 
 # ── verdicts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -460,7 +460,7 @@ def test_real_cifake_is_learnt_to_nine_in_ten(cifake: Path, tmp_path: Path) -> N
     run = train(start(Recipe("age-c4-f2", epochs=5), data), data)
     clean = ~data.test.in_train
     assert clean.sum() == 10_000 - 197
-    assert metrics(data.test.labels[clean], score_best(run, data)["test"][clean])["accuracy"] > 0.90
+    assert epoch_metrics(data.test.labels[clean], score_best(run, data)["test"][clean])["accuracy"] > 0.90
 
 
 # ── what linear probes reach ──────────────────────────────────────────────────────────────────────────────────────────

@@ -13,11 +13,12 @@ from typing import Any
 
 import keras
 import numpy as np
-from sklearn.metrics import roc_auc_score
+import sklearn.metrics  # noqa: F401 (so that the fork server, not every trial, pays 0.8 s for it)
 
 from data_prep.errors import InputError
 from trainables import MODELS
 from trainables.layers.pretrained import Layers, put
+from trainables.training.metrics import epoch_metrics
 from trainables.training.network import Network, build, thawed_layers
 from trainables.training.pipeline import STEPS_PER_EXECUTION, forward, trainer, training_batches
 from trainables.training.recipe import Recipe
@@ -187,20 +188,6 @@ def score_best(run: Run, data: Data) -> dict[str, np.ndarray]:
     return {"validation": scores, "test": test}
 
 
-def metrics(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """Loss (binary cross-entropy in nats), accuracy at probability 0.5 and AUC, FAKE positive, of (n,) logits.
-
-    An AUC that is not defined, for want of one label or of finite scores, is NaN.
-    """
-    signs = 2.0 * labels - 1
-    defined = 0 < labels.sum() < len(labels) and bool(np.isfinite(scores).all())
-    return {
-        "loss": float(np.logaddexp(0, -signs * scores.astype(np.float64)).mean()) if len(labels) else math.nan,
-        "accuracy": float(((scores > 0) == (labels == 1)).mean()) if len(labels) else math.nan,
-        "auc": float(roc_auc_score(labels, scores)) if defined else math.nan,
-    }
-
-
 def chance_level(labels: np.ndarray) -> float:
     """The accuracy, 0–1, that blind answers may reach: the larger label's share, and two standard errors more."""
     share = float(max(np.mean(labels), 1 - np.mean(labels)))
@@ -259,7 +246,7 @@ def _train_epoch(run: Run, data: Data) -> tuple[EpochRow, np.ndarray]:
     batches = training_batches(data.train, run.batch_size, recipe.seed, epoch)
     logs = run.trainer.fit(batches, epochs=1, shuffle=False, verbose=0).history
     scores = score(run.model, data.validation, run.batch_size)
-    validation = metrics(data.validation.labels, scores)
+    validation = epoch_metrics(data.validation.labels, scores)
     row = {
         "epoch": epoch,
         **{f"train_{name}": float(logs[name][0]) for name in ("loss", "accuracy")},

@@ -1,22 +1,29 @@
-"""Pure numbers. Labels are 0 REAL and 1 FAKE; FAKE is the positive class; scores are logits, positive for FAKE."""
+"""The metrics of a network: their names, and how each is computed.
+
+A trial computes EPOCH_METRICS after each epoch and, at its end, TRIAL_METRICS; the analysis computes METRICS from the
+stored scores. Labels are 0 REAL and 1 FAKE; FAKE is the positive class; scores are logits, positive for FAKE.
+
+The driver and every trial import this module, so scikit-learn is imported only where it is used.
+"""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-from scipy.special import expit
-from scipy.stats import rankdata
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import confusion_matrix, roc_curve
-from statsmodels.stats.proportion import proportion_confint
 
-from sweeps.stats.delong import auc
-from trainables.training.ordering import BINS, bins_of, order, ranked, weighted
+from trainables.training.ordering import auc, order, weighted
+
+#: What a trial is measured on; `test_clean` is test without the images that stand in train too.
+SPLITS = ("validation", "test", "test_clean")
+#: What `epoch_metrics` gives, in this order.
+EPOCH_METRICS = ("loss", "accuracy", "auc")
+#: What a trial's row has, of its best epoch: `validation_loss`, `validation_accuracy` and so on.
+TRIAL_METRICS = tuple(f"{split}_{metric}" for split in SPLITS for metric in EPOCH_METRICS)
+#: The metric by which epochs and trials are chosen, unless a sweep says otherwise.
+SELECTION_METRIC = "validation_accuracy"
 
 #: The logit above which an image is called FAKE: probability 0.5, as in training.
 THRESHOLD = 0.0
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -48,11 +55,29 @@ METRICS = {
 }
 
 
+def epoch_metrics(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+    """Loss (binary cross-entropy in nats), accuracy at probability 0.5 and AUC of labels (n,) and logits (n,).
+
+    Loss and accuracy are NaN without images, the AUC where a label is missing or a score is not finite.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    signs = 2.0 * labels - 1
+    has_auc = 0 < labels.sum() < len(labels) and bool(np.isfinite(scores).all())
+    return {
+        "loss": float(np.logaddexp(0, -signs * scores.astype(np.float64)).mean()) if len(labels) else math.nan,
+        "accuracy": float(((scores > THRESHOLD) == (labels == 1)).mean()) if len(labels) else math.nan,
+        "auc": float(roc_auc_score(labels, scores)) if has_auc else math.nan,
+    }
+
+
 def confusion(labels: np.ndarray, scores: np.ndarray, threshold: float = THRESHOLD) -> np.ndarray:
     """Counts (2, 2) int: rows are the truth, columns the prediction, each REAL then FAKE.
 
     `labels` is (n,) of 0 and 1, `scores` (n,) logits. A score at the threshold, or NaN, is called REAL, as in training.
     """
+    from sklearn.metrics import confusion_matrix
+
     if len(labels) == 0:
         return np.zeros((2, 2), int)
     return np.asarray(confusion_matrix(labels, np.asarray(scores) > threshold, labels=[0, 1]), int)
@@ -61,8 +86,7 @@ def confusion(labels: np.ndarray, scores: np.ndarray, threshold: float = THRESHO
 def row_shares(counts: np.ndarray) -> np.ndarray:
     """Each cell of a confusion matrix as a share of its row, 0–1: of the REAL, or of the FAKE. NaN in an empty row."""
     rows = counts.sum(axis=1, keepdims=True)
-    shares: np.ndarray = np.divide(counts, rows, out=np.full(counts.shape, np.nan), where=rows > 0)
-    return shares
+    return np.divide(counts, rows, out=np.full(counts.shape, np.nan), where=rows > 0)
 
 
 def accuracy(counts: np.ndarray) -> float:
@@ -81,7 +105,7 @@ def precision(counts: np.ndarray) -> float:
 
 
 def f1(counts: np.ndarray) -> float:
-    """The harmonic mean of precision and recall of FAKE, 0–1; NaN if no image is FAKE, or called so."""
+    """The harmonic mean of precision and recall of FAKE, 0–1; NaN if no image is FAKE or called FAKE."""
     either = counts.sum() - counts[0, 0]
     return float(2 * counts[1, 1] / (either + counts[1, 1])) if either else math.nan
 
@@ -89,101 +113,18 @@ def f1(counts: np.ndarray) -> float:
 def judge(labels: np.ndarray, logits: np.ndarray, threshold: float = THRESHOLD) -> dict[str, float]:
     """Every metric of METRICS, of labels (n,) and logits (n,); NaN where it is undefined, as without a class.
 
-    Those of decisions take a logit above `threshold` for FAKE. The area, average precision, the equal error rate and
-    the recall at a rate of false alarms take the order of the logits alone, a NaN being the lowest. Log loss (natural
-    logarithm), Brier score and calibration error are of the probability of FAKE, sigmoid(logit); the last is over 15
-    bins of it, of equal width.
+    Accuracies, precision, recall and F1 call an image FAKE if its logit is above `threshold`. AUC, average precision,
+    equal error rate and recall at a rate of false alarms depend only on the order of the logits, where NaN is the
+    lowest. Log loss (in nats), Brier score and calibration error are of the probability of FAKE, sigmoid(logit); the
+    calibration error has 15 bins of equal width.
     """
     counts = confusion(labels, logits, threshold)
-    of_real = counts[::-1, ::-1]
-    found = {"accuracy": accuracy(counts), "balanced_accuracy": (recall(counts) + recall(of_real)) / 2}
-    for name, each in (("fake", counts), ("real", of_real)):
-        found |= {f"precision_{name}": precision(each), f"recall_{name}": recall(each), f"f1_{name}": f1(each)}
-    ordered = order(labels, logits)
-    once = weighted(ordered, np.ones((1, len(ordered.fake))), np.ones((1, len(ordered.real))))
-    return found | {"auc": auc(labels, logits)} | {name: float(value[0]) for name, value in once.items()}
-
-
-def wilson(share: float, images: float) -> tuple[float, float]:
-    """The 95 % interval, 0–1, of a `share` of `images` images, such as an accuracy, after Wilson (1927).
-
-    It covers the chance of which images were drawn, not that of the seed. NaN where either number is missing.
-    """
-    if not (math.isfinite(share) and images > 0):
-        return math.nan, math.nan
-    low, high = proportion_confint(round(share * images), round(images), 1 - CONFIDENCE, method="wilson")
-    return float(low), float(high)
-
-
-def reliability(labels: np.ndarray, logits: np.ndarray, bins: int = BINS) -> pd.DataFrame:
-    """How often images of about equal probability are FAKE: one row a bin of the probability, of equal width.
-
-    Columns: `left` and `right` edge, mean `probability`, `share` of FAKE, `n`, and its 95 % interval (Wilson), `low`
-    and `high`. A bin holds its left edge, the last its right one too. NaN in an empty bin.
-    """
-    probabilities = expit(ranked(logits))
-    places = bins_of(probabilities, bins)
-    frame = pd.DataFrame({"probability": probabilities, "share": np.asarray(labels) == 1}).groupby(places)
-    table = frame.mean().astype(float).reindex(range(bins))
-    table["n"] = np.bincount(places, minlength=bins)
-    edges = np.linspace(0, 1, bins + 1)
-    table.insert(0, "left", edges[:-1])
-    table.insert(1, "right", edges[1:])
-    table[["low", "high"]] = [wilson(*pair) for pair in zip(table["share"], table["n"], strict=True)]
-    return table
-
-
-def roc(labels: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """False and true positive rates (k,), 0–1, from (0, 0) to (1, 1), without those that scikit-learn finds needless.
-
-    Those lie midway between their neighbours. Both are empty where a class is missing.
-    """
-    if len(np.unique(labels)) < 2:
-        return np.empty(0), np.empty(0)
-    false, true, _ = roc_curve(labels, rankdata(ranked(logits), "dense"))
-    return false, true
-
-
-def best_threshold(labels: np.ndarray, logits: np.ndarray) -> float:
-    """The logit above which to say FAKE for the best balanced accuracy, which is Youden's J (1950), on these images.
-
-    It lies midway between two neighbouring scores; of equally good ones it is the one nearest 0. It is 0.0 where a
-    class is missing, or all scores are equal.
-    """
-    ordered = order(labels, logits)
-    scores = np.unique(ranked(logits))
-    if not (len(ordered.fake) and len(ordered.real)) or len(scores) < 2:
-        return THRESHOLD
-    misses = np.searchsorted(ordered.fake[::-1], scores[:-1], "right") / len(ordered.fake)
-    rejections = np.searchsorted(ordered.real[::-1], scores[:-1], "right") / len(ordered.real)
-    with np.errstate(invalid="ignore"):  # between minus and plus infinity
-        between = np.nan_to_num(scores[:-1] / 2 + scores[1:] / 2)
-    gains = rejections - misses
-    equals = between[gains >= gains.max() - 1e-12]
-    return float(equals[np.argmin(np.abs(equals))])
-
-
-def calibration(labels: np.ndarray, logits: np.ndarray) -> tuple[float, float]:
-    """Slope and offset for `calibrated`: Platt's scaling (1999), a logistic regression on the logit, without penalty.
-
-    Its targets are Platt's, (n1 + 1) / (n1 + 2) for FAKE and 1 / (n0 + 2) for REAL, so that perfectly separated scores
-    do not make it infinite. (1, 0) where a class is missing. Scores that are not finite do not enter.
-    """
-    is_finite = np.isfinite(logits)
-    is_fake, scores = np.asarray(labels)[is_finite] == 1, np.asarray(logits, float)[is_finite]
-    fakes, reals = is_fake.sum(), (~is_fake).sum()
-    if not (fakes and reals):
-        return 1.0, 0.0
-    centre, scale = scores.mean(), scores.std() or 1.0
-    targets = np.where(is_fake, (fakes + 1) / (fakes + 2), 1 / (reals + 2))
-    column = np.tile((scores - centre) / scale, 2)[:, None]
-    both = np.repeat([True, False], len(scores))
-    model = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000)
-    model.fit(column, both, np.concatenate([targets, 1 - targets]))
-    slope = float(model.coef_[0, 0] / scale)
-    return slope, float(model.intercept_[0] - slope * centre)
-
-
-def calibrated(logits: np.ndarray, slope: float, offset: float) -> np.ndarray:
-    """The probability of FAKE (n,), 0–1, of logits (n,) by what `calibration` found."""
-    return np.asarray(expit(slope * np.asarray(logits, float) + offset))
+    counts_of_real = counts[::-1, ::-1]
+    values = {"accuracy": accuracy(counts), "balanced_accuracy": (recall(counts) + recall(counts_of_real)) / 2}
+    for name, of_label in (("fake", counts), ("real", counts_of_real)):
+        values[f"precision_{name}"] = precision(of_label)
+        values[f"recall_{name}"] = recall(of_label)
+        values[f"f1_{name}"] = f1(of_label)
+    images = order(labels, logits)
+    once = weighted(images, np.ones((1, len(images.fake))), np.ones((1, len(images.real))))
+    return values | {"auc": auc(labels, logits)} | {name: float(value[0]) for name, value in once.items()}

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from trainables.training import checkpoint, loop, pipeline
 from trainables.training.cost import cost
+from trainables.training.metrics import epoch_metrics
 from trainables.training.recipe import Recipe
 from trainables.training.selection import Data, shared_data
 from trainables.worker.assignment import Report, Task
@@ -153,7 +154,7 @@ def _metrics(data: Data, scores: dict[str, np.ndarray]) -> dict[str, Any]:
         "test": (data.test.labels, scores["test"]),
         "test_clean": (data.test.labels[clean], scores["test"][clean]),
     }
-    named = {f"{part}_{name}": value for part, pair in parts.items() for name, value in loop.metrics(*pair).items()}
+    named = {f"{part}_{name}": value for part, pair in parts.items() for name, value in epoch_metrics(*pair).items()}
     sizes = {f"{part}_images": len(pair[0]) for part, pair in parts.items()}
     return {"train_images": len(data.train), **sizes, **named}
 

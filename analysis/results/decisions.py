@@ -1,0 +1,91 @@
+"""What the analysis decides from scores: a threshold, a calibration, and the curves that show how good they are.
+
+Labels are 0 REAL and 1 FAKE; FAKE is the positive class; scores are logits, positive for FAKE.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+from scipy.stats import rankdata
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_curve
+
+from sweeps.stats.intervals import wilson
+from trainables.training.metrics import THRESHOLD
+from trainables.training.ordering import BINS, bins_of, order, sortable
+
+
+def best_threshold(labels: np.ndarray, logits: np.ndarray) -> float:
+    """The logit above which to say FAKE for the best balanced accuracy, which is Youden's J (1950), on these images.
+
+    It lies midway between two neighbouring scores; of equally good ones it is the one nearest 0. It is 0.0 where a
+    class is missing, or all scores are equal. `labels` and `logits` are (n,).
+    """
+    images, scores = order(labels, logits), np.unique(sortable(logits))
+    if not (len(images.fake) and len(images.real)) or len(scores) < 2:
+        return THRESHOLD
+    misses, rejections = (
+        np.searchsorted(of_label[::-1], scores[:-1], "right") / len(of_label) for of_label in (images.fake, images.real)
+    )
+    with np.errstate(invalid="ignore"):  # between minus and plus infinity
+        between = np.nan_to_num(scores[:-1] / 2 + scores[1:] / 2)
+    gains = rejections - misses
+    best = between[gains >= gains.max() - 1e-12]
+    return float(best[np.argmin(np.abs(best))])
+
+
+def calibration(labels: np.ndarray, logits: np.ndarray) -> tuple[float, float]:
+    """Slope and offset for `calibrated`: Platt's scaling (1999), a logistic regression on the logit, without penalty.
+
+    Its targets are Platt's, (n1 + 1) / (n1 + 2) for FAKE and 1 / (n0 + 2) for REAL, so that it stays finite for
+    perfectly separated scores. (1, 0) where a class is missing. Scores that are not finite are left out. `labels` and
+    `logits` are (n,).
+    """
+    is_finite = np.isfinite(logits)
+    is_fake, scores = np.asarray(labels)[is_finite] == 1, np.asarray(logits, float)[is_finite]
+    fakes, reals = is_fake.sum(), (~is_fake).sum()
+    if not (fakes and reals):
+        return 1.0, 0.0
+    centre, scale = scores.mean(), scores.std() or 1.0
+    targets = np.where(is_fake, (fakes + 1) / (fakes + 2), 1 / (reals + 2))
+    # A target between 0 and 1 is an image of each label, weighted.
+    column, is_positive = np.tile((scores - centre) / scale, 2)[:, None], np.repeat([True, False], len(scores))
+    model = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000)
+    model.fit(column, is_positive, np.concatenate([targets, 1 - targets]))
+    slope = float(model.coef_[0, 0] / scale)
+    return slope, float(model.intercept_[0] - slope * centre)
+
+
+def calibrated(logits: np.ndarray, slope: float, offset: float) -> np.ndarray:
+    """The probability of FAKE (n,), 0–1, of logits (n,) by the slope and offset of `calibration`."""
+    return np.asarray(expit(slope * np.asarray(logits, float) + offset))
+
+
+def reliability(labels: np.ndarray, logits: np.ndarray, bins: int = BINS) -> pd.DataFrame:
+    """How often images of about equal probability are FAKE: one row a bin of the probability, of equal width.
+
+    Columns: `left` and `right` edge, mean `probability`, `share` of FAKE, `n`, and its 95 % interval (Wilson), `low`
+    and `high`. A bin holds its left edge, the last its right one too. NaN in an empty bin. `labels` and `logits` are
+    (n,).
+    """
+    probabilities = expit(sortable(logits))
+    places = bins_of(probabilities, bins)
+    frame = pd.DataFrame({"probability": probabilities, "share": np.asarray(labels) == 1}).groupby(places)
+    table = frame.mean().astype(float).reindex(range(bins))
+    table["n"] = np.bincount(places, minlength=bins)
+    edges = np.linspace(0, 1, bins + 1)
+    table.insert(0, "left", edges[:-1])
+    table.insert(1, "right", edges[1:])
+    table[["low", "high"]] = [wilson(*pair) for pair in zip(table["share"], table["n"], strict=True)]
+    return table
+
+
+def roc(labels: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """False and true positive rates (k,), 0–1, from (0, 0) to (1, 1), of labels (n,) and logits (n,).
+
+    Points midway between their neighbours are left out, as scikit-learn does. Both are empty where a class is missing.
+    """
+    if len(np.unique(labels)) < 2:
+        return np.empty(0), np.empty(0)
+    false, true, _ = roc_curve(labels, rankdata(sortable(logits), "dense"))
+    return false, true
