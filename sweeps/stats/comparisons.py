@@ -31,11 +31,8 @@ def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:
     correction, which Fagerland et al. (2013) advise against. 1 if there is no such image.
     """
     only_a, only_b = int((right_a & ~right_b).sum()), int((~right_a & right_b).sum())
-    if not only_a + only_b:
-        return 1.0
     is_exact = only_a + only_b < _FEWEST_FOR_CHI2
-    table = [[0, only_a], [only_b, 0]]
-    return float(contingency_tables.mcnemar(table, exact=is_exact, correction=False).pvalue)
+    return float(contingency_tables.mcnemar([[0, only_a], [only_b, 0]], exact=is_exact, correction=False).pvalue)
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
