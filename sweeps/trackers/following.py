@@ -25,10 +25,10 @@ from sweeps.record.writer import Record
 from sweeps.trackers.mlflow import MLflow
 from sweeps.trackers.tensorboard import TensorBoard
 from sweeps.trackers.trial import Tracker, Trial
-from sweeps.trackers.wandb import WandB
-from sweeps.trackers.wandb import check as check_wandb
+from sweeps.trackers.wandb import WandB, check_login
 
-#: What `--track` takes: name → the tracker, from the sweep's name and the data's fingerprint. TensorBoard always follows.
+#: What `--track` takes, beside TensorBoard, which always follows: name → the tracker, made from the sweep's name and the
+#: data's fingerprint.
 TRACKERS: dict[str, Callable[[str, str], Tracker]] = {"mlflow": MLflow, "wandb": WandB}
 
 _SECONDS_BETWEEN_ROUNDS = 2.0
@@ -42,7 +42,7 @@ def check(names: Collection[str]) -> None:
         if not importlib.util.find_spec(name):
             raise InputError(f'--track {name} needs a package that is not here: pip install -e ".[{name}]"')
     if "wandb" in names:
-        check_wandb()
+        check_login()
 
 
 class Trackers:

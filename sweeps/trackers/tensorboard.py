@@ -18,6 +18,7 @@ from data_prep.storage import Folder
 from sweeps.trackers.trial import Tracker, Trial
 
 _FILE = "events.out.tfevents.record"
+_VERSION = "brain.Event:2"  # what a file's first event says
 
 
 class TensorBoard(Tracker):
@@ -59,7 +60,7 @@ def _replace(folder: Folder, known: bytes, content: bytes) -> bytes:
 
 def _curves(trial: Trial, begun: float) -> bytes:
     """The events of a trial's epochs, each at the time at which it ended if all were trained in one go."""
-    events, now = [_version(begun)], begun
+    events, now = [_event(begun, file_version=_VERSION)], begun
     for epoch, values in trial.curves.items():
         now += values.get("wall_seconds", 0.0)
         events.append(_scalars(now, epoch, tuple(values.items())))
@@ -73,7 +74,9 @@ def _final(trial: Trial, begun: float) -> bytes:
     _, first, last = hparams(trial.hyperparameters, {})
     now = begun + trial.seconds
     result = _scalars(now, trial.row["best_epoch"] or 0, tuple(trial.final(("validation",)).items()))
-    return b"".join([_version(begun), _event(begun, summary=first), result, _event(now, summary=last)])
+    return b"".join(
+        [_event(begun, file_version=_VERSION), _event(begun, summary=first), result, _event(now, summary=last)]
+    )
 
 
 @functools.lru_cache(16_384)  # a trial's file is composed anew at each write, and each epoch encoded once
@@ -82,10 +85,6 @@ def _scalars(wall_time: float, epoch: int, values: tuple[tuple[str, float], ...]
 
     scalars = [Summary.Value(tag=name, simple_value=value) for name, value in values]
     return _event(wall_time, step=epoch, summary=Summary(value=scalars))
-
-
-def _version(begun: float) -> bytes:
-    return _event(begun, file_version="brain.Event:2")
 
 
 def _event(wall_time: float, **content: Any) -> bytes:

@@ -10,7 +10,7 @@ _SECONDS_TO_CONNECT = 30.0
 _WITHOUT_SERVER = ("offline", "dryrun", "disabled")
 
 
-def check() -> None:
+def check_login() -> None:
     """Log in before anything starts, since nobody can be asked later. Raises InputError."""
     if os.environ.get("WANDB_MODE") in _WITHOUT_SERVER:
         return

@@ -1,8 +1,8 @@
 """Metrics of the order of the scores and of their probabilities, for many weightings of the images at once.
 
 `metrics.judge` weighs every image once; the bootstrap of `sweeps.stats.resampling` weighs each as often as a resample
-drew it. By hand, because scikit-learn computes one weighting a call: 12 s instead of 0.25 s for 200 weightings of 20,000
-images on two CPU cores.
+drew it. By hand, because scikit-learn computes one weighting a call: that takes 12 s instead of 0.25 s for 200
+weightings of 20,000 images on two CPU cores.
 """
 
 import math
