@@ -31,11 +31,17 @@ def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:
     correction, which Fagerland et al. (2013) advise against. 1 if there is no such image.
     """
     only_a, only_b = int((right_a & ~right_b).sum()), int((~right_a & right_b).sum())
-    if not only_a + only_b:
-        return 1.0
     is_exact = only_a + only_b < _FEWEST_FOR_CHI2
-    table = [[0, only_a], [only_b, 0]]
-    return float(contingency_tables.mcnemar(table, exact=is_exact, correction=False).pvalue)
+    return float(contingency_tables.mcnemar([[0, only_a], [only_b, 0]], exact=is_exact, correction=False).pvalue)
+
+
+def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """p values (m,) of m tests, each adjusted for the others, after Holm (1979). A NaN stays NaN and does not count."""
+    adjusted = np.array(p_values, float)
+    is_test = ~np.isnan(adjusted)
+    if is_test.any():
+        adjusted[is_test] = multipletests(adjusted[is_test], method="holm")[1]
+    return adjusted
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:

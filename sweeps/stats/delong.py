@@ -20,8 +20,8 @@ def auc_interval(labels: np.ndarray, logits: np.ndarray) -> tuple[float, float]:
     """The 95 % interval, within 0–1, of the area for labels (n,) and logits (n,).
 
     DeLong's variance, on the logit scale (Pepe 2003, section 5.2.4). Where that variance is 0, as with perfectly
-    separated scores, or undefined, as with a single image of a label, the interval is Newcombe's (2006, method 5), whose
-    variance follows from the area. NaN where a class is missing.
+    separated scores, or undefined, as with a single image of a label, the interval is Newcombe's (2006, method 5),
+    whose variance follows from the area. NaN where a class is missing.
     """
     fakes, reals = placements(labels, logits)
     if not len(fakes):
@@ -33,7 +33,7 @@ def auc_interval(labels: np.ndarray, logits: np.ndarray) -> tuple[float, float]:
 
 
 def logit_interval(share: float, error: float) -> tuple[float, float]:
-    """The 95 % interval of a share between 0 and 1, not included, from its standard error: normal on the logit scale."""
+    """The 95 % interval of a share above 0 and below 1, from its standard error: normal on the logit scale."""
     half = Z * error / (share * (1 - share))
     return float(expit(logit(share) - half)), float(expit(logit(share) + half))
 

@@ -1,9 +1,9 @@
-"""Who follows a sweep while it runs: TensorBoard always, MLflow and Weights & Biases where they are asked for.
+"""The trackers that follow a sweep while it runs: TensorBoard always, MLflow and Weights & Biases on request.
 
-They are told what the record is told, each in a thread of its own, and never stop or slow the sweep: one that fails is
-spoken of once and tried again. Whatever one lacks at the end, the same command sends later, out of the record.
+They receive what the record receives, each in a thread of its own, and never stop or slow the sweep: one that fails is
+reported once and tried again. The same command later sends, out of the record, whatever a tracker lacks at the end.
 
-    tracking/NAME.json    token: of this record, for others may hold the same trials
+    tracking/NAME.json    token: of this record, since others may hold the same trials
                           complete: where the tool was writing, hashed → trials of which nothing is left to send there
 """
 
@@ -15,7 +15,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from data_prep.errors import InputError
@@ -24,12 +24,12 @@ from sweeps.record.lease import Lease
 from sweeps.record.writer import Record
 from sweeps.trackers.mlflow import MLflow
 from sweeps.trackers.tensorboard import TensorBoard
-from sweeps.trackers.tracked import Tracked, Tracker
-from sweeps.trackers.wandb import WandB
-from sweeps.trackers.wandb import check as check_wandb
+from sweeps.trackers.trial import Tracker, Trial
+from sweeps.trackers.wandb import WandB, check_login
 
-#: What `--track` takes, beside TensorBoard, which needs no asking.
-TRACKERS = ("mlflow", "wandb")
+#: What `--track` takes, beside TensorBoard, which always follows: name → the tracker, made from the sweep's name and the
+#: data's fingerprint.
+TRACKERS: dict[str, Callable[[str, str], Tracker]] = {"mlflow": MLflow, "wandb": WandB}
 
 _SECONDS_BETWEEN_ROUNDS = 2.0
 _SECONDS_AFTER_FAILURE = 30.0
@@ -37,43 +37,44 @@ _SECONDS_TO_FINISH = 30.0
 
 
 def check(names: Collection[str]) -> None:
-    """Raises InputError for a tracker whose package is not installed, or that nobody has logged in to."""
+    """Raise InputError for a tracker whose package is not installed, or that nobody has logged in to."""
     for name in names:
         if not importlib.util.find_spec(name):
             raise InputError(f'--track {name} needs a package that is not here: pip install -e ".[{name}]"')
     if "wandb" in names:
-        check_wandb()
+        check_login()
 
 
 class Trackers:
     """The trackers of one run of a sweep."""
 
     def __init__(self, record: Record, sweep: str, fingerprint: str, names: Collection[str]) -> None:
-        trackers: dict[str, Tracker] = {"tensorboard": TensorBoard(record.folder)}
-        trackers |= {"mlflow": MLflow(sweep, fingerprint)} if "mlflow" in names else {}
-        trackers |= {"wandb": WandB(sweep, fingerprint)} if "wandb" in names else {}
+        trackers = {name: TRACKERS[name](sweep, fingerprint) for name in names}
+        trackers["tensorboard"] = TensorBoard(record.folder)
         self._followers = [_Follower(name, tracker, record) for name, tracker in trackers.items()]
         for follower in self._followers:
             follower.start()
 
-    def hear(self, row: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-        """A trial's row of the record has changed, and these of its epochs are new."""
+    def hear(self, row: dict[str, Any], epochs: list[dict[str, Any]]) -> None:
+        """Pass on a trial's row of the record, which has changed, and those of its epochs that are new."""
         for follower in self._followers:
-            follower.heard.put((dict(row), rows))
+            follower.news.put((dict(row), epochs))
 
     def end(self) -> None:
-        """Let all catch up, for half a minute at most."""
-        until = time.monotonic() + _SECONDS_TO_FINISH
+        """Let all trackers catch up, for half a minute at most, and report what one still lacks."""
+        deadline = time.monotonic() + _SECONDS_TO_FINISH
         for follower in self._followers:
             follower.ending.set()
         for follower in self._followers:
-            follower.join(max(0.0, until - time.monotonic()))
-            follower.say_what_it_lacks()
+            follower.join(max(0.0, deadline - time.monotonic()))
+            if follower.behind:
+                lack = f"{follower.name} lacks {len(follower.behind)} trials"
+                print(f"{lack}; run the same command again to send them.", file=sys.stderr)
 
 
 @contextlib.contextmanager
 def following(record: Record, sweep: str, fingerprint: str, names: Collection[str], lease: Lease) -> Iterator[Trackers]:
-    """The trackers, while a sweep runs; at its end they catch up, unless the record has become another's."""
+    """The trackers, while a sweep runs; at its end they catch up, unless another sweep has taken the record's lease."""
     trackers = Trackers(record, sweep, fingerprint, names)
     try:
         yield trackers
@@ -83,113 +84,90 @@ def following(record: Record, sweep: str, fingerprint: str, names: Collection[st
 
 
 class _Follower(threading.Thread):
-    """Keeps one tracker up to date. It begins with what the record holds and the tracker lacks."""
+    """Keeps one tracker up to date, beginning with what the record holds and the tracker lacks."""
 
     def __init__(self, name: str, tracker: Tracker, record: Record) -> None:
         super().__init__(name=name, daemon=True)
-        self.heard: queue.SimpleQueue[tuple[dict[str, Any], list[dict[str, Any]]]] = queue.SimpleQueue()
+        self.news: queue.SimpleQueue[tuple[dict[str, Any], list[dict[str, Any]]]] = queue.SimpleQueue()
         self.ending = threading.Event()
         self._tracker, self._ledger = tracker, _Ledger(record.folder, name, tracker.target)
-        self._is_begun = self._is_spoken_of = False
-        self._trials = _tracked(record, self._ledger.complete)
-        self._behind = dict.fromkeys(self._trials)  # in this order
+        self._has_begun = self._has_warned = False
+        self._trials = self._ledger.incomplete(record)
+        self.behind = dict.fromkeys(self._trials)  # the trials with something to write, in this order
 
     def run(self) -> None:
         """Catch up, again and again, until the sweep ends; then once more."""
-        pause = 0.0
-        while not self.ending.wait(pause):
-            pause = self._try_to_catch_up()
-        self._try_to_catch_up()
+        pause, is_last = 0.0, False
+        while not is_last:
+            is_last = self.ending.wait(pause)
+            self._read_news()
+            pause = self._try_to_write()
         with contextlib.suppress(Exception):
             self._tracker.leave()
 
-    def say_what_it_lacks(self) -> None:
-        """Say so if the tracker could not be brought up to date."""
-        if self._behind:
-            print(f"{self.name} lacks {len(self._behind)} trials; the same command sends them.", file=sys.stderr)
-
-    def _try_to_catch_up(self) -> float:
-        """Returns the seconds to wait until the next time: not to be busy more than half the time."""
-        self._listen()
+    def _try_to_write(self) -> float:
+        """Return the seconds to wait until the next time, so that the thread is not busy more than half the time."""
         started = time.monotonic()
         try:
-            self._catch_up()
+            self._write()
         except Exception as error:  # of a tool that is no part of the sweep
-            if not self._is_spoken_of:
+            if not self._has_warned:
                 gist = (str(error).strip() or type(error).__name__).splitlines()[0]
-                print(f"{self.name} cannot be told ({gist}); the sweep goes on.", file=sys.stderr, flush=True)
-            self._is_spoken_of = True
+                print(f"{self.name} failed ({gist}); the sweep goes on and tries again.", file=sys.stderr, flush=True)
+            self._has_warned = True
             return _SECONDS_AFTER_FAILURE
         return max(_SECONDS_BETWEEN_ROUNDS, time.monotonic() - started)
 
-    def _listen(self) -> None:
+    def _read_news(self) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
-                row, rows = self.heard.get_nowait()
-                if row["trial"] in self._ledger.complete:
-                    continue
-                tracked = self._trials.setdefault(row["trial"], Tracked(row))
-                tracked.row = row
-                tracked.epochs |= {int(epoch["epoch"]): epoch for epoch in rows}
-                self._behind[row["trial"]] = None
+                row, epochs = self.news.get_nowait()
+                if row["trial"] not in self._ledger.complete:
+                    trial = self._trials.setdefault(row["trial"], Trial(row))
+                    trial.row = row
+                    trial.epochs |= {int(epoch["epoch"]): epoch for epoch in epochs}
+                    self.behind[row["trial"]] = None
 
-    def _catch_up(self) -> None:
-        if self._behind and not self._is_begun:
+    def _write(self) -> None:
+        if self.behind and not self._has_begun:
+            self._ledger.save()  # its token must be on disk before the tracker receives it
             self._tracker.begin(self._ledger.token)
-            self._is_begun = True
-        try:
-            for trial in list(self._behind):
-                del self._behind[trial]
-                self._write(trial)
-        finally:
-            self._ledger.save()
-
-    def _write(self, trial: str) -> None:
-        try:
-            self._tracker.write(self._trials[trial])
-        except BaseException:
-            self._behind[trial] = None  # behind the others, should the fault be its own
-            raise
-        if self._trials[trial].is_complete:
-            self._ledger.complete.add(trial)
-            del self._trials[trial]
+            self._has_begun = True
+        for identity in list(self.behind):
+            self.behind[identity] = self.behind.pop(identity)  # to the end, in case this trial is what fails
+            self._tracker.write(self._trials[identity])
+            if self._trials[identity].is_complete:
+                self._ledger.complete.append(identity)
+                self._ledger.save()
+                del self._trials[identity]
+            del self.behind[identity]
 
 
 class _Ledger:
-    """What a tracker has been told in full, kept in the record."""
+    """The trials that a tracker shows completely, kept in the record."""
 
     def __init__(self, record: Folder, name: str, target: str) -> None:
         self._folder, self._name = record.folder("tracking"), f"{name}.json"
-        self._target = hashlib.sha256(target.encode()).hexdigest()[:12]  # for an address may hold a password
         try:
-            self._known: dict[str, Any] = self._folder.read_json(self._name)
+            self._content: dict[str, Any] = self._folder.read_json(self._name)
         except (FileNotFoundError, ValueError):
-            self._known = {"token": secrets.token_hex(4), "complete": {}}
-        self.complete = set(self._known["complete"].get(self._target, ()))
-        self._saved = len(self.complete)
-
-    @property
-    def token(self) -> str:
-        """Of this record. It is on disk before a tracker is told of it."""
-        if not self._folder.exists(self._name):
-            self._folder.write_json(self._name, self._known)
-        return str(self._known["token"])
+            self._content = {"token": secrets.token_hex(4), "complete": {}}
+        self.token = str(self._content["token"])
+        key = hashlib.sha256(target.encode()).hexdigest()[:12]  # an address may hold a password
+        self.complete: list[str] = self._content["complete"].setdefault(key, [])
 
     def save(self) -> None:
-        """Write it, if a trial was completed since."""
-        if len(self.complete) > self._saved:
-            self._known["complete"][self._target] = sorted(self.complete)
-            self._folder.write_json(self._name, self._known)
-            self._saved = len(self.complete)
+        """Write the token and the complete trials into the record."""
+        self._folder.write_json(self._name, self._content)
 
-
-def _tracked(record: Record, complete: Collection[str]) -> dict[str, Tracked]:
-    """The trials of a record that have begun and are not complete, by identity."""
-    begun = {
-        trial: Tracked(dict(row))
-        for trial, row in record.trials.items()
-        if trial not in complete and (row["epochs_done"] or record.is_complete(trial))
-    }
-    for trial, tracked in begun.items():
-        tracked.epochs |= record.epochs[trial]
-    return begun
+    def incomplete(self, record: Record) -> dict[str, Trial]:
+        """The trials of the record that have begun and are not complete in the tracker, by identity."""
+        complete = set(self.complete)
+        begun = {
+            identity: Trial(dict(row))
+            for identity, row in record.trials.items()
+            if identity not in complete and (row["epochs_done"] or record.is_complete(identity))
+        }
+        for identity, trial in begun.items():
+            trial.epochs |= record.epochs[identity]
+        return begun

@@ -3,20 +3,15 @@
 import logging
 import os
 import time
-from typing import TYPE_CHECKING
 
-from sweeps.trackers.tracked import Tracked
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run
+from sweeps.trackers.trial import Tracker, Trial
 
 _MOST_METRICS = 500  # a request; MLflow takes a thousand
-_SPLITS = ("validation", "test", "test_clean")
-# An absent server is asked again by our own thread: MLflow's own patience is many minutes.
+# Our own thread tries an absent server again; MLflow itself would wait many minutes.
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 
-class MLflow:
+class MLflow(Tracker):
     """One experiment a sweep, MLFLOW_EXPERIMENT_NAME or the sweep's name; one run a trial, found again by its tags."""
 
     def __init__(self, sweep: str, fingerprint: str) -> None:
@@ -25,10 +20,10 @@ class MLflow:
         self._store = os.environ.get("MLFLOW_TRACKING_URI")
         self.target = f"{self._store or ''} {self._experiment_name}".strip()
         self._open: dict[str, str] = {}  # trial → its run
-        self._sent: dict[str, set[tuple[str, int]]] = {}
+        self._sent: dict[str, set[tuple[str, int]]] = {}  # trial → the metrics, by name and step, that its run has
 
     def begin(self, token: str) -> None:
-        """Find or make the experiment."""
+        """Find or create the experiment."""
         for name, value in _PATIENCE.items():
             os.environ.setdefault(name, value)
         for name in ("mlflow", "alembic"):
@@ -39,46 +34,44 @@ class MLflow:
         known = self._client.get_experiment_by_name(self._experiment_name)
         self._experiment = known.experiment_id if known else self._client.create_experiment(self._experiment_name)
 
-    def write(self, trial: Tracked) -> None:
-        """Send what a trial's run has not. Raises MlflowException."""
-        run = self._open.get(trial.trial) or self._start(trial)
+    def write(self, trial: Trial) -> None:
+        """Send what a trial's run lacks. Raises MlflowException."""
+        run = self._open.get(trial.identity) or self._start(trial)
         metrics = [(name, step, value) for step, values in trial.curves.items() for name, value in values.items()]
-        if trial.is_over:
-            best = int(trial.row.get("best_epoch") or 0)
-            metrics += [(name, best, value) for name, value in trial.final(*_SPLITS).items()]
-        self._send(run, trial.trial, metrics)
-        if trial.is_over:
-            self._end(run, trial)
+        if trial.has_ended:
+            best_epoch = int(trial.row.get("best_epoch") or 0)
+            metrics += [(name, best_epoch, value) for name, value in trial.final().items()]
+        self._send(run, trial.identity, metrics)
+        if trial.has_ended:
+            for name in ("status", "reason"):
+                self._client.set_tag(run, name, str(trial.row.get(name) or ""))
+            self._client.set_terminated(run, "FINISHED" if trial.is_complete else "FAILED")
+            del self._open[trial.identity], self._sent[trial.identity]
 
     def leave(self) -> None:
-        """The runs that are still open were interrupted."""
+        """Mark the runs that are still open as interrupted."""
         for run in self._open.values():
             self._client.set_terminated(run, "KILLED")
 
-    def _find(self, trial: str) -> "Run | None":
-        """The run of a trial, by its tags: made by an earlier run of the sweep, or by a request that got no answer."""
-        wanted = f"tags.record = '{self._token}' and tags.trial = '{trial}'"
-        return next(iter(self._client.search_runs([self._experiment], wanted, max_results=1)), None)
+    def _start(self, trial: Trial) -> str:
+        """The run of a trial, found or created, and running. It counts as open once all of this has succeeded.
 
-    def _start(self, trial: Tracked) -> str:
-        """The run of a trial, found or made, and running. It counts as open once all of this has been told."""
+        An earlier run of the sweep may have created it, or a request that got no answer.
+        """
         from mlflow.entities import Param
 
-        found = self._find(trial.trial)
-        if found:
-            self._client.update_run(found.info.run_id, status="RUNNING")
-        tags = {"trial": trial.trial, "record": self._token, "data_fingerprint": self._fingerprint}
-        run = found or self._client.create_run(self._experiment, tags=tags, run_name=trial.name)
+        wanted = f"tags.record = '{self._token}' and tags.trial = '{trial.identity}'"
+        known = self._client.search_runs([self._experiment], wanted, max_results=1)
+        if known:
+            self._client.update_run(known[0].info.run_id, status="RUNNING")
+        tags = {"trial": trial.identity, "record": self._token, "data_fingerprint": self._fingerprint}
+        run = known[0] if known else self._client.create_run(self._experiment, tags=tags, run_name=trial.name)
         identity = str(run.info.run_id)
-        self._client.log_batch(
-            identity, params=[Param(name, str(value)) for name, value in trial.hyperparameters.items()]
-        )
-        self._sent[trial.trial] = {
-            (name, metric.step)
-            for name in run.data.metrics
-            for metric in self._client.get_metric_history(identity, name)
-        }
-        self._open[trial.trial] = identity
+        params = [Param(name, str(value)) for name, value in trial.hyperparameters.items()]
+        self._client.log_batch(identity, params=params)
+        histories = {name: self._client.get_metric_history(identity, name) for name in run.data.metrics}
+        self._sent[trial.identity] = {(name, metric.step) for name in histories for metric in histories[name]}
+        self._open[trial.identity] = identity
         return identity
 
     def _send(self, run: str, trial: str, metrics: list[tuple[str, int, float]]) -> None:
@@ -91,9 +84,3 @@ class MLflow:
             part = new[first : first + _MOST_METRICS]
             self._client.log_batch(run, metrics=[Metric(name, value, now, step) for name, step, value in part])
             sent |= {metric[:2] for metric in part}
-
-    def _end(self, run: str, trial: Tracked) -> None:
-        for name in ("status", "reason"):
-            self._client.set_tag(run, name, str(trial.row.get(name) or ""))
-        self._client.set_terminated(run, "FINISHED" if trial.is_complete else "FAILED")
-        del self._open[trial.trial], self._sent[trial.trial]

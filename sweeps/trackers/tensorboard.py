@@ -1,11 +1,12 @@
 """A record's curves as TensorBoard reads them: `tensorboard --logdir results/age`.
 
     tensorboard/NAME-TRIAL/events…        a trial's curves, one event an epoch
-    tensorboard/NAME-TRIAL/final/events…  once it is over: its hyperparameters and validation metrics, for the HParams page
+    tensorboard/NAME-TRIAL/final/events…  at its end: its hyperparameters and validation metrics, for the HParams page
 
-A file is a function of the record and of when it was begun, so that a sweep that goes on after a kill continues it.
-TensorBoard keeps reading the file that it has opened: on a local disk events are appended. An object store has no
-such thing; there a file is replaced whole. No test metrics: the HParams page is where trials are chosen.
+The content of a file follows from the record and the time at which the file was begun, so that a sweep that is resumed
+after a kill continues it. TensorBoard keeps reading a file that it has opened: on a local disk events are appended. An
+object store cannot append; there a file is replaced whole. Test metrics are left out, because people choose trials on
+the HParams page.
 """
 
 import functools
@@ -14,12 +15,13 @@ import time
 from typing import Any
 
 from data_prep.storage import Folder
-from sweeps.trackers.tracked import Tracked
+from sweeps.trackers.trial import Tracker, Trial
 
 _FILE = "events.out.tfevents.record"
+_VERSION = "brain.Event:2"  # what a file's first event says
 
 
-class TensorBoard:
+class TensorBoard(Tracker):
     """Writes the events of a record's trials into the record's folder."""
 
     target = "record"
@@ -28,29 +30,23 @@ class TensorBoard:
         self._folder = record.folder("tensorboard")
         self._written: dict[str, bytes] = {}
 
-    def begin(self, token: str) -> None:
-        """Nothing to prepare."""
-
-    def write(self, trial: Tracked) -> None:
+    def write(self, trial: Trial) -> None:
         """Write what is new of a trial. Raises OSError."""
-        folder = self._folder.folder(f"{trial.name}-{trial.trial}")
-        known = self._written.get(trial.trial)
+        folder = self._folder.folder(f"{trial.name}-{trial.identity}")
+        known = self._written.get(trial.identity)
         if known is None:
             known = folder.read_bytes(_FILE) if folder.exists(_FILE) else b""
-        begun = _begun(known) or time.time() - sum(row["wall_seconds"] or 0 for row in trial.epochs.values())
-        self._written[trial.trial] = _replace(folder, known, _curves(trial, begun))
+        begun = _begun(known) or time.time() - trial.seconds
+        self._written[trial.identity] = _replace(folder, known, _curves(trial, begun))
         if trial.is_complete:
             folder.folder("final").write_bytes(_FILE, _final(trial, begun))
-            del self._written[trial.trial]
-
-    def leave(self) -> None:
-        """Nothing is open."""
+            del self._written[trial.identity]
 
 
 def _replace(folder: Folder, known: bytes, content: bytes) -> bytes:
-    """Make a file that holds `known` hold `content`, by appending where that is possible. Returns what it now holds.
+    """Replace the content `known` of the file, by appending where that is possible. Returns what the file holds then.
 
-    After a kill a file may be ahead of the record, which will hear those epochs again: then it stays as it is.
+    After a kill a file may be ahead of the record, which will receive those epochs again: then it stays as it is.
     """
     if known and known.startswith(content):
         return known
@@ -62,26 +58,28 @@ def _replace(folder: Folder, known: bytes, content: bytes) -> bytes:
     return content
 
 
-def _curves(trial: Tracked, begun: float) -> bytes:
+def _curves(trial: Trial, begun: float) -> bytes:
     """The events of a trial's epochs, each at the time at which it ended if all were trained in one go."""
-    events, now = [_version(begun)], begun
+    events, now = [_event(begun, file_version=_VERSION)], begun
     for epoch, values in trial.curves.items():
         now += values.get("wall_seconds", 0.0)
         events.append(_scalars(now, epoch, tuple(values.items())))
     return b"".join(events)
 
 
-def _final(trial: Tracked, begun: float) -> bytes:
-    """The events of a trial that is over: a session of the HParams page, and its result."""
+def _final(trial: Trial, begun: float) -> bytes:
+    """The events of a complete trial: a session of the HParams page, and its result."""
     from tensorboardX.summary import hparams
 
     _, first, last = hparams(trial.hyperparameters, {})
-    now = begun + sum(row["wall_seconds"] or 0 for row in trial.epochs.values())
-    result = _scalars(now, trial.row["best_epoch"] or 0, tuple(trial.final("validation").items()))
-    return b"".join([_version(begun), _event(begun, summary=first), result, _event(now, summary=last)])
+    now = begun + trial.seconds
+    result = _scalars(now, trial.row["best_epoch"] or 0, tuple(trial.final(("validation",)).items()))
+    return b"".join(
+        [_event(begun, file_version=_VERSION), _event(begun, summary=first), result, _event(now, summary=last)]
+    )
 
 
-@functools.lru_cache(16_384)  # so that a trial's file costs each epoch once, however often it is made
+@functools.lru_cache(16_384)  # a trial's file is composed anew at each write, and each epoch encoded once
 def _scalars(wall_time: float, epoch: int, values: tuple[tuple[str, float], ...]) -> bytes:
     from tensorboardX.proto.summary_pb2 import Summary
 
@@ -89,22 +87,18 @@ def _scalars(wall_time: float, epoch: int, values: tuple[tuple[str, float], ...]
     return _event(wall_time, step=epoch, summary=Summary(value=scalars))
 
 
-def _version(begun: float) -> bytes:
-    return _event(begun, file_version="brain.Event:2")
-
-
 def _event(wall_time: float, **content: Any) -> bytes:
     """An event in TensorFlow's record format: length, its checksum, content, its checksum."""
     from tensorboardX.proto.event_pb2 import Event
     from tensorboardX.record_writer import masked_crc32c
 
-    told: bytes = Event(wall_time=wall_time, **content).SerializeToString()
-    length = struct.pack("<Q", len(told))
-    return length + struct.pack("<I", masked_crc32c(length)) + told + struct.pack("<I", masked_crc32c(told))
+    event: bytes = Event(wall_time=wall_time, **content).SerializeToString()
+    length = struct.pack("<Q", len(event))
+    return length + struct.pack("<I", masked_crc32c(length)) + event + struct.pack("<I", masked_crc32c(event))
 
 
 def _begun(known: bytes) -> float | None:
-    """The time in the first event of a file; None of a file that has none."""
+    """The time in the first event of a file's content; None if there is none."""
     from google.protobuf.message import DecodeError
     from tensorboardX.proto.event_pb2 import Event
 

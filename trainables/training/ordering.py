@@ -1,8 +1,8 @@
 """Metrics of the order of the scores and of their probabilities, for many weightings of the images at once.
 
 `metrics.judge` weighs every image once; the bootstrap of `sweeps.stats.resampling` weighs each as often as a resample
-drew it. By hand, because scikit-learn computes one weighting a call: for 200 weightings of 20,000 images that takes 12 s
-instead of 0.25 s on two CPU cores.
+drew it. By hand, because scikit-learn computes one weighting a call: that takes 12 s instead of 0.25 s for 200
+weightings of 20,000 images on two CPU cores.
 """
 
 import math
@@ -86,23 +86,20 @@ def weighted(images: Order, fakes: np.ndarray, reals: np.ndarray) -> dict[str, n
 
 
 def _of_order(images: Order, fakes: np.ndarray, reals: np.ndarray) -> dict[str, np.ndarray]:
-    """Average precision, equal error rate, and the recalls at a rate of false alarms.
+    """Average precision, equal error rate, and the recalls of FAKE at a rate of false alarms.
 
     Average precision is the mean, over the FAKE images, of the precision of calling FAKE all that score as much.
     """
-    true, false = _cumulated(fakes), _cumulated(reals)
+    # (r, n) → (r, n + 1): how often the first k images count, for k from 0 to n
+    true, false = (np.pad(np.cumsum(counts, axis=1), ((0, 0), (1, 0))) for counts in (fakes, reals))
     true_here, false_here = np.take(true, images.down_to[0], axis=1), np.take(false, images.down_to[1], axis=1)
     precisions = true_here / np.maximum(true_here + false_here, 1)
-    average = np.einsum("rn,rn->r", fakes, precisions) / len(images.fake)
-    recalls = {name: _recall_at(images, true, false, percent) for name, percent in FALSE_ALARMS.items()}
-    return {"average_precision": average, "eer": _eer(images, true, false, true_here, false_here), **recalls}
-
-
-def _cumulated(counts: np.ndarray) -> np.ndarray:
-    """(r, n) → (r, n + 1): how often the first k images count, for k from 0 to n."""
-    sums = np.zeros((len(counts), counts.shape[1] + 1), counts.dtype)
-    np.cumsum(counts, axis=1, out=sums[:, 1:])
-    return sums
+    metrics = {"average_precision": np.einsum("rn,rn->r", fakes, precisions) / len(images.fake)}
+    metrics["eer"] = _eer(images, true, false, true_here, false_here)
+    for name, percent in FALSE_ALARMS.items():
+        first_too_many = np.argmax(false[:, 1:] > percent * len(images.real) // 100, axis=1)
+        metrics[name] = true[np.arange(len(true)), images.fakes_above[first_too_many]] / len(images.fake)
+    return metrics
 
 
 def _eer(
@@ -120,13 +117,6 @@ def _eer(
     rise = np.maximum(sum(after) - sum(before), np.finfo(float).tiny)  # 0 if no image there counts
     step = np.clip((1 - sum(before)) / rise, 0, 1)
     return np.asarray(1 - before[0] - step * (after[0] - before[0]))
-
-
-def _recall_at(images: Order, true: np.ndarray, false: np.ndarray, percent: int) -> np.ndarray:
-    """The recall of FAKE (r,) with at most `percent` of the REAL images called FAKE."""
-    allowed = percent * len(images.real) // 100
-    first_too_many = np.argmax(false[:, 1:] > allowed, axis=1)
-    return np.asarray(true[np.arange(len(true)), images.fakes_above[first_too_many]] / len(images.fake))
 
 
 def _of_probability(images: Order, fakes: np.ndarray, reals: np.ndarray) -> dict[str, np.ndarray]:
