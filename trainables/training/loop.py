@@ -170,8 +170,12 @@ def score(model: keras.Model, split: Split, training_batch: int = 32) -> np.ndar
 
     `training_batch` is the batch for which memory was enough; without gradients it is enough for several times that.
     """
-    size, passed = 4 * training_batch, forward(model)
-    parts = [np.asarray(passed(split.images[at : at + size])) for at in range(0, len(split), size)]
+    return score_images(forward(model), split.images, 4 * training_batch)
+
+
+def score_images(passed: Callable[[np.ndarray], Any], images: np.ndarray, batch: int) -> np.ndarray:
+    """The raw scores (n,) float32 of images (n, side, side, 3) uint8, by what `forward` gives, `batch` at a time."""
+    parts = [np.asarray(passed(images[at : at + batch])) for at in range(0, len(images), batch)]
     return np.concatenate([np.zeros((0, 1)), *parts])[:, 0].astype(np.float32)
 
 
