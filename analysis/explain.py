@@ -1,9 +1,7 @@
 """python -m analysis explain RESULTS[:TRIAL]: what a network's mistakes and doubts rest on, as contact sheets.
 
-Of the test images: those about whose wrong answer it is surest, of both kinds, and those about which it is least sure.
+Of the test images: the mistakes, of both kinds, of which it is surest, and the images of which it is least sure.
 """
-
-from typing import Any
 
 import click
 import numpy as np
@@ -15,11 +13,9 @@ from analysis.detector.scored_images import ScoredImages, own_images
 from analysis.detector.stored import Stored, stored
 from analysis.figures.sheets import KINDS, Pictures, alt, caption, draw, title
 from analysis.figures.style import rendered
-from analysis.results.decisions import best_threshold
 from analysis.results.kept import kept
 from data_prep.storage import Folder
-
-__all__ = ["main", "sheets"]
+from trainables.training.metrics import best_threshold
 
 EXPLANATIONS, SHEETS = "explanations.parquet", "explanations"
 SCHEMA = pa.schema(
@@ -37,10 +33,10 @@ SCHEMA = pa.schema(
         ("probability", pa.float64()),  # of FAKE
         ("threshold", pa.float64()),  # a logit: the best on validation
         ("called_fake", pa.bool_()),
-        ("duplicate", pa.bool_()),
+        ("duplicate", pa.string()),  # of an image of train: exact, or null
         ("layer", pa.string()),  # of Grad-CAM
         ("map_side", pa.int64()),  # of its map, in places
-        ("images", pa.int64()),  # of the test split that were looked through
+        ("images", pa.int64()),  # of the test split, from which these were chosen
     ]
 )
 _IMAGES = 8
@@ -67,44 +63,49 @@ def main(target: str, layer: str | None, count: int, data: str | None) -> None:
     frame["layer"], pictures = _pictures(one, images, frame, layer)
     frame["map_side"] = pictures.grad_cam.shape[1]
     _write(one.folder, frame, pictures)
-    for name, _, _, told in sheets(one.folder, one.trial):
-        click.echo(f"{told}\n{one.folder}/{SHEETS}/{name}\n")
+    for name, _, _, text in sheets(one.folder, one.trial):
+        click.echo(f"{text}\n{one.folder}/{SHEETS}/{name}\n")
     click.echo(f"{one.folder}/{EXPLANATIONS}")
 
 
 def chosen(one: Stored, images: ScoredImages, count: int) -> pd.DataFrame:
-    """The test images that are shown, by kind and place, with the columns of SCHEMA but for `layer`.
+    """The test images to show, by kind and place, with the columns of SCHEMA except `layer` and `map_side`.
 
-    Mistakes are counted at the threshold from validation; sure is who is far from it, as a logit.
+    Mistakes are judged at the threshold from validation; the network is surest where the logit is farthest from it.
     """
     labels, logits = one.scores("test")
     threshold = best_threshold(*one.scores("validation"))
-    called = logits > threshold
-    distance = np.abs(logits - threshold)
-    kinds = {
-        "real_called_fake": np.flatnonzero(called & (labels == 0)),
-        "fake_called_real": np.flatnonzero(~called & (labels == 1)),
-    }
-    places = {kind: among[np.argsort(-distance[among], kind="stable")][:count] for kind, among in kinds.items()}
-    places["uncertain"] = np.argsort(distance, kind="stable")[:count]
-    told = {"trial": one.trial, "name": one.name, "split": "test", "threshold": threshold, "images": len(labels)}
-    rows = [
-        told | _who(images, at) | {"kind": kind, "place": place, "score": logits[at], "called_fake": called[at]}
-        for kind, found in places.items()
-        for place, at in enumerate(found)
-    ]
-    frame = pd.DataFrame(rows)
-    return frame.assign(probability=expit(frame["score"].astype(float)))
-
-
-def _who(images: ScoredImages, at: int) -> dict[str, Any]:
-    told = {"row": int(images.rows[at]), "path": images.paths[at], "object_class": images.classes[at]}
-    return told | {"label": int(images.labels[at]), "duplicate": bool(images.seen is not None and images.seen[at])}
+    called, distance = logits > threshold, np.abs(logits - threshold)
+    mistakes = {"real_called_fake": called & (labels == 0), "fake_called_real": ~called & (labels == 1)}
+    farthest, nearest = np.argsort(-distance, kind="stable"), np.argsort(distance, kind="stable")
+    places = {kind: farthest[mask[farthest]][:count] for kind, mask in mistakes.items()}
+    places["uncertain"] = nearest[:count]
+    positions = np.concatenate(list(places.values()))
+    assert images.duplicates is not None
+    return pd.DataFrame(
+        {
+            "trial": one.trial,
+            "name": one.name,
+            "kind": [kind for kind, found in places.items() for _ in found],
+            "place": [place for found in places.values() for place in range(len(found))],
+            "split": "test",
+            "row": images.rows[positions],
+            "path": images.paths[positions],
+            "object_class": images.classes[positions],
+            "label": images.labels[positions],
+            "score": logits[positions].astype(float),
+            "probability": expit(logits[positions].astype(float)),
+            "threshold": threshold,
+            "called_fake": called[positions],
+            "duplicate": [duplicate or None for duplicate in images.duplicates[positions]],
+            "images": len(labels),
+        }
+    )
 
 
 def _pictures(one: Stored, images: ScoredImages, frame: pd.DataFrame, layer: str | None) -> tuple[str, Pictures]:
-    """The layer that Grad-CAM looks at, and what the network sees in the images of `frame`, row by row."""
-    network = one.network  # imports Keras, and keeps TensorFlow from talking meanwhile
+    """The layer that Grad-CAM looks at, and the pictures of the images of `frame`, row by row."""
+    network = one.network  # imports Keras, and keeps TensorFlow silent meanwhile
     from analysis.detector.explanations import default_layer, grad_cam, saliency
 
     layer = layer or default_layer(network)
@@ -114,18 +115,17 @@ def _pictures(one: Stored, images: ScoredImages, frame: pd.DataFrame, layer: str
 
 
 def _write(folder: Folder, frame: pd.DataFrame, pictures: Pictures) -> None:
-    """Write the sheets of one trial, and enter them into the table; what an earlier run wrote of it goes."""
+    """Write the sheets of one trial and enter them into the table; they replace those of an earlier run."""
     trial = frame["trial"].iloc[0]
-    others = explanations(folder)
+    known, sheets_folder = explanations(folder), folder.folder(SHEETS)
     for kind in KINDS:
         is_kind = (frame["kind"] == kind).to_numpy()
-        if not is_kind.any():
-            folder.folder(SHEETS).delete(_file(trial, kind))
-            continue
-        of_kind = Pictures(*(each[is_kind] for each in vars(pictures).values()))
-        sheet = rendered(draw(frame[is_kind], of_kind), ("png",))["png"]
-        folder.folder(SHEETS).write_bytes(_file(trial, kind), sheet)
-    parts = [part for part in (others[others["trial"] != trial], frame[SCHEMA.names]) if len(part)]
+        if is_kind.any():
+            figure = draw(frame[is_kind], Pictures(*(images[is_kind] for images in vars(pictures).values())))
+            sheets_folder.write_bytes(_file(trial, kind), rendered(figure, ("png",))["png"])
+        else:
+            sheets_folder.delete(_file(trial, kind))
+    parts = [part for part in (known[known["trial"] != trial], frame[SCHEMA.names]) if len(part)]
     folder.write_table(EXPLANATIONS, pa.Table.from_pandas(pd.concat(parts), SCHEMA, preserve_index=False))
 
 

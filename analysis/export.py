@@ -10,7 +10,7 @@ import numpy as np
 from analysis.detector.card import card
 from analysis.detector.detector import Detector
 from analysis.detector.onnx import agreement, for_inference, require_packages, to_onnx
-from analysis.detector.stored import Stored, stored
+from analysis.detector.stored import stored
 from data_prep.decode import decode
 from data_prep.errors import InputError
 from data_prep.layout import LABEL_NAMES
@@ -30,21 +30,25 @@ def main(target: str, out: str | None) -> None:
     """Write a network of the record RESULTS, such as results/age, as NAME.keras and NAME.onnx, with a model card.
 
     TRIAL is a network, or a trial's identity; without it the best trial on validation is taken. The ONNX file is run on
-    some images and held against the original: it is written only if both agree.
+    some images and compared with the original: it is written only if both agree.
     """
     require_packages()
-    found = stored(target)
-    _refuse_half_precision(found)
-    detector = Detector.of(found)
-    name = f"{found.row['network']}-{found.trial}"
-    network = for_inference(found.network)
-    content = to_onnx(network, _properties(detector))
-    agreed = agreement(found.network, content, sample(found.image_size))
-    files = {f"{name}.keras": _keras_file(network), f"{name}.onnx": content}
+    trial = stored(target)
+    if trial.row["precision"] != "float32":
+        raise InputError(
+            f"{trial.name} computes in {trial.row['precision']}, and only networks in float32 are exported; export one "
+            "that was trained with the precision float32."
+        )
+    detector = Detector.of(trial)
+    name = f"{trial.row['network']}-{trial.trial}"
+    network = for_inference(trial.network)
+    onnx = to_onnx(network, _properties(detector))
+    agreed = agreement(trial.network, onnx, sample(trial.image_size))
+    files = {f"{name}.keras": _keras_file(network), f"{name}.onnx": onnx}
     files["README.md"] = card(name, detector, agreed).encode()
-    folder = Folder(out) if out else found.folder.folder(f"exports/{name}")
-    for file, each in files.items():
-        folder.write_bytes(file, each)
+    folder = Folder(out) if out else trial.folder.folder(f"exports/{name}")
+    for file, content in files.items():
+        folder.write_bytes(file, content)
         click.echo(f"{folder}/{file}")
     click.echo(
         f"On {agreed.images} images the ONNX file and the original differ by at most {agreed.probability:.1e} in "
@@ -52,19 +56,11 @@ def main(target: str, out: str | None) -> None:
     )
 
 
-def _refuse_half_precision(found: Stored) -> None:
-    if found.row["precision"] != "float32":
-        raise InputError(
-            f"{found.name} computes in {found.row['precision']}, and only networks in float32 are exported; export one "
-            "that was trained with the precision float32."
-        )
-
-
 def _properties(detector: Detector) -> dict[str, str]:
-    """What the metadata of an ONNX file say: which network it is, and what its logit means."""
-    found = detector.found
+    """The metadata of an ONNX file: which network it is, and what its logit means."""
+    trial = detector.stored
     numbers = {"threshold": detector.threshold, "slope": detector.slope, "offset": detector.offset}
-    origin = {"network": str(found.row["network"]), "trial": found.trial, "labels": ", ".join(LABEL_NAMES)}
+    origin = {"network": str(trial.row["network"]), "trial": trial.trial, "labels": ", ".join(LABEL_NAMES)}
     return origin | {name: f"{value:.9g}" for name, value in numbers.items()}
 
 

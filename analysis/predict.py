@@ -1,9 +1,10 @@
-"""python -m analysis predict RESULTS[:TRIAL] IMAGES…: what a trained network says of images, one row each."""
+"""python -m analysis predict RESULTS[:TRIAL] IMAGES…: a trained network's verdicts on images, one row each."""
 
 import csv
 import io
 import itertools
 import json
+import math
 import os
 import shutil
 import sys
@@ -20,11 +21,13 @@ from rich.text import Text
 from analysis.detector.detector import Detector, Row
 from analysis.detector.image_files import paths
 from analysis.detector.stored import stored
+from analysis.results.format import number
 from data_prep.errors import InputError
 from data_prep.layout import LABEL_NAMES
 from data_prep.storage import Folder
 
 _FORMATS = ("csv", "json", "table")
+_UNREADABLE = "unreadable"
 
 
 @click.command()
@@ -45,38 +48,31 @@ def main(target: str, images: tuple[str, ...], kind: str | None, out: str | None
     detector = Detector.of(stored(target))
     tally: Counter[str] = Counter()
     rows = _counted(detector.rows(itertools.chain([first], names)), tally)
-    write = _WRITERS[kind or ("table" if out is None and sys.stdout.isatty() else _kind_of(out))]
+    default = "json" if out and out.endswith(".json") else "table" if not out and sys.stdout.isatty() else "csv"
+    # A path that is no valid text comes out as it came in.
+    lines = (text.encode("utf-8", "surrogateescape") for text in _WRITERS[kind or default](rows))
     if out:
         parent, name = os.path.split(out)
-        Folder(parent or ".").write_bytes(name, b"".join(map(_bytes, write(rows))))
+        Folder(parent or ".").write_bytes(name, b"".join(lines))
     else:
-        for text in write(rows):
-            click.echo(_bytes(text), nl=False)
+        for line in lines:
+            click.echo(line, nl=False)
     click.echo(summary(detector, tally), err=True)
-    return int(bool(tally["unreadable"]))
+    return int(bool(tally[_UNREADABLE]))
 
 
 def summary(detector: Detector, tally: Counter[str]) -> str:
-    """What was found by which network, and what must be known about its numbers."""
-    counts = ", ".join(f"{tally[name]:,} {name}" for name in (*LABEL_NAMES, "unreadable"))
-    found = detector.found
-    who = f"By {found.name} of {found.folder}: FAKE above a logit of {detector.threshold:.4g}, best on validation."
-    return "\n".join([f"{tally.total():,} images: {counts}.", who, *found.results.provenance.caveats])
+    """How many images got which verdict, from which network, and the caveats of its record."""
+    counts = ", ".join(f"{tally[name]:,} {name}" for name in (*LABEL_NAMES, _UNREADABLE))
+    source = f"By {detector.stored.name} of {detector.stored.folder}"
+    rule = f"{source}: FAKE above a logit of {detector.threshold:.4g}, best on validation."
+    return "\n".join([f"{tally.total():,} images: {counts}.", rule, *detector.stored.results.provenance.caveats])
 
 
 def _counted(rows: Iterable[Row], tally: Counter[str]) -> Iterator[Row]:
     for row in rows:
-        tally[row.verdict or "unreadable"] += 1
+        tally[row.verdict or _UNREADABLE] += 1
         yield row
-
-
-def _kind_of(out: str | None) -> str:
-    return "json" if out and out.endswith(".json") else "csv"
-
-
-def _bytes(text: str) -> bytes:
-    """A path that is no valid text comes out as it came in."""
-    return text.encode("utf-8", "surrogateescape")
 
 
 def _csv(rows: Iterable[Row]) -> Iterator[str]:
@@ -84,16 +80,10 @@ def _csv(rows: Iterable[Row]) -> Iterator[str]:
     writer = csv.DictWriter(line, [field.name for field in fields(Row)], lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        yield _emptied(line)
         writer.writerow(asdict(row) | {"warnings": "; ".join(row.warnings)})
-    yield _emptied(line)
-
-
-def _emptied(line: io.StringIO) -> str:
-    text = line.getvalue()
-    line.seek(0)
-    line.truncate()
-    return text
+        yield line.getvalue()
+        line.seek(0)
+        line.truncate()
 
 
 def _json(rows: Iterable[Row]) -> Iterator[str]:
@@ -101,30 +91,25 @@ def _json(rows: Iterable[Row]) -> Iterator[str]:
     for row in rows:
         yield f"{before}\n  {json.dumps(asdict(row))}"
         before = ","
-    yield "[]\n" if before == "[" else "\n]\n"
+    yield "\n]\n"
 
 
 def _table(rows: Iterable[Row]) -> Iterator[str]:
     numbers = [Column(name, justify="right", no_wrap=True) for name in ("FAKE %", "logit")]
-    image, remarks = (Column(name, overflow="fold") for name in ("image", "what to know"))
+    image, remarks = (Column(name, overflow="fold") for name in ("image", "remarks"))
     table = Table(image, *numbers, Column("verdict"), remarks, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for row in rows:
-        share = None if row.probability_fake is None else 100 * row.probability_fake
-        told = "; ".join([*row.warnings, *filter(None, [row.error])])
-        found = [_number(share, 1), _number(row.logit, 2), row.verdict or "–"]
-        table.add_row(Text(_printable(row.path)), *found, Text(_printable(told)))
-    text = io.StringIO()
-    Console(file=text, width=shutil.get_terminal_size().columns).print(table)
-    yield text.getvalue()
+        share, logit = (math.nan if value is None else value for value in (row.probability_fake, row.logit))
+        path, text = (_printable(text) for text in (row.path, "; ".join(filter(None, [*row.warnings, row.error]))))
+        table.add_row(Text(path), number(100 * share, 1), number(logit, 2), row.verdict or "–", Text(text))
+    output = io.StringIO()
+    Console(file=output, width=shutil.get_terminal_size().columns).print(table)
+    yield output.getvalue()
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _printable(path: str) -> str:
-    """A path without what would steer a terminal."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in path)
+def _printable(text: str) -> str:
+    """A text without characters that would steer a terminal."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 _WRITERS: dict[str, Callable[[Iterable[Row]], Iterator[str]]] = {"csv": _csv, "json": _json, "table": _table}

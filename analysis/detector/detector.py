@@ -1,4 +1,4 @@
-"""A trained network and what its validation scores say of its logits: image files in, verdicts out."""
+"""A trained network, with a threshold and calibration from its validation scores: image files in, verdicts out."""
 
 import itertools
 import math
@@ -15,12 +15,12 @@ from analysis.results.decisions import best_threshold, calibrated, calibration
 from data_prep.layout import LABEL_NAMES
 
 _BATCH = 128
-_READ_AT_ONCE = 16  # by one thread: a small image takes less time than handing it over
+_READ_AT_ONCE = 16  # by one thread: reading a small image takes less time than handing it over
 
 
 @dataclass(frozen=True)
 class Row:
-    """What is said of one file. `probability_fake`, 0–1, is calibrated; the verdict is REAL or FAKE.
+    """The verdict, REAL or FAKE, on one file. `probability_fake`, 0–1, is calibrated.
 
     An image that cannot be read has an error, and no numbers.
     """
@@ -35,49 +35,46 @@ class Row:
 
 @dataclass(frozen=True)
 class Detector:
-    """A network, and what its validation scores say of its logits.
+    """A network, with the threshold and the calibration that its validation scores give.
 
-    A logit above `threshold` is FAKE; sigmoid(slope * logit + offset) is the calibrated probability of it. `codecs` are
-    those of the files that the training images come from.
+    A logit above `threshold` is FAKE; sigmoid(slope * logit + offset) is the calibrated probability of FAKE. `codecs`
+    are those of the files that the training images come from.
     """
 
-    found: Stored
+    stored: Stored
     threshold: float
     slope: float
     offset: float
     codecs: tuple[str, ...]
 
     @classmethod
-    def of(cls, found: Stored) -> "Detector":
-        """Raises InputError for a trial without validation scores."""
-        scores = found.scores("validation")
-        return cls(found, best_threshold(*scores), *calibration(*scores), found.results.provenance.codecs)
+    def of(cls, stored: Stored) -> "Detector":
+        """The detector of a trial. Raises InputError for one without validation scores."""
+        scores = stored.scores("validation")
+        return cls(stored, best_threshold(*scores), *calibration(*scores), stored.results.provenance.codecs)
 
     def rows(self, names: Iterable[str]) -> Iterator[Row]:
         """One row a file, in order; no more than a batch of images is in memory."""
-        network, size, names = self.found.network, self.found.image_size, iter(names)
+        network, size, names = self.stored.network, self.stored.image_size, iter(names)
+        from trainables.training.loop import score_images
         from trainables.training.pipeline import forward
 
         passed = forward(network)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             while batch := list(itertools.islice(names, _BATCH)):
-                images = _read_all(pool, batch, size)
-                pixels = [image.pixels for image in images if image.pixels is not None]
-                logits = iter(np.asarray(passed(np.stack(pixels)))[:, 0] if pixels else ())
+                parts = [batch[at : at + _READ_AT_ONCE] for at in range(0, len(batch), _READ_AT_ONCE)]
+                read_parts = pool.map(lambda part: [read(name, size) for name in part], parts)
+                images = list(itertools.chain.from_iterable(read_parts))
+                pixels = np.array([image.pixels for image in images if image.pixels is not None])
+                logits = iter(score_images(passed, pixels, _BATCH))
                 yield from (self._row(image, None if image.error else float(next(logits))) for image in images)
 
     def _row(self, image: Image, logit: float | None) -> Row:
         if logit is None or image.facts is None:
             return Row(image.path, error=image.error)
-        found = warnings(image.facts, self.found.image_size, self.codecs)
+        remarks = warnings(image.facts, self.stored.image_size, self.codecs)
         if not math.isfinite(logit):
-            return Row(image.path, warnings=found, error=f"the network's answer is {logit}")
+            return Row(image.path, warnings=remarks, error=f"the network's answer is {logit}")
         probability = float(calibrated(np.array([logit]), self.slope, self.offset)[0])
         verdict = LABEL_NAMES[int(logit > self.threshold)]
-        return Row(image.path, float(f"{probability:.6g}"), float(f"{logit:.6g}"), verdict, found)
-
-
-def _read_all(pool: ThreadPoolExecutor, names: list[str], size: int) -> list[Image]:
-    parts = [names[at : at + _READ_AT_ONCE] for at in range(0, len(names), _READ_AT_ONCE)]
-    found = pool.map(lambda part: [read(name, size) for name in part], parts)
-    return list(itertools.chain.from_iterable(found))
+        return Row(image.path, float(f"{probability:.6g}"), float(f"{logit:.6g}"), verdict, remarks)

@@ -1,4 +1,4 @@
-"""Image files that a user names: found, decoded to the network's size, and what about them is not as in training."""
+"""Image files that a user names: found, decoded to the network's size, and compared with the training images."""
 
 import os
 import stat
@@ -9,13 +9,14 @@ from pathlib import Path
 
 from data_prep.decode import Facts, Pixels, UnreadableError, decode
 
-#: What the files of a folder must end in, in any case, to be taken for images.
+#: The endings, in any case, of the files in a folder that are taken for images.
 ENDINGS = (
     *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tga", ".tif"),
     *(".tiff", ".webp"),
 )
 _STANDARD_INPUT = "-"
 _LARGEST_FILE_BYTES = 512 * 2**20
+_MOST_LISTED = 3
 
 
 @dataclass(frozen=True)
@@ -28,27 +29,23 @@ class Image:
     error: str = ""
 
 
-def paths(named: Iterable[str]) -> Iterator[str]:
-    """The files that are named, in order: a folder's images, sorted; for `-` what standard input lists, a line each.
+def paths(names: Iterable[str]) -> Iterator[str]:
+    """The files that are named, in order: a folder's images, sorted; for `-` those that standard input lists by line.
 
-    What is missing comes too, and a folder without images: `read` says what is wrong with it.
+    Missing files and folders without images come too: `read` says what is wrong with them.
     """
-    for name in named:
+    for name in names:
         if name == _STANDARD_INPUT:
-            yield from paths(line for line in _lines() if line != _STANDARD_INPUT)
+            lines = (os.fsdecode(line.rstrip(b"\r\n")) for line in sys.stdin.buffer)
+            yield from paths(line for line in lines if line not in ("", _STANDARD_INPUT))
         elif os.path.isdir(name):
             yield from _images_in(name)
         else:
             yield name
 
 
-def _lines() -> Iterator[str]:
-    lines = (os.fsdecode(line.rstrip(b"\r\n")) for line in sys.stdin.buffer)
-    return (line for line in lines if line)
-
-
 def _images_in(folder: str) -> Iterator[str]:
-    """The images in a folder and the folders in it, the hidden ones apart, and what cannot be looked into."""
+    """The images in a folder and its subfolders, without hidden ones, and the folders that cannot be opened."""
     closed: list[str] = []
     is_empty = True
     for parent, folders, files in os.walk(folder, onerror=lambda error: closed.append(error.filename)):
@@ -77,21 +74,21 @@ def _content(path: str) -> bytes:
     if not stat.S_ISREG(status.st_mode):  # such as a pipe, which may never end
         raise UnreadableError("no regular file")
     if status.st_size > _LARGEST_FILE_BYTES:
-        raise UnreadableError(f"larger than {_LARGEST_FILE_BYTES / 2**20:.0f} MiB, as no image is")
+        raise UnreadableError(f"larger than {_LARGEST_FILE_BYTES / 2**20:.0f} MiB, too large for an image")
     return Path(path).read_bytes()
 
 
 def warnings(facts: Facts, image_size: int, codecs: tuple[str, ...]) -> tuple[str, ...]:
-    """In what a file is unlike the training data, in words: its size, and its codec, if it is none of `codecs`."""
-    found = []
+    """How a file differs from the training images, in words: its size, and its codec, if it is none of `codecs`."""
+    remarks = []
     if (facts.width, facts.height) != (image_size, image_size):
-        found.append(f"{facts.width} x {facts.height} pixels, resized to {image_size} x {image_size}")
+        remarks.append(f"{facts.width} x {facts.height} pixels, resized to {image_size} x {image_size}")
     if codecs and facts.codec not in codecs:
-        found.append(f"{facts.codec}, and the training images are {told(codecs)}")
-    return tuple(found)
+        remarks.append(f"{facts.codec}, and the training images are {listed(codecs)}")
+    return tuple(remarks)
 
 
-def told(codecs: tuple[str, ...]) -> str:
+def listed(codecs: tuple[str, ...]) -> str:
     """`JPEG quality 75 4:2:0 or PNG`, the first few of them."""
-    more = f" or one of {len(codecs) - 3} others" if len(codecs) > 3 else ""
-    return " or ".join(codecs[:3]) + more
+    more = f" or one of {len(codecs) - _MOST_LISTED} others" if len(codecs) > _MOST_LISTED else ""
+    return " or ".join(codecs[:_MOST_LISTED]) + more

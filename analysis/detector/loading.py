@@ -1,9 +1,9 @@
-"""A network's file, from whoever it may come → the network, without running anything that the file brings along.
+"""A network's file, whoever wrote it → the network, without running any code that the file contains.
 
 A `.keras` file is a zip of JSON, which names the classes that a network is made of, and HDF5, its weights. Keras's safe
-mode refuses Python code in it (lambdas, pickled modules, saved TensorFlow programs) and what unpacks a hundredfold to
-more than 4 GiB. It still takes most functions of Keras by name, to be called with the file's arguments. A sweep's
-networks are made of layers alone: here nothing else passes, and nothing unpacks to more than the file holds.
+mode refuses Python code in it (lambdas, pickled modules, saved TensorFlow programs) and archives that unpack a
+hundredfold to more than 4 GiB. It still calls most functions of Keras that the file names, with the file's arguments.
+A sweep's networks are made of layers alone: here nothing else passes, and nothing unpacks to more than the file holds.
 """
 
 import importlib
@@ -46,7 +46,7 @@ def load_network(content: bytes) -> "keras.Model":
         path.write_bytes(content)
         try:
             network = keras.saving.load_model(path, compile=False, safe_mode=True)
-        except Exception as error:  # whatever the layer raises that the file asks for
+        except Exception as error:  # whatever the layers that the file names raise
             raise ValueError(str(error).strip().partition("\n")[0] or type(error).__name__)
     _check_shapes(network)
     return network
@@ -61,16 +61,16 @@ def check(content: bytes) -> None:
             if sum(member.file_size for member in archive.infolist()) > len(content):
                 raise ValueError("it would unpack to more than it holds")
             config, weights = json.loads(archive.read(_CONFIG)), archive.read(_WEIGHTS)
-        _check_config({**config, "compile_config": None})  # how it was trained, which is not loaded
+        _check_config({**config, "compile_config": None})  # which is not loaded
         _check_weights(weights)
     except ValueError:
         raise
-    except Exception as error:  # whatever parsers raise of what is damaged
+    except Exception as error:  # whatever the parsers raise for a damaged file
         raise ValueError(str(error).partition("\n")[0] or type(error).__name__)
 
 
 def _import_keras() -> None:
-    """Import it without the lines that TensorFlow writes to standard error meanwhile, which no setting of its stops."""
+    """Import Keras without the lines that TensorFlow writes to standard error meanwhile, which no setting stops."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(_STANDARD_ERROR)
@@ -85,33 +85,28 @@ def _import_keras() -> None:
 
 def _check_shapes(network: "keras.Model") -> None:
     """Raise ValueError unless a network turns square colour images of one size into a logit."""
-    takes, gives = (getattr(network, f"{end}_shape", None) for end in ("input", "output"))
-    side = takes[1] if isinstance(takes, tuple) and len(takes) == 4 else None
-    if not isinstance(side, int) or takes != (None, side, side, 3) or gives != (None, 1):
-        raise ValueError(f"it turns {takes} into {gives}, not square colour images into a logit")
+    inputs, outputs = (getattr(network, f"{end}_shape", None) for end in ("input", "output"))
+    side = inputs[1] if isinstance(inputs, tuple) and len(inputs) == 4 else None
+    if not isinstance(side, int) or inputs != (None, side, side, 3) or outputs != (None, 1):
+        raise ValueError(f"it turns {inputs} into {outputs}, not square colour images into a logit")
 
 
 def _check_config(part: Any) -> None:
     """Raise ValueError for any class, anywhere in a configuration, that is no layer or part of one."""
     if isinstance(part, dict) and ("class_name" in part or "module" in part):
-        place, name = part.get("module"), part.get("class_name")
-        is_plain = (place is None and name in _PLAIN) or (place == "keras" and name in _OF_KERAS)
-        if not is_plain and (name in _CALLS_CODE or not _MATERIAL.fullmatch(str(place))):
-            raise ValueError(f"it is made of more than layers: {str(name)[:40]!r} of {str(place)[:40]!r} may run code")
+        module, name = part.get("module"), part.get("class_name")
+        is_plain = (module is None and name in _PLAIN) or (module == "keras" and name in _OF_KERAS)
+        if not is_plain and (name in _CALLS_CODE or not _MATERIAL.fullmatch(str(module))):
+            raise ValueError(f"it is made of more than layers: {str(name)[:40]!r} of {str(module)[:40]!r} may run code")
     if isinstance(part, dict | list):
-        for each in part.values() if isinstance(part, dict) else part:
-            _check_config(each)
+        for child in part.values() if isinstance(part, dict) else part:
+            _check_config(child)
 
 
 def _check_weights(content: bytes) -> None:
     """Raise ValueError for weights that would unpack to more bytes than there are."""
     sizes: list[int] = []
-
-    def add(_: str, item: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(item, h5py.Dataset):
-            sizes.append(item.nbytes)
-
     with h5py.File(io.BytesIO(content)) as file:
-        file.visititems(add)
+        file.visititems(lambda _, item: sizes.append(getattr(item, "nbytes", 0)))  # a group has none
     if sum(sizes) > len(content):
         raise ValueError("its weights would unpack to more than it holds")

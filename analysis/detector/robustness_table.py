@@ -1,4 +1,4 @@
-"""The table of how networks stand spoilt images: `robustness.parquet` in the record, its schema, writer and reader.
+"""The table of how networks withstand corrupted images: `robustness.parquet` in the record, its schema, writer, reader.
 
 One row a data set, trial, corruption, severity and part.
 """
@@ -20,7 +20,7 @@ from sweeps.stats.delong import auc_interval
 from sweeps.stats.intervals import wilson
 from trainables.training.metrics import judge
 
-#: How a row's note begins that says that JPEG is not the first compression of its images.
+#: Start of the note in rows whose images had been compressed as JPEG before.
 SECOND = "second compression"
 _MOST_CODECS = 3
 
@@ -29,14 +29,14 @@ SCHEMA = pa.schema(
     [
         ("data", pa.string()),  # `own`, or the folder of other shards
         ("fingerprint", pa.string()),  # of these shards
-        ("limit", pa.int64()),  # what --limit was, or 0
+        ("limit", pa.int64()),  # the value of --limit, or 0
         ("trial", pa.string()),
         ("network", pa.string()),
         ("seed", pa.int64()),
-        ("corruption", pa.string()),  # a name in `_corruptions.CORRUPTIONS`, or clean
+        ("corruption", pa.string()),  # a name in `corruptions.CORRUPTIONS`, or clean
         ("severity", pa.float64()),
         ("unit", pa.string()),
-        ("part", pa.string()),  # test, or test_clean: without the images that also stand in train
+        ("part", pa.string()),  # test, or test_clean: without duplicates of training images
         ("images", pa.int64()),
         ("threshold", pa.float64()),  # a logit: the best on the clean validation images
         *[(f"accuracy{end}", pa.float64()) for end in ("", "_low", "_high")],  # with Wilson's interval
@@ -55,63 +55,61 @@ def robustness_table(folder: Folder) -> pd.DataFrame:
 
 
 def add(folder: Folder, rows: Sequence[dict[str, Any]]) -> None:
-    """Enter rows into the table of a record's folder; those that are there already are replaced."""
+    """Enter rows into the table of a record's folder; they replace rows of the same key."""
     new = pa.Table.from_pylist(list(rows), SCHEMA).to_pandas()
-    joined = pd.concat([known for known in (robustness_table(folder), new) if len(known)])
+    joined = pd.concat([table for table in (robustness_table(folder), new) if len(table)])
     frame = joined.drop_duplicates(_KEY, keep="last").sort_values(_KEY)
     folder.write_table(ROBUSTNESS, pa.Table.from_pandas(frame, SCHEMA, preserve_index=False))
 
 
 def of_images(table: pd.DataFrame, fingerprint: str, limit: int) -> pd.DataFrame:
-    """The rows of one choice of images."""
+    """The rows of one selection of images."""
     return table[(table["fingerprint"] == fingerprint) & (table["limit"] == limit)]
 
 
-def choices(table: pd.DataFrame) -> list[pd.DataFrame]:
-    """The rows of each data set, the record's own first; of several choices of its images those of the most."""
+def data_sets(table: pd.DataFrame) -> list[pd.DataFrame]:
+    """The rows of each data set, the record's own first; those of its largest selection of images."""
     is_other = (table["data"] != OWN).rename("other")
-    found = []
-    for _, rows in table.groupby([is_other, "fingerprint"]):
-        limit = rows["limit"].iloc[int(rows["images"].argmax())]
-        found.append(rows[rows["limit"] == limit])
-    return found
+    groups = [rows for _, rows in table.groupby([is_other, "fingerprint"])]
+    return [rows[rows["limit"] == rows["limit"].iloc[int(rows["images"].argmax())]] for rows in groups]
 
 
 def rows(one: Stored, images: ScoredImages, limit: int, setting: Setting, logits: np.ndarray) -> list[dict[str, Any]]:
-    """What a trial's logits (n,) of the images, spoilt as `setting` says, are worth: a row each part."""
-    name, severity = setting
-    told = {"data": images.data, "fingerprint": images.fingerprint, "limit": limit, "trial": one.trial}
-    told |= {"network": one.row["network"], "seed": int(one.row["seed"]), "corruption": name, "severity": severity}
-    told |= {"unit": CORRUPTIONS[name].unit if name != CLEAN else "", "note": note(name, images)}
+    """The rows, one a part, of a trial's logits (n,) of the images under a corruption."""
+    corruption, severity = setting
+    row = {
+        "data": images.data,
+        "fingerprint": images.fingerprint,
+        "limit": limit,
+        "trial": one.trial,
+        "network": one.row["network"],
+        "seed": int(one.row["seed"]),
+        "corruption": corruption,
+        "severity": severity,
+        "unit": CORRUPTIONS[corruption].unit if corruption != CLEAN else "",
+        "note": _note(corruption, images),
+        "threshold": best_threshold(*one.scores("validation")),
+    }
     masks = {"test": np.ones(len(images), bool)}
-    if images.seen is not None:
-        masks["test_clean"] = ~images.seen
-    threshold = best_threshold(*one.scores("validation"))
-    return [
-        told | {"part": part, **_judged(images.labels[mask], logits[mask], threshold)}
-        for part, mask in masks.items()
-        if mask.any()
-    ]
+    if images.duplicates is not None:
+        masks["test_clean"] = images.duplicates == ""
+    parts = {part: (images.labels[mask], logits[mask]) for part, mask in masks.items() if mask.any()}
+    return [row | {"part": part} | _judged(*scores, row["threshold"]) for part, scores in parts.items()]
 
 
 def _judged(labels: np.ndarray, logits: np.ndarray, threshold: float) -> dict[str, Any]:
-    found = judge(labels, logits, threshold)
-    kept = {name: found[name] for name in ("accuracy", "auc", "recall_real", "recall_fake")}
-    ends = {"accuracy": wilson(found["accuracy"], len(labels)), "auc": auc_interval(labels, logits)}
-    for name, (low, high) in ends.items():
-        kept |= {f"{name}_low": low, f"{name}_high": high}
-    return kept | {"images": len(labels), "threshold": threshold}
+    metrics = judge(labels, logits, threshold)
+    columns: dict[str, Any] = {name: metrics[name] for name in ("accuracy", "auc", "recall_real", "recall_fake")}
+    columns["accuracy_low"], columns["accuracy_high"] = wilson(metrics["accuracy"], len(labels))
+    columns["auc_low"], columns["auc_high"] = auc_interval(labels, logits)
+    return columns | {"images": len(labels)}
 
 
-def note(corruption: str, images: ScoredImages) -> str:
-    """What must be known of a row: what the images are otherwise than those of training, and what they were before."""
+def _note(corruption: str, images: ScoredImages) -> str:
+    """How the images differ from those of training, and how they had been compressed before."""
     before = [codec for codec in images.codecs if codec.startswith("JPEG")]
-    told = [warning.rstrip(".") for warning in images.warnings]
+    remarks = [warning.rstrip(".") for warning in images.warnings]
     if corruption == "jpeg" and before:
-        told.append(f"{SECOND}: the images were {_some(before)} before")
-    return "; ".join(told)
-
-
-def _some(codecs: Sequence[str]) -> str:
-    more = f" and {len(codecs) - _MOST_CODECS} others" if len(codecs) > _MOST_CODECS else ""
-    return f"{', '.join(codecs[:_MOST_CODECS])}{more}"
+        more = f" and {len(before) - _MOST_CODECS} others" if len(before) > _MOST_CODECS else ""
+        remarks.append(f"{SECOND}: the images were {', '.join(before[:_MOST_CODECS])}{more} before")
+    return "; ".join(remarks)

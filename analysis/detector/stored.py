@@ -1,7 +1,7 @@
-"""One trained network of a record, with what its scores say about it: what `predict`, `export` and others work with.
+"""One trained network of a record, with its scores: what `predict`, `export` and others work with.
 
-A record may come from a stranger: nothing here unpickles, no name in it leads out of its folder, and `_safety` sees to
-it that the network's file runs no code.
+A record may come from a stranger: nothing here unpickles, no name in it leads out of its folder, and `loading` makes
+sure that the network's file runs no code.
 """
 
 import re
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import keras
 
 _REMAKE = "restore what is missing, or make the record again with --fresh"
-_NAME = re.compile(r"\w[\w.+-]*")  # which is the name of one file wherever it is put
+_NAME = re.compile(r"\w[\w.+-]*")  # of one file, in whichever folder
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Stored:
         for column in ("trial", "network"):
             if not _NAME.fullmatch(str(self.row[column])):
                 raise InputError(
-                    f"{self.folder} has a {column} named {str(self.row[column])!r}, as no sweep has; use a record that "
-                    "you can trust."
+                    f"{self.folder} has a {column} named {str(self.row[column])!r}, which no sweep would write; use a "
+                    "record that you can trust."
                 )
 
     @property
@@ -48,7 +48,7 @@ class Stored:
 
     @property
     def name(self) -> str:
-        """The network, what tells it from others of the record, and its seed."""
+        """The configuration, and its seed."""
         return "".join(filter(str.isprintable, f"{self.row['configuration']} (seed {self.row['seed']})"))
 
     def scores(self, part: str) -> tuple[np.ndarray, np.ndarray]:
@@ -60,14 +60,14 @@ class Stored:
     @cached_property
     def network(self) -> "keras.Model":
         """The network of the best epoch, from pixels 0–255 to a logit. Imports Keras. Raises InputError."""
-        place, file = self.folder.folder(f"checkpoints/{self.trial}"), "best.keras"
+        checkpoints, file = self.folder.folder(f"checkpoints/{self.trial}"), "best.keras"
         try:
-            return load_network(place.read_bytes(file))
+            return load_network(checkpoints.read_bytes(file))
         except FileNotFoundError:
-            raise InputError(f"{place} has no {file}; {_REMAKE}.")
+            raise InputError(f"{checkpoints} has no {file}; {_REMAKE}.")
         except ValueError as error:
             reason = str(error).rstrip(".")
-            raise InputError(f"{place}/{file} is no network that can be loaded safely ({reason}); restore it.")
+            raise InputError(f"{checkpoints}/{file} is no network that can be loaded safely ({reason}); restore it.")
 
     @property
     def image_size(self) -> int:
@@ -76,31 +76,28 @@ class Stored:
 
 
 def stored(target: str) -> Stored:
-    """The trial that `RESULTS[:TRIAL]` names. TRIAL is an identity, or a network: its best trial; without it, the best.
+    """The trial that `RESULTS[:TRIAL]` names.
 
-    Raises InputError, which names what there is.
+    TRIAL is an identity, or a network or configuration, whose best trial is taken; without it, the best of all. RESULTS
+    may be a URI; TRIAL has no slash. Raises InputError, which lists the names that there are.
     """
-    location, wanted = _split(target)
+    location, colon, wanted = target.rpartition(":")
+    if not colon or "/" in wanted or len(location) < 2:
+        location, wanted = target, ""
     folder = Folder(location)
     results = read(folder)
     ranked = results.ranked
     if not len(ranked):
         raise InputError(f"{folder} has no ranked trial yet; run the sweep again to go on with it.")
-    is_it = is_named(ranked, wanted) if wanted else ranked["rank"].notna()
-    if not is_it.any():
+    named = ranked[is_named(ranked, wanted)] if wanted else ranked
+    if not len(named):
         names = ", ".join(filter(_NAME.fullmatch, ranked["network"].unique()[:20]))
         raise InputError(
             f"{folder} has no ranked trial {wanted!r}; it has {names}, and the identities in its trials.parquet."
         )
-    return Stored(folder, results, ranked[is_it].iloc[0])
+    return Stored(folder, results, named.iloc[0])
 
 
 def is_named(ranked: pd.DataFrame, name: str) -> "pd.Series[bool]":
     """Which trials a name stands for: an identity, a network, or a configuration."""
     return ranked[["trial", "network", "configuration"]].eq(name).any(axis=1)
-
-
-def _split(target: str) -> tuple[str, str]:
-    """The record's place, which may be a URI, and the trial's name, which has no slash."""
-    location, colon, wanted = target.rpartition(":")
-    return (location, wanted) if colon and "/" not in wanted and len(location) > 1 else (target, "")

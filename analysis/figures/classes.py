@@ -2,14 +2,11 @@
 
 from typing import Any
 
-import matplotlib
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
-from analysis.figures.style import PAGE_WIDTH, PALETTE, RC, footer, new_figure, percent_tick
+from analysis.figures.style import PAGE_WIDTH, PALETTE, Drawing, new_figure, percent_tick
 from analysis.results.format import percent
+from analysis.results.judged import Findings
 from analysis.results.trials import Results
 
 _LOOKS = {
@@ -18,39 +15,31 @@ _LOOKS = {
 }
 
 
-def draw(results: Results, frame: pd.DataFrame) -> Figure:
-    """The recall of REAL and of FAKE by object class, hardest class first: `frame` is what `judged.by_class` gives."""
-    rows = frame.sort_values("accuracy", ignore_index=True)
-    with matplotlib.rc_context(RC):
-        figure = new_figure(PAGE_WIDTH * 0.8, 1.5 + 0.24 * len(rows))
+def draw(results: Results, findings: Findings) -> Drawing | None:
+    """The recall of REAL and of FAKE by object class, hardest class first."""
+    if not len(findings.classes):
+        return None
+    rows = findings.classes.sort_values("accuracy", ignore_index=True)
+    sizes = "–".join(f"{count:,}" for count in sorted({rows["images"].min(), rows["images"].max()}))
+    note = (
+        f"{rows['configuration'].iloc[0]}, on test, at its threshold from validation; n = {sizes} images a class, with "
+        "95 % intervals (Wilson)."
+    )
+    with new_figure(PAGE_WIDTH * 0.8, 1.5 + 0.24 * len(rows), note, *results.provenance.caveats) as figure:
         axes = figure.subplots()
-        for place, (metric, (name, colour, marker)) in enumerate(_LOOKS.items()):
-            values = rows[metric].to_numpy(float)
-            errors = np.abs(rows[[f"{metric}_low", f"{metric}_high"]].to_numpy(float).T - values)
+        for place, (metric, (label, colour, marker)) in enumerate(_LOOKS.items()):
+            recalls = rows[metric].to_numpy(float)
+            errors = np.abs(rows[[f"{metric}_low", f"{metric}_high"]].to_numpy(float).T - recalls)
             look: dict[str, Any] = {"fmt": marker, "color": colour, "markersize": 4, "linewidth": 1.1}
-            axes.errorbar(values, np.arange(len(rows)) + 0.3 * place - 0.15, xerr=errors, label=name, **look)
+            axes.errorbar(recalls, np.arange(len(rows)) + 0.3 * place - 0.15, xerr=errors, label=label, **look)
         axes.set_yticks(range(len(rows)), rows["object_class"])
         axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel="Recall (%)")
-        axes.xaxis.set_major_formatter(FuncFormatter(percent_tick))
+        axes.xaxis.set_major_formatter(percent_tick)
         axes.grid(visible=False, axis="y")
         figure.legend(loc="outside upper left", ncols=2)
-        footer(figure, note(results, frame), *results.provenance.caveats)
-    return figure
-
-
-def note(results: Results, frame: pd.DataFrame) -> str:
-    """What must be known to read the figure, with n."""
-    sizes = "–".join(f"{count:,}" for count in sorted({frame["images"].min(), frame["images"].max()}))
-    return (
-        f"{frame['configuration'].iloc[0]}, on test, at its threshold from validation; n = {sizes} images a class, "
-        "with 95 % intervals (Wilson)."
-    )
-
-
-def text(frame: pd.DataFrame) -> str:
-    """The figure in words."""
-    told = "; ".join(
+    words = "; ".join(
         f"{row['object_class']} {percent(row['recall_real'], 1)} and {percent(row['recall_fake'], 1)} %"
-        for row in frame.sort_values("accuracy").to_dict("records")
+        for row in rows.to_dict("records")
     )
-    return f"Recall of REAL and of FAKE by object class, hardest first: {told}."
+    alt = f"Recall of REAL and of FAKE by object class, hardest first: {words}."
+    return Drawing(figure, "By object class", alt, "The first configuration, class by class.")

@@ -1,11 +1,12 @@
 """Confusion matrices of the best and the worst ranked trial on the test split."""
 
+from typing import Any
+
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from analysis.figures.style import RC, footer, ink_on, new_figure
+from analysis.figures.style import Drawing, ink_on, new_figure
 from analysis.results.format import percent
 from analysis.results.trials import Results, confusions, has_seeds
 from data_prep.layout import LABEL_NAMES
@@ -15,18 +16,22 @@ _COLOURS = matplotlib.colormaps["Blues"]
 _READING = "Rows are the truth, percents are of the row. FAKE is the positive class: a logit above 0."
 
 
-def draw(results: Results) -> Figure:
-    """The matrices of `confusions(results)` side by side: counts, and shares of the row in percent."""
+def draw(results: Results) -> Drawing | None:
+    """The matrices side by side: counts, and shares of the row in percent."""
     matrices = confusions(results)
-    with matplotlib.rc_context(RC | {"axes.grid": False}):
-        figure = new_figure(3.6 * len(matrices), 3.9)
-        for axes, (trial, counts) in zip(
-            figure.subplots(1, len(matrices), squeeze=False)[0], matrices.items(), strict=True
-        ):
+    if not matrices:
+        return None
+    rows = [row for row in results.trials.to_dict("records") if row["trial"] in matrices]
+    with new_figure(3.6 * len(matrices), 3.9, _READING, *results.provenance.caveats, grid=False) as figure:
+        for axes, row in zip(figure.subplots(1, len(matrices), squeeze=False)[0], rows, strict=True):
+            counts = matrices[row["trial"]]
+            seed = f", seed {row['seed']}" if has_seeds(results.trials) else ""
+            measured = f"test, n = {counts.sum():,}, accuracy {percent(metrics.accuracy(counts))} %"
+            title = f"{row['network']}{seed} (rank {row['rank']} of {len(results.ranked)})\n{measured}"
+            axes.set_title(title, loc="left")
             _draw_matrix(axes, counts)
-            axes.set_title(_title(results, trial, counts), loc="left")
-        footer(figure, _READING, *results.provenance.caveats)
-    return figure
+    words = " ".join(_words(row, matrices[row["trial"]], len(results.ranked)) for row in rows)
+    return Drawing(figure, "Confusion matrices", f"Confusion matrices on the test split. {words}", words)
 
 
 def _draw_matrix(axes: Axes, counts: np.ndarray) -> None:
@@ -43,23 +48,11 @@ def _draw_matrix(axes: Axes, counts: np.ndarray) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _title(results: Results, trial: str, counts: np.ndarray) -> str:
-    row = results.trials.set_index("trial").loc[trial]
-    seed = f", seed {row['seed']}" if has_seeds(results.trials) else ""
-    measured = f"test, n = {counts.sum():,}, accuracy {percent(metrics.accuracy(counts))} %"
-    return f"{row['network']}{seed} (rank {row['rank']} of {len(results.ranked)})\n{measured}"
-
-
-def texts(results: Results) -> list[str]:
-    """Each matrix in words: the whole of its numbers, for whoever cannot see the figure."""
-    return [_text(results, trial, counts) for trial, counts in confusions(results).items()]
-
-
-def _text(results: Results, trial: str, counts: np.ndarray) -> str:
-    row = results.trials.set_index("trial").loc[trial]
+def _words(row: dict[str, Any], counts: np.ndarray, ranked: int) -> str:
+    """A matrix in words, with all of its numbers, for whoever cannot see the figure."""
     (_, false_fake), (missed, _) = counts
     return (
-        f"{row['configuration']}, seed {row['seed']}, rank {row['rank']} of {len(results.ranked)} on validation: of "
+        f"{row['configuration']}, seed {row['seed']}, rank {row['rank']} of {ranked} on validation: of "
         f"{counts[0].sum():,} REAL test images {false_fake:,} are called FAKE, of {counts[1].sum():,} FAKE ones "
         f"{missed:,} are called REAL; recall of FAKE {percent(metrics.recall(counts))} %, precision "
         f"{percent(metrics.precision(counts))} %."

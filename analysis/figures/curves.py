@@ -1,62 +1,100 @@
-"""The curves of every trial in one figure: accuracy and loss against epoch, related networks side by side."""
+"""The curves of every trial in one figure: accuracy and loss against epoch, related networks side by side.
+
+One rule says which curve goes where, for 1 trial or 50: the name of its network decides the panel and the series.
+"""
 
 import math
-import textwrap
+from collections.abc import Iterable
 from typing import Any
 
-import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.panels import OTHERS, curves
-from analysis.figures.style import GREY, INK, MARKERS, PAGE_WIDTH, PALE, PALETTE, RC, footer, new_figure, percent_tick
+from analysis.figures.panels import Panel, add_panels, legend_columns, shortened
+from analysis.figures.style import GREY, INK, MARKERS, PAGE_WIDTH, PALE, PALETTE, Drawing, new_figure, percent_tick
+from analysis.results.format import percent
 from analysis.results.trials import Results, has_seeds
 
-_MOST_COLUMNS = 4
+OTHERS = "other trials"
+_MOST_PANELS, _MOST_IN_A_ROW = 8, 4
+_COLOURED_TRIALS = 5
 _MOST_EPOCHS_WITH_MARKERS = 20
 _LEGEND_CHARACTERS, _LEGEND_ROW = 66, 0.17  # of a row, and its height in inches
 _LABELS = {"accuracy": "Accuracy (%)", "loss": "Loss (nats)"}
 _CHANCE = {"accuracy": 0.5, "loss": math.log(2)}
 _TRAIN: dict[str, Any] = {"linestyle": (0, (4, 2)), "alpha": 0.6, "markerfacecolor": "white"}
 
-#: The axes of one panel, by metric.
-Panel = dict[str, Axes]
 
-
-def draw(results: Results) -> Figure:
-    """The figure of `curves(results)`. Each line's gid is `TRIAL:COLUMN`, and its data are that column of the epochs."""
-    frame = curves(results)
+def draw(results: Results) -> Drawing | None:
+    """The curves of `placed_epochs`. A line's gid is `TRIAL:COLUMN`, and its data are that column of the epochs."""
+    frame = placed_epochs(results)
+    if not len(frame):
+        return None
     names = sorted(frame["panel"].unique())
-    with matplotlib.rc_context(RC):
-        series, styles = _series_handles(frame), _style_handles()
-        columns = _legend_columns(series)
-        figure, grid = _layout(len(names), legend_rows=max(math.ceil(len(series) / columns), 1 if columns > 1 else 3))
+    series, styles = _series_handles(frame), _style_handles()
+    columns = legend_columns(series, _LEGEND_CHARACTERS)
+    legend_rows = max(math.ceil(len(series) / columns), 1 if columns > 1 else 3)
+    in_a_row = len(names) if len(names) <= _MOST_IN_A_ROW else math.ceil(len(names) / 2)
+    height = 0.8 + _LEGEND_ROW * legend_rows + 1.85 * 2 * math.ceil(len(names) / in_a_row)
+    with new_figure(PAGE_WIDTH, height, _note(results, frame), *results.provenance.caveats) as figure:
+        grid = add_panels(figure, len(names), in_a_row, _LABELS)
         for panel, name in zip(grid, names, strict=True):
-            _draw_panel(panel, frame[frame["panel"] == name], str(name), thin=has_seeds(results.trials))
+            _draw_panel(panel, frame[frame["panel"] == name], str(name), has_seeds(results.trials))
         _set_limits(grid, frame)
         figure.legend(handles=series, loc="outside upper left", ncols=columns)
         figure.legend(handles=styles, loc="outside upper right", ncols=len(styles) if columns == len(series) else 1)
-        footer(figure, _note(results, frame), *results.provenance.caveats)
-    return figure
+    drawn = results.trials[results.trials["trial"].isin(results.epochs["trial"])]
+    alt = f"Accuracy and loss of {len(drawn)} trials against epoch: {', '.join(drawn['configuration'].unique())}."
+    if len(results.ranked):
+        best = results.ranked.iloc[0]
+        accuracy = percent(best["validation_accuracy"])
+        alt += f" The first on validation, {best['configuration']}, reaches {accuracy} %."
+    caption = (
+        "Accuracy and loss against epoch, validation solid, training dashed. Training values are means over an epoch "
+        "in which the weights change, and so may lie below validation."
+    )
+    return Drawing(figure, "Curves", alt, caption)
 
 
-def _layout(count: int, legend_rows: int) -> tuple[Figure, list[Panel]]:
-    """A figure with the axes of each panel, accuracy above loss, in up to two rows of panels."""
-    columns = count if count <= _MOST_COLUMNS else math.ceil(count / 2)
-    rows = 2 * math.ceil(count / columns)
-    figure = new_figure(PAGE_WIDTH, 0.8 + _LEGEND_ROW * legend_rows + 1.85 * rows)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    places = [(row, column) for row in range(0, rows, 2) for column in range(columns)]
-    panels = [{"accuracy": axes[row, column], "loss": axes[row + 1, column]} for row, column in places]
-    for unused in [one for panel in panels[count:] for one in panel.values()]:
-        unused.remove()
-    for panel in panels[:count:columns]:
-        for metric, first in panel.items():
-            first.set_ylabel(_LABELS[metric])
-    return figure, panels[:count]
+def placed_epochs(results: Results) -> pd.DataFrame:
+    """The epochs of the trials, best trial last, with `panel`, `series`, `place`, `rank` and `status` of each.
+
+    `place` counts the series from 0 and is their colour. With more series than colours, only the best trials have one,
+    each as a series of its own, and the others are `other trials` at place -1.
+    """
+    trials = results.trials[["trial", "rank", "status"]].copy()
+    split = panels(results.trials["network"])
+    trials["panel"] = [split[network][0] for network in results.trials["network"]]
+    trials["series"] = [_series(row, split[row["network"]][1], len(split)) for _, row in results.trials.iterrows()]
+    names = sorted(trials["series"].unique())
+    if len(names) > len(PALETTE):
+        coloured = trials["rank"].notna() & (trials.index < _COLOURED_TRIALS)
+        trials["series"] = ("rank " + trials["rank"].astype(str) + ": " + trials["series"]).where(coloured, OTHERS)
+        names = trials.loc[coloured, "series"].unique().tolist()
+    trials["place"] = [names.index(name) if name in names else -1 for name in trials["series"]]
+    return trials.iloc[::-1].merge(results.epochs, on="trial")
+
+
+def panels(networks: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Network → (panel, series): `age-c4-f2` is the series f2 of the panel age-c4.
+
+    Where that would give many panels, or panels of one network each, all networks share one panel, named "".
+    """
+    names = sorted(set(networks))
+    split = {name: (name.rpartition("-")[0] or name, name.rpartition("-")[2]) for name in names}
+    count = len({panel for panel, _ in split.values()})
+    if count > _MOST_PANELS or count == len(names):
+        return {name: ("", name) for name in names}
+    heads = [series for _, series in split.values()]
+    return {name: (panel, series if heads.count(series) > 1 else name) for name, (panel, series) in split.items()}
+
+
+def _series(row: "pd.Series[str]", name: str, networks: int) -> str:
+    """A series' name: its network, and the hyperparameters that vary. With one network, these alone, if any vary."""
+    varied = row["configuration"].removeprefix(row["network"]).removeprefix(", ")
+    return ", ".join(part for part in (name if networks > 1 or not varied else "", varied) if part)
 
 
 def _draw_panel(panel: Panel, frame: pd.DataFrame, name: str, thin: bool) -> None:
@@ -69,7 +107,7 @@ def _draw_panel(panel: Panel, frame: pd.DataFrame, name: str, thin: bool) -> Non
 
 
 def _draw_trial(axes: Axes, trial: pd.DataFrame, metric: str, thin: bool) -> None:
-    """One trial: validation solid; training dashed, but not of grey trials, which would drown the others."""
+    """Validation solid; training dashed, but not of grey trials, which would drown the others."""
     place, identity = int(trial["place"].iloc[0]), trial["trial"].iloc[0]
     look = _look(place) | {"linewidth": 0.8 if thin or place < 0 else 1.4}
     if len(trial) > 1 and (thin or len(trial) > _MOST_EPOCHS_WITH_MARKERS):
@@ -96,7 +134,7 @@ def _flags(frame: pd.DataFrame) -> str:
 
 
 def _set_limits(grid: list[Panel], frame: pd.DataFrame) -> None:
-    """The same axes in all panels. Flagged trials whose loss exploded are cut off, or nothing else could be seen."""
+    """Give all panels the same axes. They cut off flagged trials whose loss exploded, which would hide the rest."""
     shown = frame[frame["rank"].notna()] if frame["rank"].notna().any() else frame
     limits = {"accuracy": _range(frame, "accuracy"), "loss": _range(shown, "loss")}
     most = int(frame["epoch"].max())
@@ -105,12 +143,12 @@ def _set_limits(grid: list[Panel], frame: pd.DataFrame) -> None:
             axes.set(ylim=limits[metric], xlim=(1 - 0.05 * most, 1.05 * most))
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
             axes.tick_params(labelleft=bool(axes.get_ylabel()), labelbottom=metric == "loss")
-        panel["accuracy"].yaxis.set_major_formatter(FuncFormatter(percent_tick))
+        panel["accuracy"].yaxis.set_major_formatter(percent_tick)
         panel["loss"].set_xlabel("Epoch")
 
 
 def _range(frame: pd.DataFrame, metric: str) -> tuple[float, float]:
-    """The limits of an axis: all that is drawn of `frame`, and chance, with a margin."""
+    """The limits of an axis: everything of `frame` that is drawn, and chance, with a margin."""
     values = [_CHANCE[metric], *frame[f"validation_{metric}"], *frame.loc[frame["place"] >= 0, f"train_{metric}"]]
     finite = [value for value in values if math.isfinite(value)]
     margin = 0.05 * (max(finite) - min(finite)) or 0.05
@@ -121,27 +159,20 @@ def _series_handles(frame: pd.DataFrame) -> list[Line2D]:
     """A line for each series, in the order of their colours, grey last."""
     series = frame.drop_duplicates("series").sort_values("place", key=lambda place: place.replace(-1, len(PALETTE)))
     pairs = zip(series["series"], series["place"], strict=True)
-    return [
-        Line2D([], [], label=textwrap.shorten(name, _LEGEND_CHARACTERS, placeholder="…"), **_look(place))
-        for name, place in pairs
-    ]
+    return [Line2D([], [], label=shortened(name, _LEGEND_CHARACTERS), **_look(place)) for name, place in pairs]
 
 
 def _style_handles() -> list[Line2D]:
-    styles: dict[str, dict[str, Any]] = {"validation": {}, "training": _TRAIN, "chance": {"linestyle": ":"}}
-    return [
-        Line2D([], [], color=GREY if name == "chance" else INK, label=name, **look) for name, look in styles.items()
-    ]
-
-
-def _legend_columns(handles: list[Line2D]) -> int:
-    """How many of the entries stand in one row beside the styles."""
-    longest = max(len(str(handle.get_label())) for handle in handles) + 6
-    return max(1, min(len(handles), _LEGEND_CHARACTERS // longest))
+    styles: dict[str, dict[str, Any]] = {
+        "validation": {"color": INK},
+        "training": {"color": INK} | _TRAIN,
+        "chance": {"color": GREY, "linestyle": ":"},
+    }
+    return [Line2D([], [], label=name, **look) for name, look in styles.items()]
 
 
 def _note(results: Results, frame: pd.DataFrame) -> str:
-    """What must be known to read the curves, with n."""
+    """How to read the curves, with n."""
     count = frame["trial"].nunique()
     return (
         f"{count} {'trial' if count == 1 else 'trials'}. Validation: n = {results.images('validation')} images. "

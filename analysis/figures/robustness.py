@@ -1,113 +1,91 @@
-"""How accuracy and AUC fall as images are spoilt: a pair of panels a corruption, accuracy above AUC."""
+"""How accuracy and AUC fall as images are corrupted: a panel a corruption, accuracy above AUC."""
 
-import textwrap
 from typing import Any
 
-import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MultipleLocator
+from matplotlib.ticker import MultipleLocator
 
-from analysis.detector.corruptions import CLEAN, CORRUPTIONS, order
-from analysis.detector.robustness_table import SECOND, choices
-from analysis.figures.robustness_texts import conditions, name_of, side_of, told_as
-from analysis.figures.style import GREY, MARKERS, PAGE_WIDTH, PALE, PALETTE, RC, footer, new_figure, percent_tick
+from analysis.detector.corruptions import CLEAN, CORRUPTIONS, settings_in_order
+from analysis.detector.robustness_table import SECOND, data_sets
+from analysis.figures.panels import Panel, add_panels, legend_columns, shortened
+from analysis.figures.robustness_summary import conditions, image_side, name_of, paragraphs
+from analysis.figures.style import GREY, MARKERS, PAGE_WIDTH, PALE, PALETTE, Drawing, new_figure, percent_tick
 from analysis.results.trials import Results
 
 _COLUMNS = 3
-_MOST_COLOURED, _COLOURED_OF_MANY = len(PALETTE), 5
+_COLOURED_OF_MANY = 5
 _LEGEND_CHARACTERS = 100
 _METRICS = {"accuracy": "Accuracy (%)", "auc": "AUC"}
 _CHANCE = 0.5
 _MARGIN = 0.02
 
 
-def has_curves(table: pd.DataFrame) -> bool:
-    """Whether there is anything to draw: a run that was stopped early may have scored the clean images only."""
-    return any((rows["corruption"] != CLEAN).any() for rows in choices(table)[:1])
+def draw(results: Results, table: pd.DataFrame) -> Drawing | None:
+    """The first data set in a robustness table, the record's own if it is there; on the whole test.
 
-
-def draw(results: Results, table: pd.DataFrame) -> Figure:
-    """The figure of the first data set in a robustness table, the record's own if it is there; of the whole test.
-
-    Each line's gid is `TRIAL:CORRUPTION:METRIC`. Of more trials than colours only the best five have one.
+    Each line's gid is `TRIAL:CORRUPTION:METRIC`. Of more trials than colours only the best five have one. There is no
+    figure of a run that ended before it scored a corruption.
     """
-    rows = choices(table)[0]
-    rows = rows[rows["part"] == "test"]
-    looks = _looks(results, rows)
+    words = paragraphs(results, table)
+    rows = next((rows[rows["part"] == "test"] for rows in data_sets(table)), table)
     names = [name for name in CORRUPTIONS if name in set(rows["corruption"])]
-    with matplotlib.rc_context(RC):
-        figure, grid = _layout(len(names), len(looks))
+    if not words or not names:
+        return None
+    looks = _looks(results, rows)
+    height = 1.2 + 0.1 * min(len(looks), len(PALETTE)) + 1.45 * 2 * -(-len(names) // _COLUMNS)
+    with new_figure(PAGE_WIDTH, height, conditions(rows), *results.provenance.caveats) as figure:
+        grid = add_panels(figure, len(names), _COLUMNS, _METRICS)
         for name, panel in zip(names, grid, strict=True):
-            for metric, axes in panel.items():
-                for trial, look in reversed(looks.items()):
-                    _draw_trial(axes, rows[rows["trial"] == trial], trial, name, metric, look, side_of(results))
-            _dress(panel, name, rows, side_of(results))
+            _draw_panel(panel, name, rows, looks, image_side(results))
         _set_limits(grid, rows)
         handles = _handles(results, looks)
-        figure.legend(handles=handles, loc="outside upper left", ncols=_legend_columns(handles))
-        footer(figure, conditions(results, rows), *results.provenance.caveats)
-    return figure
+        columns = legend_columns(handles, _LEGEND_CHARACTERS)
+        figure.legend(handles=handles, loc="outside upper left", ncols=columns)
+    alt = f"Accuracy and AUC against the degree of each corruption. {words[0]}"
+    return Drawing(figure, "Robustness", alt, " ".join(words))
 
 
 def _looks(results: Results, rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Trial → how its lines look, best first."""
     trials = [trial for trial in results.ranked["trial"] if trial in set(rows["trial"])]
-    coloured = len(trials) if len(trials) <= _MOST_COLOURED else _COLOURED_OF_MANY
-    own = [{"color": PALETTE[place], "marker": MARKERS[place], "linewidth": 1.3} for place in range(coloured)]
-    return dict(zip(trials, [*own, *[{"color": PALE, "marker": "", "linewidth": 0.8}] * len(trials)], strict=False))
+    coloured = len(trials) if len(trials) <= len(PALETTE) else _COLOURED_OF_MANY
+    looks = [{"color": PALETTE[place], "marker": MARKERS[place], "linewidth": 1.3} for place in range(coloured)]
+    others = [{"color": PALE, "marker": "", "linewidth": 0.8}] * (len(trials) - coloured)
+    return dict(zip(trials, [*looks, *others], strict=True))
 
 
-def _layout(count: int, trials: int) -> tuple[Figure, list[dict[str, Axes]]]:
-    """A figure with the axes of each panel by metric."""
-    rows = 2 * -(-count // _COLUMNS)
-    figure = new_figure(PAGE_WIDTH, 1.2 + 0.1 * min(trials, _MOST_COLOURED) + 1.45 * rows)
-    axes = figure.subplots(rows, _COLUMNS, squeeze=False)
-    places = [(row, column) for row in range(0, rows, 2) for column in range(_COLUMNS)]
-    panels = [dict(zip(_METRICS, (axes[row, column], axes[row + 1, column]), strict=True)) for row, column in places]
-    for unused in [one for panel in panels[count:] for one in panel.values()]:
-        unused.remove()
-    for panel in panels[:count:_COLUMNS]:
-        for metric, first in panel.items():
-            first.set_ylabel(_METRICS[metric])
-    return figure, panels[:count]
-
-
-def _draw_trial(
-    axes: Axes, rows: pd.DataFrame, trial: str, name: str, metric: str, look: dict[str, Any], side: int
-) -> None:
-    """One line, with its band of 95 % intervals if it is in colour. What is not scored yet is left out."""
-    by_setting = rows.set_index(["corruption", "severity"])
-    points = [
-        (x, by_setting.loc[setting]) for x, setting in enumerate(order(name, side)) if setting in by_setting.index
-    ]
-    places = [x for x, _ in points]
-    values = {end: [point[f"{metric}{end}"] for _, point in points] for end in ("", "_low", "_high")}
-    axes.plot(places, values[""], markersize=3.5, gid=f"{trial}:{name}:{metric}", **look)
-    if look["color"] != PALE:
-        axes.fill_between(places, values["_low"], values["_high"], color=look["color"], alpha=0.18, linewidth=0)
-
-
-def _dress(panel: dict[str, Axes], name: str, rows: pd.DataFrame, side: int) -> None:
-    corruption = CORRUPTIONS[name]
-    labels = [told_as(setting) for setting in order(name, side)]
-    is_second = rows.loc[rows["corruption"] == name, "note"].str.contains(SECOND).any()
-    for axes in panel.values():
+def _draw_panel(panel: Panel, name: str, rows: pd.DataFrame, looks: dict[str, dict[str, Any]], side: int) -> None:
+    corruption, drawn = CORRUPTIONS[name], settings_in_order(name, side)
+    labels = [CLEAN if setting[0] == CLEAN else f"{setting[1]:g}" for setting in drawn]
+    for metric, axes in panel.items():
+        for trial, look in reversed(looks.items()):
+            by_setting = rows[rows["trial"] == trial].set_index(["corruption", "severity"])
+            places = [place for place, setting in enumerate(drawn) if setting in by_setting.index]
+            points = by_setting.loc[[drawn[place] for place in places]]
+            _draw_line(axes, places, points, metric, look | {"gid": f"{trial}:{name}:{metric}"})
         axes.set_xticks(range(len(labels)), labels)
         axes.set_xlim(-0.3, len(labels) - 0.7)
         axes.axhline(_CHANCE, color=GREY, linewidth=0.9, linestyle=":")
         axes.axvline(labels.index(CLEAN), color=GREY, linewidth=0.6)
     panel["accuracy"].set_title(corruption.title, loc="left", fontweight="bold")
-    if is_second:
+    if rows.loc[rows["corruption"] == name, "note"].str.contains(SECOND).any():
         panel["accuracy"].set_title(SECOND, loc="right", fontsize=7)
     panel["accuracy"].tick_params(labelbottom=False)
     panel["auc"].set_xlabel(corruption.unit.capitalize() if corruption.unit.isascii() else corruption.unit)
 
 
-def _set_limits(grid: list[dict[str, Axes]], rows: pd.DataFrame) -> None:
-    """The same in all panels of a metric."""
+def _draw_line(axes: Axes, places: list[int], points: pd.DataFrame, metric: str, look: dict[str, Any]) -> None:
+    """One trial, with its band of 95 % intervals if it is in colour."""
+    axes.plot(places, points[metric], markersize=3.5, **look)
+    if look["color"] != PALE:
+        band = points[f"{metric}_low"], points[f"{metric}_high"]
+        axes.fill_between(places, *band, color=look["color"], alpha=0.18, linewidth=0)
+
+
+def _set_limits(grid: list[Panel], rows: pd.DataFrame) -> None:
+    """Give all panels of a metric the same limits."""
     for metric in _METRICS:
         least, most = rows[f"{metric}_low"].min(), rows[f"{metric}_high"].max()
         for panel in grid:
@@ -115,22 +93,15 @@ def _set_limits(grid: list[dict[str, Axes]], rows: pd.DataFrame) -> None:
             panel[metric].yaxis.set_major_locator(MultipleLocator(0.1))
             panel[metric].tick_params(labelleft=bool(panel[metric].get_ylabel()))
     for panel in grid:
-        panel["accuracy"].yaxis.set_major_formatter(FuncFormatter(percent_tick))
+        panel["accuracy"].yaxis.set_major_formatter(percent_tick)
 
 
 def _handles(results: Results, looks: dict[str, dict[str, Any]]) -> list[Line2D]:
-    coloured = {trial: look for trial, look in looks.items() if look["color"] != PALE}
-    handles = [Line2D([], [], markersize=3.5, label=_label(results, trial), **look) for trial, look in coloured.items()]
-    others = len(looks) - len(coloured)
-    return handles + [Line2D([], [], color=PALE, linewidth=0.8, label=f"{others} others, worse on validation")] * bool(
-        others
-    )
-
-
-def _label(results: Results, trial: str) -> str:
-    return textwrap.shorten(name_of(results, trial), _LEGEND_CHARACTERS, placeholder="…")
-
-
-def _legend_columns(handles: list[Line2D]) -> int:
-    longest = max((len(str(handle.get_label())) for handle in handles), default=0) + 6
-    return max(1, _LEGEND_CHARACTERS // longest)
+    handles = [
+        Line2D([], [], markersize=3.5, label=shortened(name_of(results, trial), _LEGEND_CHARACTERS), **look)
+        for trial, look in looks.items()
+        if look["color"] != PALE
+    ]
+    if others := len(looks) - len(handles):
+        handles.append(Line2D([], [], color=PALE, linewidth=0.8, label=f"{others} others, worse on validation"))
+    return handles

@@ -1,19 +1,18 @@
-"""Contact sheets: images with what a network saw in them beside each, and the words that go with a sheet."""
+"""Contact sheets: images with what a network sees in them beside each, and the words that go with a sheet."""
 
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import PAGE_WIDTH, RC, footer, new_figure
+from analysis.figures.style import PAGE_WIDTH, new_figure
 from analysis.results.format import percent
 from data_prep.layout import LABEL_NAMES
 
-#: What is shown: the kind's name in the table → the sheet's title.
+#: The kind of a sheet's images, as in the table → the sheet's title.
 KINDS = {
     "real_called_fake": "REAL called FAKE, the surest",
     "fake_called_real": "FAKE called REAL, the surest",
@@ -37,30 +36,22 @@ class Pictures:
 def draw(frame: pd.DataFrame, pictures: Pictures) -> Figure:
     """One sheet: `frame` has the rows of one kind, in order, with the columns of `explain.SCHEMA`."""
     rows = -(-len(frame) // _COLUMNS)
-    with matplotlib.rc_context(RC):
-        figure = new_figure(PAGE_WIDTH, 0.9 + _ROW_HEIGHT * rows)
+    with new_figure(PAGE_WIDTH, 0.9 + _ROW_HEIGHT * rows, caption(frame)) as figure:
         cells = figure.subfigures(rows, _COLUMNS, squeeze=False).ravel()
         for place, (row, cell) in enumerate(zip(frame.to_dict("records"), cells, strict=False)):
             _draw_image(list(cell.subplots(1, len(_PICTURES))), pictures, place)
             cell.suptitle(_label(row), x=0.02, ha="left", fontsize=7.5)
-        footer(figure, caption(frame))
     return figure
 
 
 def _draw_image(cell: list[Axes], pictures: Pictures, place: int) -> None:
-    """The image, enlarged pixel by pixel; its grey version under Grad-CAM, smoothed; its saliency."""
+    """Draw the image, enlarged pixel by pixel; its grey version under Grad-CAM, smoothed; its saliency."""
     image, heat, saliency = pictures.images[place], pictures.grad_cam[place], pictures.saliency[place]
     side = len(image)
     cell[0].imshow(image, interpolation="nearest")
     cell[1].imshow(image.mean(axis=2), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    look: dict[str, Any] = {
-        "cmap": "magma",
-        "vmin": 0,
-        "vmax": heat.max() or 1,
-        "alpha": 0.6,
-        "interpolation": "bilinear",
-    }
-    cell[1].imshow(heat, extent=(-0.5, side - 0.5, side - 0.5, -0.5), **look)
+    look: dict[str, Any] = {"cmap": "magma", "vmin": 0, "vmax": heat.max() or 1, "alpha": 0.6}
+    cell[1].imshow(heat, extent=(-0.5, side - 0.5, side - 0.5, -0.5), interpolation="bilinear", **look)
     brightest = np.percentile(saliency, _BRIGHTEST) or 1
     cell[2].imshow(saliency, cmap="magma", vmin=0, vmax=brightest, interpolation="nearest")
     for axes, name in zip(cell, _PICTURES, strict=True):
@@ -71,12 +62,12 @@ def _draw_image(cell: list[Axes], pictures: Pictures, place: int) -> None:
 
 def _label(row: dict[str, Any]) -> str:
     """`#1234 bird, truly REAL, P(FAKE) 99.8 %`."""
-    who = " ".join(filter(None, [f"#{row['row']}", row["object_class"]]))
-    return f"{who}, truly {LABEL_NAMES[row['label']]}, P(FAKE) {percent(row['probability'], 1)} %"
+    name = " ".join(filter(None, [f"#{row['row']}", row["object_class"]]))
+    return f"{name}, truly {LABEL_NAMES[row['label']]}, P(FAKE) {percent(row['probability'], 1)} %"
 
 
 def title(frame: pd.DataFrame) -> str:
-    """What a sheet shows, and of which trial."""
+    """The kind of a sheet's images, and the trial."""
     first = frame.iloc[0]
     return f"{KINDS[first['kind']]}: {first['name']}"
 
@@ -86,17 +77,17 @@ def caption(frame: pd.DataFrame) -> str:
     first = frame.iloc[0]
     bound = percent(1 / (1 + np.exp(-first["threshold"])), 1)
     side = first["map_side"]
-    speaks = "what it was called" if first["kind"] == "uncertain" else "the wrong answer"
+    verdict = "the verdict" if first["kind"] == "uncertain" else "the wrong verdict"
     return (
-        f"{title(frame)}. {len(frame)} of n = {first['images']:,} test images; called FAKE above a probability of "
-        f"{bound} %, the threshold from validation. With each: row of the test split, object class, truth. "
-        f"Grad-CAM: what speaks for {speaks}, at {first['layer']} ({side} x {side} places, smoothed over the image). "
-        "Saliency: the pixels that move the answer most (absolute gradient, largest over the channels). Bright is "
-        "much, on a scale of its own for each picture."
+        f"{title(frame)}. {len(frame)} of n = {first['images']:,} test images; FAKE is the verdict above a probability "
+        f"of {bound} %, the threshold from validation. Above each: row of the test split, object class, truth. "
+        f"Grad-CAM: what speaks for {verdict}, at {first['layer']} ({side} x {side} places, smoothed over the image). "
+        "Saliency: the pixels that change the logit most (absolute gradient, largest over the channels). Brighter is "
+        "more, on a scale of its own for each picture."
     )
 
 
 def alt(frame: pd.DataFrame) -> str:
     """A sheet in words, image by image."""
-    told = [_label(row) for row in frame.to_dict("records")]
-    return f"Contact sheet of {len(frame)} images, with Grad-CAM and saliency beside each: {'; '.join(told)}."
+    labels = "; ".join(_label(row) for row in frame.to_dict("records"))
+    return f"Contact sheet of {len(frame)} images, with Grad-CAM and saliency beside each: {labels}."

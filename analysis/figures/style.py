@@ -1,12 +1,13 @@
-"""How every figure looks, and figures → bytes. No pyplot: nothing here is shared between two figures."""
+"""How every figure looks, and figures → bytes. No pyplot: two figures share no state."""
 
+import contextlib
 import io
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import matplotlib
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
@@ -21,17 +22,16 @@ INK, GREY, PALE = "#222222", "#7a7a7a", "#c8c8c8"
 PAGE_WIDTH = 7.2  # inches: two columns of a journal
 _DPI = 200
 _FOOTER_CHARACTERS_PER_INCH = 18
-#: The kinds of file that a figure is made into, and the metadata that are left out of each.
+#: File type of a rendered figure → the metadata to leave out of it.
 _KINDS = {"png": ("Software",), "svg": ("Date", "Creator"), "pdf": ("CreationDate", "Creator", "Producer")}
 
-RC = {
+_RC = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
     "axes.titlesize": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": INK,
-    "axes.grid": True,
     "grid.color": "#e6e6e6",
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
@@ -41,52 +41,54 @@ RC = {
 }
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches, that Agg renders. Make it, and draw on it, within `matplotlib.rc_context(RC)`."""
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
-    return figure
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, its title, the text that stands for it where it cannot be seen, and how to read it."""
+
+    figure: Figure
+    title: str
+    alt: str
+    caption: str
 
 
-def footer(figure: Figure, *paragraphs: str) -> None:
-    """Write paragraphs under a figure, wrapped to its width."""
-    width = int(figure.get_figwidth() * _FOOTER_CHARACTERS_PER_INCH)
-    lines = [line for paragraph in paragraphs for line in textwrap.wrap(unbroken(paragraph), width)]
-    figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=7, color=INK)
+@contextlib.contextmanager
+def new_figure(width: float, height: float, *footers: str, grid: bool = True) -> Iterator[Figure]:
+    """An empty figure, in inches, to draw on within the `with` block; `footers` are the paragraphs under it."""
+    with matplotlib.rc_context(_RC | {"axes.grid": grid}):
+        figure = Figure(figsize=(width, height))
+        characters = int(width * _FOOTER_CHARACTERS_PER_INCH)
+        lines = [line for paragraph in footers for line in textwrap.wrap(unbroken(paragraph), characters)]
+        figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=7, color=INK)
+        yield figure
 
 
-def percent_tick(share: float, _position: int = 0) -> str:
+def percent_tick(share: float, _position: float = 0) -> str:
     """The label of a tick at a share, 0–1, on an axis in percent: `90`, or `92.5` where ticks are that close."""
     return f"{100 * share:.4g}"
 
 
 def ink_on(background: tuple[float, ...]) -> str:
-    """White or near-black, whichever is read more easily on a colour (RGB, 0–1), by WCAG's relative luminance."""
+    """White or near-black, whichever is easier to read on a colour (RGB, 0–1), by WCAG's relative luminance."""
     linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in to_rgb(background)]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return "white" if luminance < 0.2 else INK
 
 
-def svg(figure: Figure) -> bytes:
-    """A figure as SVG alone."""
-    return rendered(figure, ("svg",))["svg"]
-
-
 def all_rendered(figures: dict[str, Figure]) -> dict[str, dict[str, bytes]]:
-    """Name → `rendered`, on all cores."""
+    """Name → `rendered`, computed on all cores."""
     return dict(zip(figures, side_by_side([partial(rendered, figure) for figure in figures.values()]), strict=True))
 
 
 def rendered(figure: Figure, kinds: Iterable[str] = tuple(_KINDS)) -> dict[str, bytes]:
     """A figure as `png` at 200 dpi, `svg` and `pdf`, letters as outlines: the same bytes for the same figure.
 
-    The layout, which takes longer than the drawing, is worked out for the first of them only.
+    The layout, which takes longer than the drawing, is computed for the first of them only.
     """
-    found = {}
+    files = {}
     for kind in kinds:
         buffer = io.BytesIO()
-        with matplotlib.rc_context(RC):
+        with matplotlib.rc_context(_RC | {"axes.grid": True}):
             figure.savefig(buffer, format=kind, dpi=_DPI, metadata=dict.fromkeys(_KINDS[kind]))
         figure.set_layout_engine("none")
-        found[kind] = buffer.getvalue()
-    return found
+        files[kind] = buffer.getvalue()
+    return files

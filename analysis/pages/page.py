@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import jinja2
 import pandas as pd
 
-from analysis.figures.drawings import Drawing
-from analysis.figures.style import PAGE_WIDTH
+from analysis.figures.style import PAGE_WIDTH, Drawing
 from analysis.pages.summary import summary
 from analysis.pages.tables import (
     comparison_cells,

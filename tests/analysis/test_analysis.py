@@ -19,9 +19,9 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 from statsmodels.stats.multitest import multipletests
 
 from analysis.detector.robustness_table import SCHEMA
-from analysis.figures import drawings
-from analysis.figures.panels import OTHERS, curves, panels
-from analysis.figures.style import rendered
+from analysis.figures import confusion, curves, drawings, grid
+from analysis.figures.curves import OTHERS, panels, placed_epochs
+from analysis.figures.style import Drawing, rendered
 from analysis.pages import tables
 from analysis.results import trials
 from analysis.results.decisions import best_threshold
@@ -195,8 +195,13 @@ def test_hyperparameters_that_vary_are_in_the_table_and_tell_trials_apart(make: 
 FIGURES = {"accuracy", "pairs", "curves", "grid", "confusion", "roc", "reliability"}
 
 
-def drawn(results: Results) -> dict[str, drawings.Drawing]:
+def drawn(results: Results) -> dict[str, Drawing]:
     return drawings.figures(results, findings(results), SCHEMA.empty_table().to_pandas())
+
+
+def figure(drawing: Drawing | None) -> Figure:
+    assert drawing
+    return drawing.figure
 
 
 def lines(figure: Figure) -> dict[str, np.ndarray]:
@@ -206,7 +211,7 @@ def lines(figure: Figure) -> dict[str, np.ndarray]:
 
 
 def test_the_curves_are_the_epochs_of_the_record(results: Results) -> None:
-    found = lines(drawings.curves(results).figure)
+    found = lines(figure(curves.draw(results)))
     columns = [f"{split}_{metric}" for split in ("validation", "train") for metric in ("accuracy", "loss")]
     assert len(found) == 12 * len(columns)
     for trial, epochs in results.epochs.groupby("trial"):
@@ -217,7 +222,7 @@ def test_the_curves_are_the_epochs_of_the_record(results: Results) -> None:
 
 
 def test_the_curves_share_their_axes(results: Results) -> None:
-    axes = drawings.curves(results).figure.axes
+    axes = figure(curves.draw(results)).axes
     assert len(axes) == 6
     assert [one.get_title(loc="left") for one in axes[:3]] == ["age-c2", "age-c3", "age-c4"]
     assert len({one.get_ylim() for one in axes[:3]}) == len({one.get_ylim() for one in axes[3:]}) == 1
@@ -241,10 +246,10 @@ def test_fifty_trials_of_one_network_show_the_best_in_colour(make: Callable[...,
         for rate in np.linspace(0.001, 0.3, 50).tolist()
     ]
     results = trials.read(make(trials))
-    places = curves(results).drop_duplicates("trial")
+    places = placed_epochs(results).drop_duplicates("trial")
     assert (places["series"] == OTHERS).sum() == 45
     assert places.loc[places["place"] == 0, "rank"].tolist() == [1]
-    assert len([gid for gid in lines(drawings.curves(results).figure) if gid.endswith(":validation_accuracy")]) == 50
+    assert len([gid for gid in lines(figure(curves.draw(results))) if gid.endswith(":validation_accuracy")]) == 50
 
 
 def test_the_matrices_are_of_the_best_and_the_worst_ranked_trial(results: Results) -> None:
@@ -255,10 +260,10 @@ def test_the_matrices_are_of_the_best_and_the_worst_ranked_trial(results: Result
         labels, logits = scores(RIGHT[name][1], TEST)
         assert counts.tolist() == confusion_matrix(labels, logits > 0).tolist()
         assert metrics.accuracy(counts) == RIGHT[name][1] / TEST
-    figure = drawings.confusion(results).figure
-    assert f"{BEST} (rank 1 of 11)\ntest, n = 400" in figure.axes[0].get_title(loc="left")
-    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["REAL", "FAKE"]
-    cells = [text.get_text().split("\n")[0] for text in figure.axes[0].texts]
+    matrix = figure(confusion.draw(results))
+    assert f"{BEST} (rank 1 of 11)\ntest, n = 400" in matrix.axes[0].get_title(loc="left")
+    assert [text.get_text() for text in matrix.axes[0].get_yticklabels()] == ["REAL", "FAKE"]
+    cells = [text.get_text().split("\n")[0] for text in matrix.axes[0].texts]
     assert cells == [str(count) for count in matrices[results.ranked["trial"].iloc[0]].ravel()]
 
 
@@ -268,7 +273,7 @@ def test_the_grid_has_the_mean_of_each_cell_and_none_of_a_collapsed_one(results:
     assert table.loc[("c2", "f1"), "mean"] == RIGHT["age-c2-f1"][0] / VALIDATION
     assert np.isnan(table.loc[("c3", "f4"), "mean"])
     assert table.loc[("c3", "f4"), "states"] == "collapsed"
-    axes = drawings.grid(results).figure.axes[0]
+    axes = figure(grid.draw(results)).axes[0]
     assert np.ma.getmaskarray(np.ma.asarray(axes.images[0].get_array())).tolist() == [
         [False] * 4,
         [False] * 3 + [True],

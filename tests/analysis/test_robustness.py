@@ -13,13 +13,14 @@ import pytest
 from PIL import Image
 
 from analysis.detector import corruptions
-from analysis.detector.corruptions import CLEAN, CORRUPTIONS, corrupted, order, settings
-from analysis.detector.robustness_table import SCHEMA, add, choices
+from analysis.detector.corruptions import CLEAN, CORRUPTIONS, corrupted, settings, settings_in_order
+from analysis.detector.robustness_table import SCHEMA, add, data_sets, robustness_table
 from analysis.figures.drawings import figures
+from analysis.figures.robustness import draw
+from analysis.figures.robustness_summary import paragraphs
 from analysis.results.decisions import best_threshold
 from analysis.results.judged import findings
 from analysis.results.trials import read
-from analysis.robustness import draw, robustness_table, texts
 from data_prep.storage import Folder
 from support.commands import ROOT, refused, run_python
 from support.trees import make_tree
@@ -105,10 +106,10 @@ def test_every_setting_gives_new_images_of_the_same_kind(side: int) -> None:
 
 def test_the_settings_fit_the_images_and_are_drawn_in_order() -> None:
     assert len(settings(32)) == 28
-    assert [severity for _, severity in order("rescale", 32)] == [0, 24, 16, 12]
-    assert [severity for _, severity in order("rescale", 64)] == [0, 48, 32, 24]
-    assert [severity for _, severity in order("contrast", 32)] == [0.6, 0.8, 0, 1.2, 1.5]
-    assert [severity for _, severity in order("jpeg", 32)] == [0, 90, 75, 60, 40, 25, 10]
+    assert [severity for _, severity in settings_in_order("rescale", 32)] == [0, 24, 16, 12]
+    assert [severity for _, severity in settings_in_order("rescale", 64)] == [0, 48, 32, 24]
+    assert [severity for _, severity in settings_in_order("contrast", 32)] == [0.6, 0.8, 0, 1.2, 1.5]
+    assert [severity for _, severity in settings_in_order("jpeg", 32)] == [0, 90, 75, 60, 40, 25, 10]
 
 
 # ── a real record ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -198,8 +199,10 @@ def test_jpeg_is_named_a_second_compression_everywhere(place: Path) -> None:
     results, table = read(Folder(str(place / "results/zoo"))), robustness_table(Folder(str(place / "results/zoo")))
     assert set(table.loc[table["corruption"] == "jpeg", "note"]) == {told}
     assert set(table.loc[table["corruption"] != "jpeg", "note"]) == {""}
-    assert told in " ".join(texts(results, table))
-    figure = draw(results, table)
+    assert told in " ".join(paragraphs(results, table))
+    drawing = draw(results, table)
+    assert drawing
+    figure = drawing.figure
     assert told in " ".join(figure.get_supxlabel().split())
     assert [axes.get_title("right") for axes in figure.axes].count("second compression") == 1
 
@@ -248,7 +251,7 @@ def test_where_nothing_costs_accuracy_nothing_is_said_to(place: Path) -> None:
     """As with a network that is no better than chance."""
     results, table = read(Folder(str(place / "results/zoo"))), robustness_table(Folder(str(place / "results/zoo")))
     is_clean = table["corruption"] == "clean"
-    told = texts(results, table.assign(accuracy=np.where(is_clean, 0.48, 0.5), auc=0.5))[0]
+    told = paragraphs(results, table.assign(accuracy=np.where(is_clean, 0.48, 0.5), auc=0.5))[0]
     assert "is right on 48.00" in told.replace("\N{NO-BREAK SPACE}", " ")
     assert "costs most" not in told
     assert "falls to" not in told
@@ -258,8 +261,8 @@ def test_where_nothing_costs_accuracy_nothing_is_said_to(place: Path) -> None:
 def test_what_was_stopped_early_is_told_as_far_as_it_goes(scored: str, is_drawn: bool, place: Path) -> None:
     results, table = read(Folder(str(place / "results/zoo"))), robustness_table(Folder(str(place / "results/zoo")))
     part = table.query(scored)
-    assert "is right on" in texts(results, part)[0]
-    assert "mildest" not in texts(results, part)[0]
+    assert "is right on" in paragraphs(results, part)[0]
+    assert "mildest" not in paragraphs(results, part)[0]
     assert ("robustness" in figures(results, findings(results), part)) == is_drawn
 
 
@@ -283,7 +286,7 @@ def test_other_shards_stand_beside_the_records_own_with_a_warning(place: Path, t
     assert set(other.loc[other["part"] == "test", "images"]) == {61}
     assert set(other.loc[other["part"] == "test_clean", "images"]) == {60}
     assert other["note"].str.contains("resampled to 32 x 32").all()
-    first, second = texts(read(Folder(str(record))), table)
+    first, second = paragraphs(read(Folder(str(record))), table)
     assert "the record's test images" in first
     assert str(tmp_path / "shards/other") in second
     assert "Beware" in second
@@ -299,7 +302,7 @@ def test_few_images_are_as_many_of_each_label_and_no_part_of_the_whole(place: Pa
     clean = few[(few["corruption"] == "clean") & (few["part"] == "test")].iloc[0]
     assert clean["accuracy"] == pytest.approx((clean["recall_real"] + clean["recall_fake"]) / 2)
     assert len(table) == len(few) + 56
-    (shown,) = choices(table)
+    (shown,) = data_sets(table)
     assert set(shown["limit"]) == {0}
 
 
@@ -308,13 +311,15 @@ def test_few_images_are_as_many_of_each_label_and_no_part_of_the_whole(place: Pa
 
 def test_the_lines_are_the_table(place: Path) -> None:
     results, table = read(Folder(str(place / "results/zoo"))), robustness_table(Folder(str(place / "results/zoo")))
-    lines = {line.get_gid(): line for axes in draw(results, table).axes for line in axes.lines if line.get_gid()}
+    drawing = draw(results, table)
+    assert drawing
+    lines = {line.get_gid(): line for axes in drawing.figure.axes for line in axes.lines if line.get_gid()}
     trial = best(place / "results/zoo")
     assert set(lines) == {f"{trial}:{name}:{metric}" for name in CORRUPTIONS for metric in ("accuracy", "auc")}
     of_test = table[table["part"] == "test"].set_index(["corruption", "severity"])
     for name in CORRUPTIONS:
         drawn = list(lines[f"{trial}:{name}:auc"].get_ydata())
-        assert drawn == [of_test.loc[setting, "auc"] for setting in order(name, 32)]
+        assert drawn == [of_test.loc[setting, "auc"] for setting in settings_in_order(name, 32)]
 
 
 def made(study_of: Path, accuracies: dict[tuple[str, float], tuple[float, float]]) -> pd.DataFrame:
@@ -341,7 +346,7 @@ def test_the_words_say_what_falls_first_and_what_blur_does(place: Path) -> None:
             ("noise", 32): (0.55, 0.6),
         },
     )
-    (told,) = texts(read(Folder(str(record))), table)
+    (told,) = paragraphs(read(Folder(str(record))), table)
     assert "Gaussian blur of σ 0.3 pixels costs most (20.0 points)" in told
     assert "the worst of all is Gaussian noise of σ 32 (of 255), which leaves 55.0 % (35.0 points less)" in told
     assert "No worse than the interval of the clean images: JPEG of quality 90." in told
@@ -356,7 +361,7 @@ def test_a_record_without_robustness_has_nothing_to_tell(place: Path, tmp_path: 
     table = robustness_table(record)
     assert len(table) == 0
     assert list(table.columns) == SCHEMA.names
-    assert texts(read(record), table) == []
+    assert paragraphs(read(record), table) == []
 
 
 def test_twelve_trials_have_five_colours(place: Path) -> None:
@@ -366,11 +371,13 @@ def test_twelve_trials_have_five_colours(place: Path) -> None:
         [results.ranked.head(1).assign(trial=trial, rank=number + 1) for number, trial in enumerate(trials)]
     )
     object.__setattr__(results, "results", many.reset_index(drop=True))
-    figure = draw(results, pd.concat([table.assign(trial=trial) for trial in trials]))
+    drawing = draw(results, pd.concat([table.assign(trial=trial) for trial in trials]))
+    assert drawing
+    figure = drawing.figure
     lines = [line for line in figure.axes[0].lines if line.get_gid()]
     assert len(lines) == 12
     assert len({line.get_color() for line in lines}) == 6
-    assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "7 others, worse on validation"
+    assert [text.get_text() for text in figure.legends[0].get_paragraphs()][-1] == "7 others, worse on validation"
 
 
 # ── bad input ─────────────────────────────────────────────────────────────────────────────────────────────────────────

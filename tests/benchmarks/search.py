@@ -14,13 +14,12 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from curves import EPOCHS
 from simulator import curves, simulate
 
-from analysis.figures.style import MARKERS, PAGE_WIDTH, PALETTE, RC, footer, new_figure, svg
+from analysis.figures.style import MARKERS, PAGE_WIDTH, PALETTE, new_figure, rendered
 from sweeps.searching.study import Search
 
 HERE = Path(__file__).parent
@@ -120,8 +119,9 @@ def _share(passes: np.ndarray, random: np.ndarray) -> str:
 def draw(found: pd.DataFrame, seeds: int) -> None:
     """search.svg: who has reached the best 5 % by when, and the time to the best 1 % with more workers."""
     names = [f"{method}, {stopping}" for method, stopping in METHODS]
-    with matplotlib.rc_context(RC):
-        figure = new_figure(PAGE_WIDTH, 3.4)
+    simulated = f"{seeds} simulated searches a method, {max(1, seeds // 5)} with more workers. {CONDITIONS}"
+    note = f"{simulated} A method without a line: half of its searches or more never got there."
+    with new_figure(PAGE_WIDTH, 3.4, note) as figure:
         left, right = figure.subplots(1, 2)
         for name, colour, marker in zip(names, PALETTE, MARKERS, strict=False):
             rows = found[found["method"] == name]
@@ -136,9 +136,7 @@ def draw(found: pd.DataFrame, seeds: int) -> None:
         right.set(xlabel="Workers", ylabel="Time to the best 1 % (virtual s, median)", xscale="log", yscale="log")
         right.set_xticks(WORKERS, [str(count) for count in WORKERS])
         figure.legend(loc="outside upper center", ncols=3)
-        told = f"{seeds} simulated searches a method, {max(1, seeds // 5)} with more workers. {CONDITIONS}"
-        footer(figure, f"{told} A method without a line: half of its searches or more never got there.")
-        (HERE / "search.svg").write_bytes(svg(figure))
+    (HERE / "search.svg").write_bytes(rendered(figure, ("svg",))["svg"])
 
 
 def main() -> None:

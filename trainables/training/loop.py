@@ -151,8 +151,12 @@ def score(model: keras.Model, split: Split, training_batch: int = 32) -> np.ndar
 
     `training_batch` is a batch size that fits into memory with gradients: without them, four times as many images do.
     """
-    size, logits_of = 4 * training_batch, forward(model)
-    parts = [np.asarray(logits_of(split.images[start : start + size])) for start in range(0, len(split), size)]
+    return score_images(forward(model), split.images, 4 * training_batch)
+
+
+def score_images(logits_of: Callable[[np.ndarray], Any], images: np.ndarray, batch: int) -> np.ndarray:
+    """The logits (n,) float32 of images (n, side, side, 3) uint8 by a compiled forward pass, `batch` at a time."""
+    parts = [np.asarray(logits_of(images[start : start + batch])) for start in range(0, len(images), batch)]
     return np.concatenate([np.zeros((0, 1)), *parts])[:, 0].astype(np.float32)
 
 

@@ -1,0 +1,149 @@
+"""A robustness table in words."""
+
+from typing import Any
+
+import pandas as pd
+
+from analysis.detector.corruptions import CLEAN, CORRUPTIONS, Setting, settings_in_order
+from analysis.detector.robustness_table import SECOND, data_sets
+from analysis.detector.scored_images import OWN, recorded_data
+from analysis.results.format import percent, span
+from analysis.results.trials import Results, has_seeds
+
+_CHANCE = 0.5
+_CLEAN: Setting = (CLEAN, 0.0)
+#: The corruption under which accuracy and AUC are compared.
+_COMPARED = "blur"
+_FORMS = {
+    "jpeg": "JPEG of quality {}",
+    "blur": "Gaussian blur of σ {} pixels",
+    "noise": "Gaussian noise of σ {} (of 255)",
+    "rescale": "rescaling to {} pixels and back",
+    "brightness": "brightness times {}",
+    "contrast": "contrast times {}",
+}
+
+
+def paragraphs(results: Results, table: pd.DataFrame) -> list[str]:
+    """A paragraph a data set, about the best trial that the table has of it: what lowers its accuracy, and how."""
+    texts = []
+    for rows in data_sets(table):
+        scored = set(rows["trial"])
+        best = next((trial for trial in results.ranked["trial"] if trial in scored), None)
+        of_best = rows[(rows["part"] == "test") & (rows["trial"] == best)].set_index(["corruption", "severity"])
+        if _CLEAN in of_best.index:
+            clean, corrupted = of_best.loc[_CLEAN], of_best.drop(_CLEAN)
+            sentences = [_clean(name_of(results, str(best)), clean)]
+            if len(corrupted):
+                sentences.append(_costs(clean, corrupted, image_side(results)))
+                sentences += [_harmless(clean, corrupted), _threshold(clean, corrupted), _second(corrupted)]
+            texts.append(" ".join(filter(None, sentences)))
+    return texts
+
+
+def _clean(name: str, clean: "pd.Series[Any]") -> str:
+    """The accuracy without corruption, and how other shards differ from those of training."""
+    interval = f"{percent(clean['accuracy'])} % (95 % interval {span(clean['accuracy_low'], clean['accuracy_high'])} %)"
+    where = "the record's test images" if clean["data"] == OWN else f"the test images of {clean['data']}"
+    beware = f" Beware: {clean['note']}." if clean["note"] else ""
+    return (
+        f"{name}, on {where} as they are (n = {clean['images']:,}), is right on {interval} at the threshold from "
+        f"validation; AUC {clean['auc']:.3f}.{beware}"
+    )
+
+
+def _costs(clean: "pd.Series[Any]", corrupted: pd.DataFrame, side: int) -> str:
+    """Which corruption costs most in its mildest degree, and which in any, if they cost anything."""
+    accuracies = corrupted["accuracy"]
+    mildest = [setting for name in CORRUPTIONS for setting in _mildest(name, side) if setting in accuracies.index]
+    if not mildest or min(accuracies.loc[mildest]) >= clean["accuracy"]:
+        return ""
+    first, worst = min(mildest, key=lambda setting: accuracies.loc[setting]), accuracies.idxmin()
+    costs = [f"{100 * (clean['accuracy'] - accuracies.loc[setting]):.1f} points" for setting in (first, worst)]
+    return (
+        f"Of the mildest degrees {_named(*first)} costs most ({costs[0]}); the worst of all is {_named(*worst)}, which "
+        f"leaves {percent(accuracies.loc[worst], 1)} % ({costs[1]} less)."
+    )
+
+
+def _mildest(name: str, side: int) -> list[Setting]:
+    """The settings beside clean, as a corruption is drawn."""
+    drawn = settings_in_order(name, side)
+    place = drawn.index(_CLEAN)
+    return [*drawn[max(0, place - 1) : place], *drawn[place + 1 : place + 2]]
+
+
+def _harmless(clean: "pd.Series[Any]", corrupted: pd.DataFrame) -> str:
+    """The settings whose accuracy lies within the interval of the clean one."""
+    within = corrupted.index[corrupted["accuracy"] >= clean["accuracy_low"]]
+    severities = {name: [severity for other, severity in within if other == name] for name in CORRUPTIONS}
+    names = "; ".join(_named(name, *values) for name, values in severities.items() if values)
+    return f"No worse than the interval of the clean images: {names}." if names else ""
+
+
+def _threshold(clean: "pd.Series[Any]", corrupted: pd.DataFrame) -> str:
+    """How accuracy and AUC fall under blur, at the degree where the shares of their lead over chance differ most.
+
+    The shares are of the lead on the clean images. Accuracy is at the threshold from validation.
+    """
+    blurred = corrupted[corrupted.index.get_level_values("corruption") == _COMPARED]
+    if not len(blurred) or min(clean["accuracy"], clean["auc"]) <= _CHANCE:
+        return ""
+    kept = {metric: (blurred[metric] - _CHANCE) / (clean[metric] - _CHANCE) for metric in ("accuracy", "auc")}
+    setting = (kept["auc"] - kept["accuracy"]).idxmax()
+    row, accuracy_kept, auc_kept = blurred.loc[setting], kept["accuracy"].loc[setting], kept["auc"].loc[setting]
+    if row["accuracy"] >= clean["accuracy"]:
+        return ""
+    side, other = ("REAL", "FAKE") if row["recall_real"] < row["recall_fake"] else ("FAKE", "REAL")
+    shares = " and ".join(f"{percent(max(0.0, share), 0)} %" for share in (accuracy_kept, auc_kept))
+    text = (
+        f"Under {_named(*setting)} accuracy falls to {percent(row['accuracy'], 1)} % and AUC to {row['auc']:.3f}: they "
+        f"keep {shares} of their lead over chance."
+    )
+    if accuracy_kept >= auc_kept:
+        return text
+    missed = percent(1 - row[f"recall_{side.lower()}"], 0)
+    return (
+        f"{text} The network still ranks the images better than its threshold divides them: {missed} % of the {side} "
+        f"are called {other}, and a threshold set on blurred images would win some of them back."
+    )
+
+
+def _second(corrupted: pd.DataFrame) -> str:
+    compression = _compression(corrupted)
+    return f"JPEG here is a {compression}; once more at the same quality changes little." if compression else ""
+
+
+def _compression(rows: pd.DataFrame) -> str:
+    """What the notes say about compression."""
+    notes = [note for note in rows["note"].unique() if SECOND in note]
+    return str(notes[0][notes[0].index(SECOND) :]) if notes else ""
+
+
+def conditions(rows: pd.DataFrame) -> str:
+    """How to read the numbers in the rows of a robustness table, with n."""
+    counts = " or ".join(f"{count:,}" for count in sorted(rows["images"].unique()))
+    where = "" if rows["data"].iloc[0] == OWN else f" of {rows['data'].iloc[0]}"
+    compression = _compression(rows)
+    return (
+        f"Test images{where}, n = {counts}. Accuracy at the threshold that was best on the clean validation images, "
+        "with 95 % intervals (Wilson); AUC with DeLong's. Degrees at even distances, not to scale; dotted: chance."
+        + (f" JPEG is a {compression}." if compression else "")
+    )
+
+
+def name_of(results: Results, trial: str) -> str:
+    """A trial's configuration, and its seed where the record has several."""
+    row = results.trials.set_index("trial").loc[trial]
+    return f"{row['configuration']} (seed {row['seed']})" if has_seeds(results.trials) else str(row["configuration"])
+
+
+def image_side(results: Results) -> int:
+    """Side of the square images that the networks take, in pixels."""
+    return int(recorded_data(results).get("image_size") or 32)
+
+
+def _named(name: str, *severities: float) -> str:
+    """`JPEG of quality 75`, `Gaussian blur of σ 0.3 and 0.5 pixels`, of a corruption's name and severities."""
+    *others, last = [f"{severity:g}" for severity in severities]
+    return _FORMS[name].format(f"{', '.join(others)} and {last}" if others else last)
