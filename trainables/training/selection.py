@@ -147,14 +147,14 @@ def _wanted(limit: int | None, smoke: bool) -> dict[str, int]:
 def _read_split(folder: Folder, split: str, most: int | None) -> Split:
     """The first `most` rows of a split, as many REAL as FAKE. The shards are shuffled, so the first will do."""
     parts: list[pa.Table] = []
-    for table in shards.read_tables(folder, split, ["image", "label", "in_train"]):
+    for table in shards.read_tables(folder, split, ["image", "label", "duplicate"]):
         parts.append(table)
         if most and _balanced(_labels(parts), most).size == most:
             break
     labels = _labels(parts)
     rows = _balanced(labels, most) if most else np.arange(len(labels))
     images = np.concatenate([shards.images_of(table) for table in parts])
-    in_train = np.concatenate([table["in_train"].to_numpy() for table in parts])
+    in_train = np.concatenate([table["duplicate"].is_valid().to_numpy() for table in parts])
     return Split(images[rows] if most else images, labels[rows], rows.astype(np.int32), in_train[rows])
 
 
@@ -174,7 +174,8 @@ def image_rows(folder: Folder, data: Data) -> dict[str, Any]:
     columns: dict[str, list[Any]] = {name: [] for name in ("split", "row", "label", "path", "object_class", "in_train")}
     for name in ("validation", "test"):
         rows = getattr(data, name).rows
-        table = pa.concat_tables(shards.read_tables(folder, name, ["label", "path", "object_class", "in_train"]))
+        table = pa.concat_tables(shards.read_tables(folder, name, ["label", "path", "object_class", "duplicate"]))
+        table = table.set_column(3, "in_train", table["duplicate"].is_valid())
         for column in table.column_names:
             columns[column] += table[column].take(pa.array(rows)).to_pylist()
         columns["split"] += [name] * len(rows)
