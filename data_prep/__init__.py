@@ -1,5 +1,5 @@
 """Raw images in, shards out.
 
-A *shard* is a Parquet file of decoded images with their labels (`shards` has the format, its writer and its reader).
+A *shard* is a Parquet file of decoded images with their labels; `shards` has the format, its writer and its reader.
 `sources` lists raw images, `audit` says what is wrong with them, and `python -m data_prep` runs the job.
 """

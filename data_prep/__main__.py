@@ -1,11 +1,9 @@
 """python -m data_prep --source {sample,kaggle,PATH} --out shards/NAME: raw images in, shards out."""
 
-import os
-
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from data_prep.errors import run_command
 from data_prep.job import prepare
@@ -43,23 +41,17 @@ def main(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
         bar.remove_task(task)
-    _report(console, manifest, out)
-
-
-def _report(console: Console, manifest: Manifest, out: str) -> None:
-    """Print what was written and what the audit found."""
-    table = Table("split", "REAL", "FAKE", title=f"{out}, {manifest.image_size} x {manifest.image_size}")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    counts = [Column(name, justify="right") for name in ("REAL", "FAKE")]
+    table = Table("split", *counts, title=f"{out}, {manifest.image_size} x {manifest.image_size}")
     for split, labels in manifest.counts.items():
         table.add_row(split, *(f"{count:,}" for count in labels.values()))
     console.print(table)
-    for line in audit_lines(manifest):
+    for line in _audit_lines(manifest):
         console.print(f"• {line}", highlight=False, markup=False)
     console.print(f"fingerprint {manifest.fingerprint}", highlight=False)
 
 
-def audit_lines(manifest: Manifest) -> list[str]:
+def _audit_lines(manifest: Manifest) -> list[str]:
     """What the audit found, a sentence a line."""
     audit = manifest.audit
     pairs = ", ".join(f"{count:,} inside {split}" for split, count in audit["duplicate_pairs"].items())
@@ -78,18 +70,14 @@ def audit_lines(manifest: Manifest) -> list[str]:
         lines.append(f"WARNING: {audit['groups_with_both_labels']:,} images stand under both labels.")
     if audit["outside_label_folders"]:
         lines.append(f"{len(audit['outside_label_folders']):,} files in no REAL or FAKE folder were left out.")
-    return lines + _unreadable_lines(audit["unreadable"])
-
-
-def _unreadable_lines(unreadable: dict[str, str]) -> list[str]:
-    shown = list(unreadable.items())[:_MOST_UNREADABLE_SHOWN]
-    lines = [f"{len(unreadable):,} files could not be read and were left out:"] if unreadable else []
-    lines += [f"  {path}: {reason}" for path, reason in shown]
-    if len(unreadable) > len(shown):
-        lines.append(f"  … and {len(unreadable) - len(shown):,} more, in the manifest.")
+    unreadable = [f"  {path}: {reason}" for path, reason in audit["unreadable"].items()]
+    if unreadable:
+        lines += [f"{len(unreadable):,} files could not be read and were left out:"]
+        lines += unreadable[:_MOST_UNREADABLE_SHOWN]
+    if len(unreadable) > _MOST_UNREADABLE_SHOWN:
+        lines.append(f"  … and {len(unreadable) - _MOST_UNREADABLE_SHOWN:,} more, in the manifest.")
     return lines
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
     run_command(main)

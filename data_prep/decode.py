@@ -12,8 +12,11 @@ from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
 Pixels = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
 
+#: How `decode` brings images to their size, as manifests and fingerprints have it.
+FIT = "Lanczos, centre crop"
+
 _SAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
-_POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")  # Pillow, whatever the file's name, would have Ghostscript run it
+_POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")  # Pillow would have Ghostscript run it, whatever the file's name
 _JPEG, _START_OF_SCAN, _NO_MORE = b"\xff\xd8\xff", b"\xff\xda", b"\x00\x02"
 
 # Pillow warns from 89 million pixels and refuses from twice that; a warning nobody sees is no help, so refuse at once.
@@ -23,7 +26,7 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)
 class Facts(NamedTuple):
     """What an image file says of itself. `codec` is in words, as `JPEG quality 75 4:2:0`; sizes in pixels and bytes.
 
-    `group` is a hash of the pixels before any resampling: equal for files that show exactly the same.
+    `group` is a hash of the pixels before any resampling: equal for files that show exactly the same pixels.
     """
 
     codec: str
@@ -41,8 +44,8 @@ class UnreadableError(Exception):
 def decode(content: bytes, image_size: int) -> tuple[Pixels, Facts]:
     """Decode one file to (image_size, image_size, 3) uint8 RGB.
 
-    Images of another size are resampled (Lanczos, aspect kept, centre-cropped). Grey, palette, CMYK and 16-bit images
-    are converted, transparency is laid on white, and an EXIF orientation is applied. Raises UnreadableError.
+    Images of another size are resampled (Lanczos, aspect kept) and centre-cropped. Grey, palette, CMYK and 16-bit
+    images are converted, transparency is laid on white, and an EXIF orientation is applied. Raises UnreadableError.
     """
     if not content:
         raise UnreadableError("empty file")
@@ -58,8 +61,8 @@ def decode(content: bytes, image_size: int) -> tuple[Pixels, Facts]:
     group = hashlib.blake2b(pixels.tobytes(), digest_size=8, salt=b"%dx%d" % (width, height)).hexdigest()
     facts = Facts(codec, width, height, len(content), hashlib.sha256(content).hexdigest(), group)
     if (height, width) != (image_size, image_size):
-        fitted = ImageOps.fit(Image.fromarray(pixels), (image_size, image_size), Image.Resampling.LANCZOS)
-        pixels = np.asarray(fitted)
+        image = ImageOps.fit(Image.fromarray(pixels), (image_size, image_size), Image.Resampling.LANCZOS)
+        pixels = np.asarray(image)
     return pixels, facts
 
 
@@ -67,7 +70,7 @@ def _read(content: bytes) -> tuple[str, Pixels]:
     """The codec in words and the pixels at their own size.
 
     Pillow spends six times as long on a small JPEG as the library below it, most of it on the header, and most files
-    of a data set have the same header: it is parsed once, and simplejpeg, which gives the same pixels, does the rest.
+    of a data set have the same header: parse it once, and leave the rest to simplejpeg, which gives the same pixels.
     """
     if content.startswith(_JPEG):
         codec = _plain_codec(content[: content.find(_START_OF_SCAN)])
@@ -79,7 +82,7 @@ def _read(content: bytes) -> tuple[str, Pixels]:
 
 @lru_cache(maxsize=1024)
 def _plain_codec(header: bytes) -> str | None:
-    """The codec of a JPEG that begins like this, if it is a colour image of common size without EXIF; None if not.
+    """The codec of a JPEG that begins with `header`, if it is a colour image of common size without EXIF; None if not.
 
     None as well for a header that stops half-way, at the scan of a thumbnail within it.
     """
@@ -103,37 +106,30 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit integers are divided by 257; floating point is taken as 0–1 unless it exceeds that, then as 0–255."""
+    """Scale 16-bit integers by 1 / 257; take floating point as 0–1, or as 0–255 if it exceeds 1."""
     values = np.asarray(image).astype(np.float64)
     scale = 1 / 257 if image.mode.startswith("I") else (255.0 if values.max(initial=0) <= 1 else 1.0)
     return Image.fromarray(np.clip(np.rint(values * scale), 0, 255).astype(np.uint8))
 
 
 def _codec(image: Image.Image) -> str:
+    """The codec in words. Quality is IJG's (1–100), or a hash of quantization tables that libjpeg never writes."""
     if not isinstance(image, JpegImagePlugin.JpegImageFile):
         return str(image.format)
     tables = tuple(tuple(table) for table in image.quantization.values())
+    other = "non-standard " + hashlib.blake2b(repr(tables).encode(), digest_size=3).hexdigest()
     sampling = _SAMPLINGS.get(JpegImagePlugin.get_sampling(image), "grey" if image.mode == "L" else "other sampling")
-    return f"JPEG quality {_quality(tables)} {sampling}"
-
-
-@lru_cache(maxsize=1024)
-def _quality(tables: tuple[tuple[int, ...], ...]) -> str:
-    """The IJG quality (1–100) whose standard luminance table these are, or a hash of tables that are no standard's."""
-    for quality, standard in _standard_tables().items():
-        if tables[0] == standard:
-            return str(quality)
-    return "non-standard " + hashlib.blake2b(repr(tables).encode(), digest_size=3).hexdigest()
+    return f"JPEG quality {_qualities().get(tables[0], other)} {sampling}"
 
 
 @lru_cache(maxsize=1)
-def _standard_tables() -> dict[int, tuple[int, ...]]:
-    """The luminance table that libjpeg writes at each quality, read off files that it writes."""
-    tables = {}
-    for quality in range(1, 101):
+def _qualities() -> dict[tuple[int, ...], str]:
+    """Luminance table → the IJG quality at which libjpeg writes it, the lower of two, read off files that it writes."""
+    qualities = {}
+    for quality in range(100, 0, -1):
         file = io.BytesIO()
         Image.new("L", (8, 8)).save(file, "JPEG", quality=quality)
         with Image.open(file) as image:
             assert isinstance(image, JpegImagePlugin.JpegImageFile)
-            tables[quality] = tuple(image.quantization[0])
-    return tables
+            qualities[tuple(image.quantization[0])] = str(quality)
+    return qualities

@@ -1,4 +1,4 @@
-"""What every command here shares: bad input ends in one sentence and exit code 2, never in a traceback."""
+"""How every command reports bad input: one sentence and exit code 2, never a traceback."""
 
 import errno
 import gc
@@ -28,24 +28,19 @@ class InputError(click.ClickException):
 
 
 def run_command(command: click.Command, arguments: Sequence[str] | None = None) -> None:
-    """Run `command` and leave the process with its exit code: 0 done, 1 in part, 2 wrong input, 130 interrupted."""
+    """Run `command` and exit with its code: 0 done, 1 done in part, 2 wrong input, 130 interrupted."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's way to say Ctrl-C
     try:
         sys.exit(command.main(arguments, standalone_mode=False) or 0)
     except click.ClickException as error:
-        _say(error.format_message())
-        sys.exit(2)
+        message, code = error.format_message(), 2
     except (click.Abort, KeyboardInterrupt):
-        _say("interrupted; the same command goes on from here.")
-        sys.exit(130)
+        message, code = "interrupted; the same command goes on from here.", 130
     except OSError as error:
         if error.errno not in _REMEDIES:
             raise
-        _say(f"{error.filename or error}: {_REMEDIES[error.errno]}.")
-        sys.exit(2)
+        message, code = f"{error.filename or error}: {_REMEDIES[error.errno]}.", 2
     finally:
-        gc.freeze()  # what is left goes with the process: Python would search it for cycles, for up to a second
-
-
-def _say(message: str) -> None:
+        gc.freeze()  # or Python would search everything for cycles on its way out, for up to a second
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)

@@ -5,11 +5,16 @@ A folder of shards holds `train-*.parquet`, `validation-*.parquet` and `test-*.p
 
     image         fixed_shape_tensor of uint8, (height, width, 3), RGB 0–255
     label         int8, 0 REAL, 1 FAKE
+    generator     string, what made a FAKE image; null so far
     object_class  string or null
     path          string, as in the source, from the split on
     sha256        string, of the source file's bytes
     group         string, equal for images that show exactly the same pixels
-    in_train      bool, a test row whose group also stands in the source's training or validation split
+    cluster       string, equal for images that are not independent, as patches of one photograph; null so far
+    duplicate     string, "exact" for a test row whose group also stands in train or validation; else null
+    crop          int32, number of the row among those cut from one image; 0 where an image is one row
+
+A shard has at most 5,000 rows, and at most 256 MB.
 """
 
 import hashlib
@@ -20,15 +25,18 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from data_prep.errors import InputError
 from data_prep.storage import Folder
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SPLITS = ("train", "validation", "test")
-ROWS_PER_SHARD = 5_000
 MANIFEST = "manifest.json"
+
+_MOST_ROWS = 5_000
+_MOST_IMAGE_BYTES = 250_000_000  # so that a file stays below 256 MB even where nothing compresses
 
 # Parquet stores a byte as a 32-bit integer. Split into streams, three of the four are zero and compress away: as small
 # as a dictionary, and written in two thirds of the time. Statistics of pixels are of no use to anyone.
@@ -38,7 +46,7 @@ _WRITING: dict[str, Any] = {
     "row_group_size": 500,
     "data_page_size": 256 * 1024,
     "write_statistics": False,
-    "use_dictionary": ["object_class", "label"],
+    "use_dictionary": ["label", "generator", "object_class", "duplicate", "crop"],
     "column_encoding": {"image.list.element": "BYTE_STREAM_SPLIT"},
 }
 
@@ -47,13 +55,15 @@ _WRITING: dict[str, Any] = {
 class Manifest:
     """What a folder of shards holds.
 
-    `counts` is split → label name → rows; `pixel_mean` and `pixel_std` are per channel over the training split, in 0–1;
-    `files` is file name → {rows, bytes}; `audit` is the audit's summary; `fingerprint` is a hash of content and order.
+    `image_size` is in pixels, and `fit` says how images were brought to it; `counts` is split → label name → rows;
+    `pixel_mean` and `pixel_std` are per channel over the training split, in 0–1; `options` are those of the job;
+    `audit` is the audit's summary; `files` is file name → {rows, bytes}; `fingerprint` is that of `fingerprint`.
     """
 
     format_version: int
     source: str
     image_size: int
+    fit: str
     counts: dict[str, dict[str, int]]
     pixel_mean: tuple[float, ...]
     pixel_std: tuple[float, ...]
@@ -62,10 +72,6 @@ class Manifest:
     files: dict[str, dict[str, int]]
     fingerprint: str
 
-    def to_json(self) -> dict[str, Any]:
-        """The manifest as its JSON file has it."""
-        return asdict(self)
-
 
 def schema(image_size: int) -> pa.Schema:
     """The columns of a shard of images of `image_size` x `image_size` pixels."""
@@ -73,13 +79,21 @@ def schema(image_size: int) -> pa.Schema:
         [
             pa.field("image", pa.fixed_shape_tensor(pa.uint8(), (image_size, image_size, 3)), nullable=False),
             pa.field("label", pa.int8(), nullable=False),
+            pa.field("generator", pa.string()),
             pa.field("object_class", pa.string()),
             pa.field("path", pa.string(), nullable=False),
             pa.field("sha256", pa.string(), nullable=False),
             pa.field("group", pa.string(), nullable=False),
-            pa.field("in_train", pa.bool_(), nullable=False),
+            pa.field("cluster", pa.string()),
+            pa.field("duplicate", pa.string()),
+            pa.field("crop", pa.int32(), nullable=False),
         ]
     )
+
+
+def rows_per_shard(image_size: int) -> int:
+    """The most rows of a shard of images of `image_size` x `image_size` pixels."""
+    return min(_MOST_ROWS, _MOST_IMAGE_BYTES // (3 * image_size**2))
 
 
 def file_name(split: str, index: int) -> str:
@@ -92,32 +106,43 @@ def is_file_name(name: str) -> bool:
     return bool(re.fullmatch(rf"({'|'.join(SPLITS)})-\d{{5}}\.parquet", name))
 
 
-def write_shard(folder: Folder, name: str, images: np.ndarray, columns: dict[str, Any]) -> None:
-    """Write one shard atomically. `images` is (rows, height, width, 3) uint8; `columns` the other columns by name."""
+def fingerprint(image_size: int, fit: str, rows: pd.DataFrame) -> str:
+    """A hash of the content of `rows`, their order, and how images were brought to size; the same on every machine.
+
+    It is over the columns split, path, label and sha256, in the shards' order.
+    """
+    content = [image_size, fit, rows[["split", "path", "label", "sha256"]].to_dict("list")]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def write_shard(folder: Folder, name: str, images: np.ndarray, rows: pd.DataFrame) -> None:
+    """Write one shard atomically. `images` is (rows, height, width, 3) uint8; `rows` has the other columns."""
     names = schema(images.shape[1])
     image = pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(images))
-    arrays = [image] + [pa.array(columns[field.name], field.type) for field in list(names)[1:]]
+    arrays = [image] + [pa.array(rows[field.name], field.type) for field in list(names)[1:]]
     folder.write_table(name, pa.Table.from_arrays(arrays, schema=names), **_WRITING)
+
+
+def write_manifest(folder: Folder, manifest: Manifest) -> None:
+    """Write the manifest, once all shards are written."""
+    folder.write_json(MANIFEST, asdict(manifest))
 
 
 def read_manifest(folder: Folder) -> Manifest:
     """The manifest of a folder of shards. Raises InputError where there is none, or one of another format version."""
-    remake = "make it with `python -m data_prep --source … --out …`"
+    remake = "make it again with `python -m data_prep --source … --out …`"
     try:
         content = folder.read_json(MANIFEST)
         version = content["format_version"]
+        if version == FORMAT_VERSION:
+            return Manifest(**{field.name: content[field.name] for field in fields(Manifest)})
     except FileNotFoundError:
-        raise InputError(f"{folder} holds no shards (it has no {MANIFEST}); {remake}.")
+        raise InputError(f"{folder} holds no shards (it has no {MANIFEST}); {remake.replace(' again', '')}.")
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{folder}/{MANIFEST} cannot be read as a manifest; delete the folder and {remake}.")
-    if version != FORMAT_VERSION:
-        raise InputError(
-            f"{folder} has shards of format version {version}, and this is {FORMAT_VERSION}; {remake} anew."
-        )
-    try:
-        return Manifest(**{field.name: content[field.name] for field in fields(Manifest)})
-    except KeyError as error:
-        raise InputError(f"{folder}/{MANIFEST} lacks {error}; delete the folder and {remake}.")
+    raise InputError(
+        f"{folder} has shards of format version {version}, and this is {FORMAT_VERSION}; delete it and {remake}."
+    )
 
 
 def read_tables(folder: Folder, split: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
@@ -145,8 +170,3 @@ def _read_shard(folder: Folder, name: str, expected: dict[str, int], columns: li
 def images_of(table: pa.Table) -> np.ndarray:
     """The `image` column as (rows, height, width, 3) uint8."""
     return np.asarray(table["image"].combine_chunks().to_numpy_ndarray())
-
-
-def fingerprint(image_size: int, columns: dict[str, list[Any]]) -> str:
-    """A hash of content and order, the same on every machine: of split, path, label, sha256 in the shards' order."""
-    return hashlib.sha256(json.dumps([FORMAT_VERSION, image_size, columns]).encode()).hexdigest()[:16]

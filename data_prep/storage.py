@@ -1,19 +1,17 @@
 """Folders on any Arrow file system (a local path, s3://, gs://), whose files appear whole or not at all.
 
-A remote file system that does not answer is waited for.
+Operations on a remote file system that does not answer are tried again for five minutes.
 """
 
 import errno
-import functools
 import json
 import os
 import sys
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,7 +21,8 @@ from pyarrow import fs
 from data_prep.errors import InputError
 
 _PATIENCE_SECONDS = 300
-# What no waiting mends, by the words in which S3 and Google's storage say it.
+_REMOTE = ("AWS Error", "curlCode", "google::cloud")  # how the errors of remote file systems begin
+# The errors that waiting cannot mend, by the words in which S3 and Google's storage report them.
 _FINAL = {
     "ACCESS_DENIED": errno.EACCES,
     "PermissionDenied": errno.EACCES,
@@ -33,58 +32,46 @@ _FINAL = {
     "Bucket does not exist": errno.ENOENT,
 }
 
-_OBJECT_STORES = ("s3", "gcs")
-_REMOTE = ("AWS Error", "curlCode", "google::cloud")  # how the errors of remote file systems begin
 
-_Given = ParamSpec("_Given")
-_Answer = TypeVar("_Answer")
-
-
-def _patient(ask: Callable[_Given, _Answer]) -> Callable[_Given, _Answer]:
-    """`ask` again, at growing intervals, while a remote file system does not answer.
-
-    A method of Folder so decorated raises TimeoutError after five minutes, PermissionError and FileNotFoundError at
-    once. `ask` must be one that can be asked twice.
-    """
-
-    @functools.wraps(ask)
-    def asked(*args: _Given.args, **kwargs: _Given.kwargs) -> _Answer:
-        folder = args[0]
-        assert isinstance(folder, Folder)
-        if folder.is_local:
-            return ask(*args, **kwargs)
-        try:
-            return tenacity.retry(
-                retry=tenacity.retry_if_exception(_may_pass),
-                wait=tenacity.wait_random_exponential(1, max=15),
-                stop=tenacity.stop_after_delay(_PATIENCE_SECONDS),
-                before_sleep=functools.partial(_say, folder),
-                reraise=True,
-            )(ask)(*args, **kwargs)
-        except OSError as error:
-            if not _may_pass(error) and not _final(error):
-                raise
-            number = _final(error) or errno.ETIMEDOUT
-            raise OSError(number, str(error).splitlines()[0], str(folder))
-
-    return asked
-
-
-def _may_pass(error: BaseException) -> bool:
-    """Whether an error is of the way to the storage, and not its answer."""
-    if not isinstance(error, OSError) or error.errno is not None:  # those with a number are answers
-        return False
-    return not _final(error) and any(map(str(error).__contains__, _REMOTE))
-
-
-def _final(error: BaseException) -> int:
+def _final_errno(error: BaseException | None) -> int:
+    """The number of an error that waiting cannot mend; 0 for other errors."""
     return next((number for words, number in _FINAL.items() if words in str(error)), 0)
 
 
-def _say(folder: "Folder", attempt: tenacity.RetryCallState) -> None:
+def _is_outage(error: BaseException) -> bool:
+    """Whether a remote file system does not answer, or refuses; an error with a number is an answer."""
+    if not isinstance(error, OSError):
+        return False
+    return bool(_final_errno(error)) or (error.errno is None and any(words in str(error) for words in _REMOTE))
+
+
+def _is_hopeless(attempt: tenacity.RetryCallState) -> bool:
+    """Whether to stop trying: the error is final, or the time is up."""
+    assert attempt.outcome
+    return bool(_final_errno(attempt.outcome.exception())) or tenacity.stop_after_delay(_PATIENCE_SECONDS)(attempt)
+
+
+def _say_waiting(attempt: tenacity.RetryCallState) -> None:
     if attempt.attempt_number == 1 and attempt.outcome:
         reason = str(attempt.outcome.exception()).splitlines()[0]
-        print(f"{folder} does not answer, and is waited for ({reason}).", file=sys.stderr, flush=True)
+        print(f"{attempt.args[0]} does not answer, and is waited for ({reason}).", file=sys.stderr, flush=True)
+
+
+def _give_up(attempt: tenacity.RetryCallState) -> None:
+    """Raise the last error with a number: TimeoutError, or at once PermissionError or FileNotFoundError."""
+    assert attempt.outcome
+    error = attempt.outcome.exception()
+    raise OSError(_final_errno(error) or errno.ETIMEDOUT, str(error).splitlines()[0], str(attempt.args[0]))
+
+
+# For methods of Folder that can be called twice.
+_patient = tenacity.retry(
+    retry=tenacity.retry_if_exception(_is_outage),
+    wait=tenacity.wait_random_exponential(1, max=15),
+    stop=_is_hopeless,
+    before_sleep=_say_waiting,
+    retry_error_callback=_give_up,
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +89,7 @@ class Folder:
         return "://" not in self.location
 
     @cached_property
-    def _place(self) -> tuple[fs.FileSystem, str]:
+    def _root(self) -> tuple[fs.FileSystem, str]:
         """The file system, and this folder's path on it."""
         if self.is_local:
             return fs.LocalFileSystem(), os.path.abspath(self.location)
@@ -114,10 +101,11 @@ class Folder:
 
     @property
     def _system(self) -> fs.FileSystem:
-        return self._place[0]
+        return self._root[0]
 
-    def _path(self, name: str) -> str:
-        return f"{self._place[1]}/{name}".rstrip("/")
+    def _path(self, name: str = "") -> str:
+        """The path of `name` on the file system."""
+        return f"{self._root[1]}/{name}".rstrip("/")
 
     def __getstate__(self) -> dict[str, str]:
         return {"location": self.location}
@@ -133,14 +121,19 @@ class Folder:
         """The same folder, by a name that holds in any working directory."""
         return Folder(os.path.abspath(self.location)) if self.is_local else self
 
+    def local_path(self, name: str = "") -> Path:
+        """The path of `name` on this machine; for local folders only."""
+        assert self.is_local, f"{self.location} is not on this machine"
+        return Path(os.path.abspath(self.location)) / name
+
     @_patient
     def move_to(self, target: "Folder") -> None:
         """Rename this folder. An object store copies it, and deletes the old one once all is copied."""
         if self.is_local:
-            self._system.move(self._path(""), target._path(""))
-            return
-        fs.copy_files(self._path(""), target._path(""), self._system, target._system)
-        self._system.delete_dir(self._path(""))
+            self._system.move(self._path(), target._path())
+        else:
+            fs.copy_files(self._path(), target._path(), self._system, target._system)
+            self._system.delete_dir(self._path())
 
     @_patient
     def exists(self, name: str = "") -> bool:
@@ -150,24 +143,19 @@ class Folder:
     @_patient
     def names(self) -> list[str]:
         """The names of what is directly in this folder, sorted; none if it does not exist."""
-        selector = fs.FileSelector(self._path(""), allow_not_found=True)
+        selector = fs.FileSelector(self._path(), allow_not_found=True)
         return sorted(info.base_name for info in self._system.get_file_info(selector))
 
     @_patient
     def size(self, name: str) -> int:
-        """The size of a file in bytes."""
+        """The size of a file in bytes; 0 if it does not exist."""
         return int(self._system.get_file_info(self._path(name)).size or 0)
 
     @_patient
-    def open(self, name: str) -> pa.NativeFile:
-        """A file open for reading, with random access. Raises FileNotFoundError."""
-        return self._system.open_input_file(self._path(name))
-
-    @_patient
     def read_bytes(self, name: str) -> bytes:
-        """The whole of a file, as it was at one time. Raises FileNotFoundError.
+        """The whole content of a file, as it was at one time. Raises FileNotFoundError.
 
-        Arrow asks an object's size first: of one that was replaced since, it reads too few bytes.
+        Arrow asks for an object's size first: if the object is replaced in between, it reads too few bytes.
         """
         while True:
             with self._system.open_input_stream(self._path(name), compression=None) as stream:
@@ -176,18 +164,25 @@ class Folder:
                 return content
 
     def read_json(self, name: str) -> Any:
-        """A JSON file. Raises FileNotFoundError, and ValueError for what is no JSON."""
+        """The value in a JSON file. Raises FileNotFoundError, and ValueError for a file that is not JSON."""
         return json.loads(self.read_bytes(name))
 
     @_patient
+    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """A Parquet file, checksums verified. Raises FileNotFoundError, and OSError or ArrowInvalid if corrupt."""
+        path = self._path(name)
+        with self._system.open_input_file(path) if self.is_local else pa.BufferReader(self.read_bytes(name)) as file:
+            return pq.read_table(file, columns=columns, page_checksum_verification=True)
+
+    @_patient
     def write_bytes(self, name: str, content: bytes | memoryview) -> None:
-        """Write a file: written beside and renamed, so that a reader, or a kill, never meets half of it.
+        """Write a file beside its place and rename it, so that neither a reader nor a kill ever meets half of it.
 
         Object stores show an object only once it is complete, so there the write is the rename.
         """
         path = self._path(name)
         parent, _, base = path.rpartition("/")
-        if self._system.type_name not in _OBJECT_STORES:  # which have no folders
+        if self._system.type_name not in ("s3", "gcs"):  # which have no folders
             self._system.create_dir(parent, recursive=True)
         beside = f"{parent}/.{base}.{uuid.uuid4().hex[:8]}" if self.is_local else path
         try:
@@ -196,8 +191,8 @@ class Folder:
             if beside != path:
                 self._system.move(beside, path)
         except BaseException:
-            if self.is_local and os.path.exists(beside):
-                os.remove(beside)
+            if self.is_local:
+                Path(beside).unlink(missing_ok=True)
             raise
 
     def write_json(self, name: str, value: Any) -> None:
@@ -211,18 +206,7 @@ class Folder:
         self.write_bytes(name, memoryview(buffer.getvalue()))
 
     @_patient
-    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """A Parquet file, checksums verified. Raises FileNotFoundError, and OSError or ArrowInvalid if corrupt."""
-        with self.open(name) if self.is_local else pa.BufferReader(self.read_bytes(name)) as file:
-            return pq.read_table(file, columns=columns, page_checksum_verification=True)
-
-    @_patient
     def delete(self, name: str) -> None:
         """Delete a file if it is there."""
         if self.exists(name):
             self._system.delete_file(self._path(name))
-
-    def local_path(self, name: str = "") -> Path:
-        """The path of `name` on this machine; for local folders only."""
-        assert self.is_local, f"{self.location} is not on this machine"
-        return Path(os.path.abspath(self.location)) / name

@@ -17,7 +17,7 @@ def open_source(source: str) -> Source:
     if source == "sample":
         return ZipSource(str(SAMPLE))
     if source == "kaggle":
-        from data_prep.sources import kaggle
+        from data_prep.sources import kaggle  # late: it imports requests, which no other source needs
 
         return ZipSource(str(kaggle.fetch(Path(platformdirs.user_cache_dir("cifake-sweeps")))))
     path = Path(source).expanduser()

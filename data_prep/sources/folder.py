@@ -2,21 +2,17 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.errors import InputError
-from data_prep.sources.source import File
+from data_prep.sources.source import File, Source
 
 
-@dataclass(frozen=True)
-class FolderSource:
+class FolderSource(Source):
     """A folder tree of image files."""
 
-    name: str
-
     def files(self) -> Iterable[File]:
-        """Every file there is. Raises InputError for a folder that cannot be read, and for names that are no text."""
+        """Every file below the folder. Raises InputError for a subfolder or a name that cannot be read."""
         for parent, folders, files in os.walk(self.name, followlinks=True, onerror=_refuse_folder):
             folders[:] = [folder for folder in folders if not _leads_back(Path(parent, folder))]
             for file in files:
@@ -25,7 +21,7 @@ class FolderSource:
                 yield File(path.relative_to(self.name).as_posix(), path.stat().st_size if path.exists() else 0)
 
     def read(self, file: File) -> bytes:
-        """The bytes of one of them. Raises OSError."""
+        """The bytes of one file. Raises OSError."""
         path = Path(self.name, file.name)
         if path.exists() and not path.is_file():
             raise OSError("it is a pipe or a device")
@@ -37,11 +33,8 @@ def _refuse_folder(error: OSError) -> None:
 
 
 def _leads_back(folder: Path) -> bool:
-    """Whether a folder is a link to one that it lies in, and so would be walked through again and again."""
-    if not folder.is_symlink():
-        return False
-    target, here = folder.resolve(), folder.parent.resolve()
-    return target == here or target in here.parents
+    """Whether a folder is a link to one of its own parents, so that walking into it would never end."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
 def _check_name(path: Path) -> None:

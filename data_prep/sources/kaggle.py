@@ -2,8 +2,8 @@
 
 The package (its source was read at 2.2.4) logs in, follows the redirect to the storage, draws the bar, retries, and
 continues a killed download by Range if the storage has an ETag and takes ranges. It checks no checksum, writes under
-the final name from the first byte, and prints. So this module checks, keeps the unfinished file beside as `.part`, and
-turns failures into one sentence.
+the final name from the first byte, and prints. So this module checks the download, keeps the unfinished file beside it
+as `.part`, and turns failures into one sentence.
 """
 
 import base64
@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -37,23 +38,23 @@ REFUSALS = {  # HTTP status: what it means here, and the remedy
 def fetch(folder: Path) -> Path:
     """Download CIFAKE's zip (some 100 MB) into `folder`, which is created, and return its path.
 
-    A zip that is there already is returned without asking Kaggle. The bar, and what was checked, go to stderr.
-    Raises InputError, one sentence with the remedy, without credentials or network, or when what came back is damaged.
+    A zip that is already there is returned without asking Kaggle. The bar, and what was checked, go to stderr.
+    Raises InputError, one sentence with the remedy, without credentials or network, or for a damaged download.
     """
     whole = folder / f"{SLUG}.zip"
-    # The name alone proves nothing: the kaggle command keeps its unfinished downloads under it.
-    if _opens(whole):
-        return whole
-    part = folder / f"{whole.name}.part"
-    with contextlib.redirect_stdout(io.StringIO()):  # the package prints advice and every retry
-        checked = _download(_log_in(), part)
-    part.replace(whole)
-    click.echo(f"{whole.name}: {checked} checked", err=True)
+    # The name alone proves nothing: the kaggle command keeps its unfinished downloads under it. A zip is whole if it
+    # has its directory, which stands at the end; to check all CRCs of CIFAKE would take 5 s at each call.
+    if not zipfile.is_zipfile(whole):
+        part = folder / f"{whole.name}.part"
+        with contextlib.redirect_stdout(io.StringIO()):  # the package prints advice and every retry
+            checked = _download(_log_in(), part)
+        part.replace(whole)
+        click.echo(f"{whole.name}: {checked} checked", err=True)
     return whole
 
 
 def _log_in() -> Any:
-    """Return an authenticated KaggleApi. Raises InputError when there are no credentials that Kaggle accepts."""
+    """Return an authenticated KaggleApi. Raises InputError without credentials that Kaggle accepts."""
     with _in_one_sentence(f"The Kaggle credentials cannot be used: {LOG_IN}."):
         # Late, because importing the package logs in, makes its settings folder and may exit. It hides why a login
         # failed, so log in again and see.
@@ -69,35 +70,27 @@ def _download(api: Any, part: Path) -> str:
 
     Raises InputError, and deletes `part`, if the bytes are not those that the server announced.
     """
+    from kagglesdk.datasets.types.dataset_api_service import ApiDownloadDatasetRequest
+
+    request = ApiDownloadDatasetRequest()
+    request.owner_slug, request.dataset_slug = OWNER, SLUG
     full = f"The download cannot be written in {part.parent}: make room there or choose another folder, or {BY_HAND}."
-    with _in_one_sentence(full), api.build_kaggle_client() as client, _request(client) as response:
+    with (
+        _in_one_sentence(full),
+        api.build_kaggle_client() as client,
+        client.datasets.dataset_api_client.download_dataset(request) as response,
+    ):
         part.parent.mkdir(parents=True, exist_ok=True)
+        # A whole part was left by a kill just before its renaming; the package would download it again.
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            return _check(part, response.headers)
         try:
-            # A part that is whole already was killed before its renaming; the package would start it over.
-            if not _is_complete(part, response.headers):
-                api.download_file(response, str(part), client.http_client(), quiet=False, resume=True)
+            api.download_file(response, str(part), client.http_client(), quiet=False, resume=True)
             return _check(part, response.headers)
         except ValueError as error:  # the package's own for a wrong size, or ours
             part.unlink(missing_ok=True)
             again = f"run the same command again, or {BY_HAND}"
             raise InputError(f"The download was damaged ({error}) and is deleted: {again}.") from error
-
-
-def _request(client: Any) -> requests.Response:
-    """Ask for the data set; the response holds the storage's headers, and its body is still to be read."""
-    from kagglesdk.datasets.types.dataset_api_service import ApiDownloadDatasetRequest
-
-    request = ApiDownloadDatasetRequest()
-    request.owner_slug, request.dataset_slug = OWNER, SLUG
-    response: requests.Response = client.datasets.dataset_api_client.download_dataset(request)
-    return response
-
-
-def _is_complete(part: Path, headers: Mapping[str, str]) -> bool:
-    """Whether `part` needs no more bytes; a part of the right size with wrong bytes does not count."""
-    with contextlib.suppress(FileNotFoundError, ValueError):
-        return bool(_check(part, headers))
-    return False
 
 
 def _check(part: Path, headers: Mapping[str, str]) -> str:
@@ -108,36 +101,17 @@ def _check(part: Path, headers: Mapping[str, str]) -> str:
     size = headers.get("Content-Length")
     if size is not None and part.stat().st_size != int(size):
         raise ValueError(f"{part.stat().st_size} bytes instead of {size}")
-    # Not the ETag: it is an md5 only for some objects, and a wrong guess would refuse a good file for ever.
-    if expected := _md5_announced(headers):
-        if _md5(part) != expected:
+    # `crc32c=AAAA==,md5=BBBB==`, without md5 for composite objects. Not the ETag: it is an md5 only for some objects,
+    # and a wrong guess would refuse a good file for ever.
+    if announced := re.search(r"\bmd5=([^,\s]+)", headers.get("x-goog-hash", "")):
+        with part.open("rb") as file:  # md5 guards against damage, not against an attacker, so it may run under FIPS
+            digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
+        if base64.b64encode(digest).decode() != announced[1]:
             raise ValueError("its md5 is not the one that Kaggle announced")
         return "md5"
     if not _has_sound_members(part):
         raise ValueError("it is not a zip with right CRCs")
     return "the zip's CRCs" if size is None else "size and the zip's CRCs"
-
-
-def _md5_announced(headers: Mapping[str, str]) -> str | None:
-    """Return the base64 md5 of `x-goog-hash: crc32c=AAAA==,md5=BBBB==`, or None: composite objects have no md5."""
-    pairs = (pair.strip().partition("=") for pair in headers.get("x-goog-hash", "").split(","))
-    return next((value for name, _, value in pairs if name == "md5"), None)
-
-
-def _md5(path: Path) -> str:
-    """Return the file's md5 in base64. It guards against damage, not against an attacker, so it may run under FIPS."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
-    return base64.b64encode(digest.digest()).decode()
-
-
-def _opens(path: Path) -> bool:
-    """Whether a zip's directory, which stands at its end, is there; all CRCs of CIFAKE would take 5 s at each call."""
-    try:
-        zipfile.ZipFile(path).close()
-    except (OSError, ValueError, zipfile.BadZipFile):
-        return False
-    return True
 
 
 def _has_sound_members(path: Path) -> bool:

@@ -1,11 +1,13 @@
 """What a source of raw images gives: a listing of files, and their bytes."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class Member(NamedTuple):
-    """Where an archive has a file: the offset of its header, its bytes there, how they are packed, and their CRC-32."""
+    """Where an archive has a file: offset of its header, bytes in the archive, compression method, CRC-32."""
 
     offset: int
     bytes: int
@@ -14,25 +16,26 @@ class Member(NamedTuple):
 
 
 class File(NamedTuple):
-    """A file of a source: its name there, its size in bytes, and its place if the source is an archive."""
+    """A file of a source: its name there, its size in bytes, and its member if the source is an archive."""
 
     name: str
     bytes: int
     member: Member | None = None
 
 
-class Source(Protocol):
-    """A listing of raw images, and their bytes. Can be pickled, so that worker processes read on their own."""
+@dataclass(frozen=True)
+class Source(ABC):
+    """A listing of raw images, and their bytes. `name` is the absolute path of the folder or archive.
 
-    @property
-    def name(self) -> str:
-        """The folder or archive, as an absolute path."""
-        ...
+    Sources can be pickled, so that worker processes read on their own.
+    """
 
+    name: str
+
+    @abstractmethod
     def files(self) -> Iterable[File]:
-        """Every file there is."""
-        ...
+        """Every file there is. Raises InputError for a source that cannot be listed."""
 
+    @abstractmethod
     def read(self, file: File) -> bytes:
-        """The bytes of one of them. Raises OSError or zipfile.BadZipFile."""
-        ...
+        """The bytes of one file. Raises OSError or zipfile.BadZipFile."""

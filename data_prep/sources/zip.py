@@ -5,62 +5,49 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 
 from data_prep.errors import InputError
-from data_prep.sources.source import File, Member
+from data_prep.sources.source import File, Member, Source
 
 # A zip of images hardly shrinks. One that unpacks to more than this many times its size, or holds one file larger than
 # any photograph, is a trap or a mistake.
 _MOST_EXPANSION = 100
-
-
 _LARGEST_FILE_BYTES = 512 * 2**20
-
-
 _HEADER = struct.Struct("<26xHH")  # of a zip's member
-
-
 _ENCRYPTED = 1
 
 
-@dataclass(frozen=True)
-class ZipSource:
+class ZipSource(Source):
     """A zip archive of image files, read in place: nothing is unpacked to disk."""
 
-    name: str
-
     def files(self) -> Iterable[File]:
-        """Every file there is. Raises InputError for an archive that is no good."""
-        members = [member for member in self._directory() if not member.is_dir()]
-        _check_members(self.name, members)
-        return [File(member.filename, member.file_size, _place(member)) for member in members]
-
-    def read(self, file: File) -> bytes:
-        """The bytes of one of them. Raises zipfile.BadZipFile.
-
-        Python's zipfile takes longer for a small member than all the rest that is done with it, and would have every
-        process read the directory of 120,000 names, a second each. It is asked where a member is packed otherwise.
-        """
-        if not file.member:
-            with zipfile.ZipFile(self.name) as archive:
-                return archive.read(file.name)
-        return _unpack(_descriptor(self.name), file)
-
-    def _directory(self) -> list[zipfile.ZipInfo]:
+        """Every file in the archive. Raises InputError for one that is damaged, unsafe or too large."""
         try:
             with zipfile.ZipFile(self.name) as archive:
-                return archive.infolist()
+                members = [member for member in archive.infolist() if not member.is_dir()]
         except zipfile.BadZipFile:
             raise InputError(f"{self.name} is no complete zip archive; download it again, or pass the unzipped folder.")
+        _check_members(self.name, members)
+        return [File(member.filename, member.file_size, _member(member)) for member in members]
+
+    def read(self, file: File) -> bytes:
+        """The bytes of one file. Raises zipfile.BadZipFile.
+
+        For a small member, Python's zipfile takes longer than everything else that is done with it, and every process
+        would read the directory of 120,000 names, a second each. It only reads members compressed in unusual ways.
+        """
+        if file.member:
+            return _unpack(_descriptor(self.name), file.member, file.bytes)
+        with zipfile.ZipFile(self.name) as archive:
+            return archive.read(file.name)
 
 
-def _place(member: zipfile.ZipInfo) -> Member | None:
-    """Where a member stands, if it is packed in one of the two usual ways and not encrypted."""
-    if member.flag_bits & _ENCRYPTED or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+def _member(info: zipfile.ZipInfo) -> Member | None:
+    """The member's place in the archive, if it is compressed in one of the two usual ways and not encrypted."""
+    if info.flag_bits & _ENCRYPTED or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return None
-    return Member(member.header_offset, member.compress_size, member.compress_type, member.CRC)
+    return Member(info.header_offset, info.compress_size, info.compress_type, info.CRC)
 
 
 @cache
@@ -69,35 +56,34 @@ def _descriptor(path: str) -> int:
     return os.open(path, os.O_RDONLY)
 
 
-def _unpack(descriptor: int, file: File) -> bytes:
-    """A member's bytes: they follow its header, which ends in the lengths of the name and of what is between.
+def _unpack(descriptor: int, member: Member, size: int) -> bytes:
+    """The `size` bytes of a member. They follow its header, which ends in the lengths of the name and an extra field.
 
-    No more than the archive's directory promises: a few bytes may hold gigabytes of zeros.
+    Never more than the archive's directory promises: a few bytes may hold gigabytes of zeros.
     """
-    member = file.member
-    assert member
     header = os.pread(descriptor, _HEADER.size, member.offset)
     if not header.startswith(b"PK\3\4"):
         raise zipfile.BadZipFile("its header in the archive is damaged")
-    packed = os.pread(descriptor, member.bytes, member.offset + _HEADER.size + sum(_HEADER.unpack(header)))
-    is_packed = member.method == zipfile.ZIP_DEFLATED
-    content = zlib.decompressobj(-15).decompress(packed, file.bytes + 1) if is_packed else packed
-    if len(content) != file.bytes or zlib.crc32(content) != member.checksum:
+    content = os.pread(descriptor, member.bytes, member.offset + _HEADER.size + sum(_HEADER.unpack(header)))
+    if member.method == zipfile.ZIP_DEFLATED:
+        content = zlib.decompressobj(-15).decompress(content, size + 1)
+    if len(content) != size or zlib.crc32(content) != member.checksum:
         raise zipfile.BadZipFile("its bytes in the archive are damaged")
     return content
 
 
 def _check_members(archive: str, members: list[zipfile.ZipInfo]) -> None:
+    """Refuse paths that lead out of the archive, and archives that unpack to far more than their size."""
     for member in members:
         name = member.filename.replace("\\", "/")
         if name.startswith("/") or ".." in name.split("/") or ":" in name.partition("/")[0]:
             raise InputError(
                 f"{archive} holds a path that leaves it ({member.filename!r}); use an archive you can trust."
             )
-    unpacked = sum(member.file_size for member in members)
-    largest = max((member.file_size for member in members), default=0)
-    if unpacked > _MOST_EXPANSION * max(os.path.getsize(archive), 2**20) or largest > _LARGEST_FILE_BYTES:
+    sizes = [member.file_size for member in members]
+    packed = os.path.getsize(archive)
+    if sum(sizes) > _MOST_EXPANSION * max(packed, 2**20) or max(sizes, default=0) > _LARGEST_FILE_BYTES:
         raise InputError(
-            f"{archive} would unpack to {unpacked / 2**20:,.0f} MiB from {os.path.getsize(archive) / 2**20:,.1f} MiB, "
+            f"{archive} would unpack to {sum(sizes) / 2**20:,.0f} MiB from {packed / 2**20:,.1f} MiB, "
             "which no images do; use an archive you can trust."
         )

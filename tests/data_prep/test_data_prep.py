@@ -30,7 +30,7 @@ from support.trees import make_tree, zip_tree
 
 def table(folder: Path, split: str) -> pd.DataFrame:
     tables = shards.read_tables(
-        Folder(str(folder)), split, ["label", "path", "object_class", "group", "in_train", "sha256"]
+        Folder(str(folder)), split, ["label", "path", "object_class", "group", "duplicate", "sha256"]
     )
     return pd.concat([part.to_pandas() for part in tables], ignore_index=True)
 
@@ -45,8 +45,8 @@ def pixels(folder: Path, split: str) -> np.ndarray:
 def test_folder_and_zip_and_any_number_of_workers_give_the_same_shards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("data_prep.job._ITEMS_IN_PROCESS", 0)
-    monkeypatch.setattr("data_prep.job._ITEMS_PER_PART", 30)
+    monkeypatch.setattr("data_prep.parts._ITEMS_IN_PROCESS", 0)
+    monkeypatch.setattr("data_prep.parts._ITEMS_PER_PART", 30)
     tree = make_tree(tmp_path / "tree", images=60)
     archive = zip_tree(tree, tmp_path / "tree.zip")
     one = prepare(str(tree), str(tmp_path / "one"), workers=1)
@@ -136,7 +136,7 @@ def test_duplicates_are_counted_and_kept_on_one_side_of_the_cut(tmp_path: Path) 
         assert len(validation) == 30
         assert manifest.counts["validation"] == {"REAL": 15, "FAKE": 15}
         test = table(tmp_path / f"out-{seed}", "test")
-        assert test.loc[test["in_train"], "path"].tolist() == ["test/FAKE/0000.jpg"]
+        assert test.loc[test["duplicate"] == "exact", "path"].tolist() == ["test/FAKE/0000.jpg"]
 
 
 def test_the_same_pixels_in_another_file_are_a_duplicate(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_test_images_in_validation_are_told_as_they_are_left_out(tmp_path: Path)
     for name in ("0001", "0002"):
         shutil.copy(tree / "validation" / "REAL" / f"{name}.jpg", tree / "test" / "REAL")
     manifest = prepare(str(tree), str(tmp_path / "out"))
-    assert manifest.audit["test_images_in_train"] == table(tmp_path / "out", "test")["in_train"].sum() == 2
+    assert manifest.audit["test_images_in_train"] == table(tmp_path / "out", "test")["duplicate"].count() == 2
 
 
 def test_a_member_unpacks_to_no_more_than_the_archive_promises(tmp_path: Path) -> None:
@@ -585,5 +585,5 @@ def test_a_corrupt_shard_is_refused(prepared: Path) -> None:
 def test_another_format_version_is_refused(prepared: Path) -> None:
     manifest = json.loads((prepared / "manifest.json").read_text())
     (prepared / "manifest.json").write_text(json.dumps(manifest | {"format_version": 99}))
-    with pytest.raises(InputError, match="format version 99, and this is 1"):
+    with pytest.raises(InputError, match="format version 99, and this is 2"):
         shards.read_manifest(Folder(str(prepared)))

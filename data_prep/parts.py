@@ -1,0 +1,144 @@
+"""Decoded images in files on this machine: what a job has finished when it is killed, and goes on from.
+
+Part N has the pixels of its readable images in part-N.rgb, one after another, and the facts of all its images in
+part-N.arrow. That file is written last, so a part that has it is whole.
+"""
+
+import gc
+import math
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyarrow import feather
+
+from data_prep.decode import Facts, UnreadableError, decode
+from data_prep.errors import InputError
+from data_prep.layout import LABEL_NAMES, Item
+from data_prep.sources.source import Source
+
+_ITEMS_PER_PART = 2_500
+_ITEMS_IN_PROCESS = 10_000
+
+Progress = Callable[[int, int], None]
+
+_items: list[Item] = []  # in a process that decodes them
+
+_FACTS = pa.schema(
+    [
+        ("split", pa.string()),
+        ("label", pa.int8()),
+        ("path", pa.string()),
+        ("object_class", pa.string()),
+        ("reason", pa.string()),
+        ("codec", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("bytes", pa.int64()),
+        ("sha256", pa.string()),
+        ("group", pa.string()),
+    ]
+)
+
+
+def worker_pool(workers: int | None, items: list[Item]) -> Executor:
+    """Processes that know the items, by default one a core; a thread of this process for few items, to save the start.
+
+    Processes that are forked from this one have the items, and all that is imported, from the beginning.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = min(workers or cores, math.ceil(len(items) / _ITEMS_PER_PART))
+    if count <= 1 or len(items) <= _ITEMS_IN_PROCESS:
+        _items[:] = items
+        return ThreadPoolExecutor(1)
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    return ProcessPoolExecutor(count, context, initializer=_begin_work, initargs=(items,))
+
+
+def _begin_work(items: list[Item]) -> None:
+    """Prepare a worker process, which ends with the process that started it."""
+    _items[:] = items
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    gc.disable()  # as in `prepare`
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent
+    parent.join()
+    os._exit(1)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The decoded images of a source, `image_size` x `image_size` pixels, in a folder."""
+
+    source: Source
+    image_size: int
+    folder: Path
+
+    def decode_all(self, pool: Executor, count: int, progress: Progress) -> tuple[pd.DataFrame, dict[str, str]]:
+        """Decode the pool's `count` items. Returns the facts of the readable images, in order; path → reason of others.
+
+        The facts' columns `part` and `place` say where the pixels are. Raises InputError where a label is unreadable.
+        """
+        tables: list[pa.Table] = []
+        for table in pool.map(self._decode_part, range(math.ceil(count / _ITEMS_PER_PART))):
+            tables.append(table)
+            progress(min(len(tables) * _ITEMS_PER_PART, count), count)
+        facts = pa.concat_tables(tables).to_pandas()
+        facts["part"] = np.arange(count) // _ITEMS_PER_PART
+        unreadable = facts[facts["reason"].notna()]
+        readable = facts[facts["reason"].isna()].drop(columns="reason").reset_index(drop=True)
+        readable["place"] = readable.groupby("part").cumcount()
+        for label, name in enumerate(LABEL_NAMES):
+            if not ((readable["label"] == label) & (readable["split"] == "train")).any():
+                path, reason = unreadable[["path", "reason"]].iloc[0]
+                raise InputError(f"No {name} training image can be read (as {path}: {reason}); check the files.")
+        return readable, dict(zip(unreadable["path"], unreadable["reason"], strict=True))
+
+    def pixels(self, rows: pd.DataFrame) -> np.ndarray:
+        """The images of some rows of the facts, which are in their order: (rows, height, width, 3) uint8."""
+        shape = (-1, self.image_size, self.image_size, 3)
+        return np.concatenate(
+            [
+                np.memmap(self.folder / f"part-{part:05d}.rgb").reshape(shape)[places.to_numpy()]
+                for part, places in rows.groupby("part", sort=False)["place"]
+            ]
+        )
+
+    def _decode_part(self, part: int) -> pa.Table:
+        """The facts of a part, which is decoded if it is not there."""
+        path = self.folder / f"part-{part:05d}.arrow"
+        if path.exists():
+            return feather.read_table(path)
+        rows = []
+        with path.with_suffix(".rgb").open("wb") as file:
+            for item in _items[part * _ITEMS_PER_PART : (part + 1) * _ITEMS_PER_PART]:
+                pixels, reason, facts = self._decode(item)
+                file.write(pixels)
+                rows.append((item.split, item.label, item.path, item.object_class, reason, *facts))
+        table = pa.table(list(zip(*rows, strict=True)), schema=_FACTS)
+        feather.write_feather(table, beside := path.with_suffix(".writing"), compression="uncompressed")
+        os.replace(beside, path)
+        return table
+
+    def _decode(self, item: Item) -> tuple[Any, str | None, tuple[Any, ...]]:
+        """The pixels, None and the facts of an image; or none of these, and the reason why it cannot be read."""
+        try:
+            pixels, facts = decode(self.source.read(item.file), self.image_size)
+            return pixels.data, None, facts
+        except UnreadableError as error:
+            reason = str(error)
+        except Exception as error:  # a source reads files or archives, and each fails in its own way
+            reason = f"cannot be read: {error}"
+        return b"", reason, (None,) * len(Facts._fields)
