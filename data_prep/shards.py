@@ -22,14 +22,16 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from data_prep.errors import InputError
 from data_prep.storage import Folder
+
+if TYPE_CHECKING:
+    import pandas as pd  # half a second, which every node's server would take
 
 FORMAT_VERSION = 2
 SPLITS = ("train", "validation", "test")
@@ -106,7 +108,7 @@ def is_file_name(name: str) -> bool:
     return bool(re.fullmatch(rf"({'|'.join(SPLITS)})-\d{{5}}\.parquet", name))
 
 
-def fingerprint(image_size: int, fit: str, rows: pd.DataFrame) -> str:
+def fingerprint(image_size: int, fit: str, rows: "pd.DataFrame") -> str:
     """A hash of the content of `rows`, their order, and how images were brought to size; the same on every machine.
 
     It is over the columns split, path, label and sha256, in the shards' order.
@@ -115,7 +117,7 @@ def fingerprint(image_size: int, fit: str, rows: pd.DataFrame) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
-def write_shard(folder: Folder, name: str, images: np.ndarray, rows: pd.DataFrame) -> None:
+def write_shard(folder: Folder, name: str, images: np.ndarray, rows: "pd.DataFrame") -> None:
     """Write one shard atomically. `images` is (rows, height, width, 3) uint8; `rows` has the other columns."""
     names = schema(images.shape[1])
     image = pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(images))

@@ -3,14 +3,16 @@
 import hashlib
 from collections.abc import Sequence
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from data_prep.errors import InputError
 from data_prep.layout import LABEL_NAMES, Item
 from data_prep.shards import SPLITS
+
+if TYPE_CHECKING:
+    import pandas as pd  # half a second, which every node's server would take
 
 _TEST_SHARE = 0.1  # of a source without a test split
 
@@ -37,11 +39,13 @@ def first_balanced(labels: np.ndarray, count: int) -> np.ndarray:
 
 def _first_of_each(keys: Sequence[Any] | np.ndarray, count: int) -> np.ndarray:
     """Positions of the first `count` rows of each key, in order."""
+    import pandas as pd
+
     column = pd.Series(keys)
     return np.asarray(column.groupby(column).head(count).index)
 
 
-def assign_splits(facts: pd.DataFrame, validation: float) -> tuple[pd.DataFrame, list[str]]:
+def assign_splits(facts: "pd.DataFrame", validation: float) -> tuple["pd.DataFrame", list[str]]:
     """The rows of the shards, in order, with `split` where each goes; and sentences on what was cut out of train.
 
     `validation` is the share of train to cut out, 0–1. Raises InputError for a split that would lack a label.
@@ -63,12 +67,14 @@ def assign_splits(facts: pd.DataFrame, validation: float) -> tuple[pd.DataFrame,
     return facts.assign(split=target).iloc[np.argsort(target.map(SPLITS.index), kind="stable")], notes
 
 
-def _cut(rows: pd.DataFrame, share: float) -> pd.Index:
+def _cut(rows: "pd.DataFrame", share: float) -> "pd.Index":
     """The index of about `share` of the rows: exactly that of each label x object class where duplicates allow it.
 
     Classes for which that is less than one row are taken together. The rows come shuffled, so the first groups are as
     good as any. A group of duplicates is taken whole or not at all.
     """
+    import pandas as pd
+
     is_large = rows.groupby(["label", "object_class"], dropna=False)["label"].transform("size") * share >= 1
     classes = rows["object_class"].where(is_large)
     strata = rows.assign(object_class=classes).groupby(["label", "object_class"], dropna=False).ngroup()

@@ -44,15 +44,6 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """p values (m,) of m tests, each adjusted for the others, after Holm (1979). A NaN stays NaN and does not count."""
-    adjusted = np.array(p_values, float)
-    is_test = ~np.isnan(adjusted)
-    if is_test.any():
-        adjusted[is_test] = multipletests(adjusted[is_test], method="holm")[1]
-    return adjusted
-
-
 def mean_difference(right_a: np.ndarray, right_b: np.ndarray) -> Difference:
     """Mean accuracy of network A less that of B, with its 95 % interval and two-sided p.
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from data_prep import shards
 from data_prep.storage import Folder
-from trainables.training.selection import load_data
+from trainables.training.selection import DataSelection
 
 HERE = Path(__file__).parent
 AGE = HERE.parent.parent / "sweeps" / "age.py"
@@ -41,7 +41,7 @@ def prepare(archive: Path, work: Path) -> None:
     """What the contenders train on, made beforehand: shards, arrays, and a folder of the same images as JPEGs."""
     run([sys.executable, "-m", "data_prep", "--source", str(archive), "--out", str(work / "shards")])
     folder = Folder(str(work / "shards"))
-    data = load_data(folder, LIMIT)
+    data = DataSelection(folder, LIMIT).load()
     with zipfile.ZipFile(archive) as file:
         for name in shards.SPLITS:
             split = getattr(data, name)

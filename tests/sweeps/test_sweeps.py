@@ -45,7 +45,7 @@ from trainables.record import EPOCHS, SCHEMAS, TRIALS, TRIALS_PER_PART
 from trainables.training import checkpoint
 from trainables.training.loop import score
 from trainables.training.metrics import epoch_metrics
-from trainables.training.selection import load_data
+from trainables.training.selection import DataSelection
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_the_sweep_tells_where_everything_is(place: Path) -> None:
 
 
 def test_a_stored_checkpoint_scores_exactly_as_recorded(place: Path) -> None:
-    data = load_data(Folder(str(place / "shards" / "sample")), limit=400)
+    data = DataSelection(Folder(str(place / "shards" / "sample")), limit=400).load()
     record = Folder(str(place / "results" / "age"))
     for row in trials(place / "results").iloc[[1, 9]].to_dict("records"):
         stored = pd.read_parquet(place / "results" / "age" / "scores" / f"{row['trial']}.parquet")
