@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 
 from analysis.figures.roc import first_of_each
 from analysis.figures.style import GREY, PAGE_WIDTH, PALETTE, Drawing, new_figure, percent_tick
+from analysis.results.decisions import calibration, reliability
 from analysis.results.trials import Results
-from trainables.training.metrics import calibration, reliability
 
 _MOST_TRIALS = 3
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from analysis.figures.style import GREY, PAGE_WIDTH, PALETTE, Drawing, new_figure, percent_tick
+from analysis.results.decisions import roc
 from analysis.results.trials import Results
-from trainables.training.metrics import roc
 
 _MOST_CURVES = 6
 _LEAST_RATE = 1e-3

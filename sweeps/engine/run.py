@@ -129,8 +129,8 @@ class _Job:
             over = sum(map(self.record.is_complete, self.record.trials))
             left = max(strategy.trials, len(self.record.trials)) - over
             print(f"The time budget is spent: the same command goes on, with {left} trials left.")
-        ended = {"wall_seconds": time.monotonic() - started, "floor": probes.result()}
-        ended["seeds"] = sorted({row["seed"] for row in self.record.trials.values()})
+        seeds = sorted({row["seed"] for row in self.record.trials.values()})
+        ended = {"wall_seconds": time.monotonic() - started, "floor": probes.result(), "seeds": seeds}
         self.record.folder.write_json(MANIFEST, read_manifest(self.record.folder) | ended)
 
     def _probes(self) -> "Future[dict[str, Any] | None]":

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ def mapped(node_folder: Path, load: Callable[[], Data]) -> Data:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (node_folder / _STORY).exists():
             _write(load(), node_folder)
-    splits = {
+    splits: dict[str, Any] = {
         split: Split(*(np.load(node_folder / f"{split}-{column}.npy", mmap_mode="r") for column in _COLUMNS))
         for split in shards.SPLITS
     }
@@ -38,7 +39,7 @@ def shared_data(selection: DataSelection, node_folder: Path) -> Data:
 
 def in_memory(data: Data) -> Data:
     """Copy mapped data into memory, to be sent to nodes that lack its files."""
-    copies = {
+    copies: dict[str, Any] = {
         split: Split(*(np.array(getattr(getattr(data, split), column)) for column in _COLUMNS))
         for split in shards.SPLITS
     }
