@@ -2,7 +2,7 @@
 
 Population-based training (Jaderberg et al., arXiv:1711.09846), in generations of a few epochs: after each, the worst
 quarter of the members resumes from the checkpoints of the best quarter, with their hyperparameters multiplied by 0.8 or
-1.25. So a member's hyperparameters are a schedule. Each generation of a member is a trial of its own, with its `parent`.
+1.25. So a member's hyperparameters are a schedule. Each generation of a member is a trial with its `parent`.
 
     python sweeps/population.py --data shards/cifake --limit 10000 --network age-c4-f3 --members 8 --epochs 9
 """

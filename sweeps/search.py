@@ -1,13 +1,13 @@
 """Which network and which recipe tell real images from generated ones best, within a budget of training?
 
-Over one network or all, each with its own hyperparameters. Optuna chooses what to try next, from what is known by then; a trial
-that falls behind at its rung is stopped. The study's default recipe is the first trial, and is trained to the end.
+Over one network or all, each with its own hyperparameters. Optuna chooses what to try next from the results so far, and
+a trial that falls behind at its rung is stopped. The study's default recipe is the first trial, trained to the end.
 
     python sweeps/search.py --data shards/cifake --limit 10000 --trials 30 --time-budget 30m
     python sweeps/search.py --data shards/cifake --limit 10000 --trials 60 --repeat-best 1 --seeds 3
     python sweeps/search.py --networks age-c4-f3 --tune learning_rate,dropout --method cmaes
 
-The same command with more `--trials` goes on with the search. The best of many trials is partly luck: --repeat-best
+The same command with more `--trials` continues the search. The best of many trials is partly luck: `--repeat-best`
 trains the best again with new seeds, beside the default recipe.
 """
 
@@ -47,7 +47,7 @@ SPACE = [
     ),
 ]
 
-#: The study's best network, with its recipe; and what the published ones have of the hyperparameters that it does not have.
+#: The study's best network and its recipe; other hyperparameters as the published networks have them.
 DEFAULT = {
     "network": "age-c4-f3",
     "learning_rate": 1e-3,
@@ -70,7 +70,7 @@ DEFAULT = {
 
 
 def search(options: SearchOptions) -> Sweep:
-    """Search networks and their hyperparameters with Optuna, and stop early what falls behind."""
+    """Search networks and their hyperparameters with Optuna, and stop trials that fall behind."""
     question = "Which network and which recipe tell real images from generated ones best?"
     return searched("search", question, options, SPACE, networks=SMALL, default=DEFAULT)
 

@@ -47,7 +47,7 @@ _session = ""  # Ray's folder for it
 
 
 def connect() -> str:
-    """Join the cluster that runs on this machine, or start one. Returns a sentence that says which. Raises InputError."""
+    """Join the cluster that runs on this machine, or start one, and say which. Raises InputError."""
     global _is_own, _session
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)

@@ -1,4 +1,4 @@
-"""A sweep under way: which trial runs next, what its reports mean for the record, and whether it goes on. Knows no Ray."""
+"""A sweep under way: which trial runs next, and what its reports mean for the record. Knows no Ray."""
 
 import os
 import time
@@ -23,8 +23,9 @@ _SECONDS_BETWEEN_COUNTS = 2.0  # of how many trials fit on the cluster
 class Execution:
     """Between a sweep's strategy, its record, and whoever runs the trials.
 
-    `images` is split → number of images; `order` puts recipes into the order in which they are to be run; `before_end` is called once no planned trial waits to begin. When the record
-    can no longer be written, the error is kept as `error`, and KeyboardInterrupt is raised, which Tune lets through.
+    `images` is split → number of images; `order` puts recipes into the order in which they are to be run; `before_end`
+    is called once no planned trial waits to begin. When the record can no longer be written, the error is kept as
+    `error`, and KeyboardInterrupt is raised, which Tune lets through.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Execution:
         self.sweep, self.record = sweep, record
         self._trackers, self._images, self._order, self._before_end = trackers, images, order, before_end
         self._display: Display | None = None
+        self._proposed: list[Recipe] = []  # not in order yet, for that takes the costs of networks
         self._waiting: deque[str] = deque()
         self._handed_out: dict[str, None] = {}
         self._running = 0
@@ -61,11 +63,12 @@ class Execution:
 
     def has_work(self) -> bool:
         """Whether a trial waits to be run. Asks the strategy if none does."""
-        if not self._waiting and self._has_news:
+        if not self._waiting and not self._proposed and self._has_news:
             self._has_news = False
-            recipes = [recipe for recipe in self.sweep.strategy.next_recipes(self.record) if self._is_new(recipe)]
-            self._waiting.extend(self.record.identity(recipe) for recipe in self._order(recipes))
-        return bool(self._waiting)
+            self._proposed = [
+                recipe for recipe in self.sweep.strategy.next_recipes(self.record) if self._is_new(recipe)
+            ]
+        return bool(self._waiting or self._proposed)
 
     def _is_new(self, recipe: Recipe) -> bool:
         """Enter a recipe's trial into the record. Returns whether it is to be run and was not handed out before."""
@@ -80,9 +83,10 @@ class Execution:
         return is_new
 
     def resume(self) -> bool:
-        """Queue again the trials whose end nobody reported, as when their node went. Returns whether there are any."""
-        states = ("pending", "running")
-        self._waiting = deque(trial for trial in self._handed_out if self.record.trials[trial]["status"] in states)
+        """Queue again the trials that nobody reported over, as when their node went. Returns whether any is left."""
+        states, proposed = ("pending", "running"), {self.record.identity(recipe) for recipe in self._proposed}
+        left = [trial for trial in self._handed_out if self.record.trials[trial]["status"] in states]
+        self._waiting = deque(trial for trial in left if trial not in proposed)
         self._running, self._has_news = 0, True
         return self.has_work()
 
@@ -92,6 +96,8 @@ class Execution:
             self._room, self._counted = self.room(), time.monotonic()
         if self._running >= min(self.sweep.strategy.concurrency, self._room) or not self.has_work():
             return None
+        self._waiting.extend(self.record.identity(recipe) for recipe in self._order(self._proposed))
+        self._proposed = []
         self._running += 1
         trial = self._waiting.popleft()
         strategy = self.sweep.strategy
@@ -136,7 +142,7 @@ class Execution:
         return reason is not None
 
     def lost(self, trial: str, losses: int, reason: str) -> None:
-        """Enter that a trial lost its worker for good: it has failed, or was lost before it began, and stays pending."""
+        """Enter that a trial lost its worker for good: it has failed, or stays pending if it never began."""
         if losses <= MOST_LOSSES:
             self._update(trial, {"status": "pending"})
             return

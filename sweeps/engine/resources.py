@@ -1,52 +1,19 @@
-"""What a trial costs, and what each trial asks of the cluster."""
+"""What each trial asks of the cluster."""
 
 import math
-from collections.abc import Sequence
 
 from data_prep.errors import InputError
 from sweeps.engine import cluster
+from sweeps.engine.costs import Costs
 from sweeps.engine.inputs import Inputs
 from sweeps.engine.options import Options
 from sweeps.engine.sweep import Strategy
-from trainables import MODELS, Recipe
-from trainables.training.cost import Cost, training_bytes
-from trainables.worker import fork_server
+from trainables.training.cost import training_bytes
 
 _GIB = float(2**30)
 _PROCESS_BYTES = 1.5 * _GIB  # of a GPU, for CUDA and cuDNN, whatever the network
 _SMALL_FLOPS = 50_000_000  # an image: fewer do not fill more than two threads
 _UNKNOWN_GPU_BYTES = 16 * _GIB  # of a GPU that nvidia-smi does not tell of
-
-
-class Costs:
-    """Costs of networks, each measured once, in a process of its own: the driver must not take hold of a GPU."""
-
-    def __init__(self, inputs: Inputs) -> None:
-        self._inputs = inputs
-        self._costs: dict[tuple[str, str], Cost] = {}
-
-    def __getitem__(self, recipe: Recipe) -> Cost:
-        return self._costs[recipe.network, recipe.arguments]
-
-    def measure(self, recipes: Sequence[Recipe]) -> None:
-        """Measure the costs that are not known. Raises InputError for a recipe that does not fit its network."""
-        kinds = {(recipe.network, recipe.arguments): recipe for recipe in recipes}
-        new = {kind: recipe for kind, recipe in kinds.items() if kind not in self._costs}
-        if not new:
-            return
-        arguments = (list(new.values()), self._inputs.data.image_size, MODELS)
-        answers = fork_server.stream(self._inputs.node_folder, "trainables.training.cost:measure_all", *arguments)
-        for kind, answer in zip(new, answers, strict=True):
-            if isinstance(answer, str):
-                raise InputError(answer)
-            self._costs[kind] = answer
-
-    def longest_first(self, recipes: Sequence[Recipe]) -> Sequence[Recipe]:
-        """Recipes in the order of their floating-point operations for each training image, most first."""
-        if len(recipes) < 2:
-            return recipes
-        self.measure(recipes)
-        return sorted(recipes, key=lambda recipe: self[recipe].flops * recipe.epochs, reverse=True)
 
 
 def request(strategy: Strategy, costs: Costs, inputs: Inputs, options: Options) -> dict[str, float]:

@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 from data_prep.errors import InputError, run_command
 from data_prep.storage import Folder
 from sweeps.engine import inputs as sweep_inputs
+from sweeps.engine.costs import Costs
 from sweeps.engine.execution import Execution
 from sweeps.engine.inputs import Inputs
 from sweeps.engine.options import Asked, Options, command
@@ -74,11 +75,10 @@ def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: 
         following.following(record, sweep.name, record.fingerprint, options.track, lease) as trackers,
         contextlib.ExitStack() as cluster,
     ):
-        job = _Job(sweep, options, inputs, record, lease)
-        images = {"train": len(inputs.data.train), "validation": len(inputs.data.validation)}
-        execution = Execution(sweep, record, trackers, images, job.costs.longest_first, analysis.prepare)
+        costs, images = Costs(inputs), {split: len(getattr(inputs.data, split)) for split in ("train", "validation")}
+        execution = Execution(sweep, record, trackers, images, costs.longest_first, analysis.prepare)
         if execution.has_work():
-            job.run(execution, cluster)
+            _Job(sweep, options, inputs, record, lease, costs).run(execution, cluster)
         process = analysis.begin()  # while Ray ends
     return _exit_code(record, execution.trials, process.wait())
 
@@ -92,13 +92,7 @@ class _Job:
     inputs: Inputs
     record: Record
     lease: Lease
-
-    @cached_property
-    def costs(self) -> Any:
-        """What networks cost."""
-        from sweeps.engine.resources import Costs
-
-        return Costs(self.inputs)
+    costs: Costs
 
     def run(self, execution: Execution, cluster: contextlib.ExitStack) -> None:
         """Join a cluster, write down what is about to run, run it, and complete the manifest."""

@@ -1,8 +1,8 @@
 """The only place that builds a Tuner.
 
 Of Ray Tune a sweep uses placement of trials on a cluster, warm actors between trials, the restart of trials whose
-worker died, and the transport of reports. Three thin adapters hand Tune's questions to the execution: a searcher is asked
-for the next trial, a scheduler whether a trial goes on, a callback hears of starts and losses.
+worker died, and the transport of reports. Three thin adapters hand Tune's questions to the execution: a searcher for
+the next trial, a scheduler for whether a trial goes on, a callback for starts and losses.
 
 Not used are Tune's experiment state and `restore` (up to ten seconds old after a kill, fixed in number and space of
 trials: the record is the truth), its loggers and tables (a second record), its search algorithms (they forget when a

@@ -37,7 +37,7 @@ class Record:
         return recipe.identity(self.fingerprint)
 
     def add(self, recipe: Recipe, number: int | None = None) -> str:
-        """Enter a trial as pending, unless it is here, and return its identity. `number` is that in a search's study."""
+        """Enter a trial as pending, unless it is here. Returns its identity. `number` is its number in a study."""
         trial = self.identity(recipe)
         if trial not in self.trials:
             self._parts[trial] = len(self.trials) // TRIALS_PER_PART

@@ -1,4 +1,4 @@
-"""A search space: the hyperparameters that a search turns, the values they may take, and when they matter."""
+"""A search space: hyperparameters, the values that they may take, and when they matter."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,26 +13,26 @@ from data_prep.errors import InputError
 from trainables.training.recipe import Recipe, checked, nearest
 
 _MOST_POINTS = 10_000
-_KINDS = get_type_hints(Recipe, include_extras=True)
+_TYPES = get_type_hints(Recipe, include_extras=True)
 
-#: The values of the hyperparameters that matter, by name.
+#: Values of hyperparameters, by name: of those that matter.
 Values = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """A hyperparameter of the recipe, or, by another name, an option of the network's function.
+    """A field of the recipe or, by another name, an argument of the network's function.
 
-    It matters `when` each of these hyperparameters, which stand above it, matters and has one of these values.
+    It matters `when` each of the named hyperparameters, which precede it, matters and has one of the listed values.
     """
 
     name: str
     values: BaseDistribution
     when: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
-    def matters(self, drawn: Values) -> bool:
-        """Whether it is to be given a value beside those that the hyperparameters above it have."""
-        return all(other in drawn and drawn[other] in values for other, values in self.when.items())
+    def matters(self, values: Values) -> bool:
+        """Whether it matters beside these values of the hyperparameters that precede it."""
+        return all(name in values and values[name] in allowed for name, allowed in self.when.items())
 
 
 Space = Sequence[Hyperparameter]
@@ -44,18 +44,18 @@ def one_of(*values: Any) -> CategoricalDistribution:
 
 
 def between(low: float, high: float, log: bool = False) -> BaseDistribution:
-    """A number from `low` to `high`, whole if both are; `log` where what counts is by how many times it grows."""
+    """A number from `low` to `high`, an integer if both are; `log` for a uniform distribution of its logarithm."""
     kind = IntDistribution if isinstance(low, int) and isinstance(high, int) else FloatDistribution
     return kind(low, high, log=log)  # type: ignore[arg-type]
 
 
 def draw(space: Space, trial: optuna.Trial) -> Values:
-    """The values that a study suggests for a trial."""
-    drawn: Values = {}
-    for hyperparameter in space:
-        if hyperparameter.matters(drawn):
-            drawn[hyperparameter.name] = _suggest(trial, hyperparameter.name, hyperparameter.values)
-    return drawn
+    """Values that a study suggests for a trial."""
+    values: Values = {}
+    for each in space:
+        if each.matters(values):
+            values[each.name] = _suggest(trial, each.name, each.values)
+    return values
 
 
 def _suggest(trial: optuna.Trial, name: str, values: BaseDistribution) -> Any:
@@ -68,146 +68,130 @@ def _suggest(trial: optuna.Trial, name: str, values: BaseDistribution) -> Any:
 
 
 def values_of(space: Space, recipe: Recipe) -> Values:
-    """The values that a recipe, which was made of this space, has."""
-    known = recipe.hyperparameters() | recipe.network_arguments
-    drawn: Values = {}
-    for hyperparameter in space:
-        if hyperparameter.matters(drawn):
-            drawn[hyperparameter.name] = known[hyperparameter.name]
-    return drawn
+    """Values of a recipe that was made of this space."""
+    known, values = recipe.hyperparameters() | recipe.network_arguments, Values()
+    for each in space:
+        if each.matters(values):
+            values[each.name] = known[each.name]
+    return values
 
 
-def recipe_fields(drawn: Values) -> dict[str, Any]:
-    """What a recipe is made of: its own hyperparameters, and under `options` those of the network's function."""
-    own = {name: value for name, value in drawn.items() if name in _KINDS}
-    return own | {"arguments": {name: value for name, value in drawn.items() if name not in own}}
+def recipe_fields(values: Values) -> dict[str, Any]:
+    """Fields of a recipe: those named so, and under `arguments` those of the network's function."""
+    own = {name: value for name, value in values.items() if name in _TYPES}
+    return own | {"arguments": {name: value for name, value in values.items() if name not in own}}
 
 
 def grid(space: Space) -> list[Values]:
-    """All combinations, where a range is its ends and its middle. Raises InputError if there are too many."""
-    found = list(itertools.islice(_walk(space, _points), _MOST_POINTS + 1))
-    if len(found) > _MOST_POINTS:
+    """All combinations; a range has its ends and its middle. Raises InputError if there are too many."""
+    points = list(itertools.islice(_combinations(space, _ends_and_middle), _MOST_POINTS + 1))
+    if len(points) > _MOST_POINTS:
         raise InputError(
             f"A grid over these hyperparameters has more than {_MOST_POINTS:,} points; name fewer with --tune."
         )
-    return found
+    return points
 
 
-def _walk(space: Space, points: Callable[[BaseDistribution], Sequence[Any]]) -> Iterator[Values]:
-    """All combinations of those values that `points` picks of a distribution."""
-    found: Iterator[Values] = iter([{}])
-    for hyperparameter in space:
-        found = _branched(found, hyperparameter, points(hyperparameter.values))
-    return found
+def _combinations(space: Space, points: Callable[[BaseDistribution], Sequence[Any]]) -> Iterator[Values]:
+    """All combinations of the values that `points` picks of each distribution."""
+    combinations: Iterator[Values] = iter([{}])
+    for each in space:
+        combinations = _branched(combinations, each, points(each.values))
+    return combinations
 
 
-def _branched(found: Iterator[Values], hyperparameter: Hyperparameter, values: Sequence[Any]) -> Iterator[Values]:
-    for drawn in found:
-        if hyperparameter.matters(drawn):
-            yield from (drawn | {hyperparameter.name: value} for value in values)
+def _branched(combinations: Iterator[Values], each: Hyperparameter, points: Sequence[Any]) -> Iterator[Values]:
+    for values in combinations:
+        if each.matters(values):
+            yield from (values | {each.name: point} for point in points)
         else:
-            yield drawn
-
-
-def _points(values: BaseDistribution) -> Sequence[Any]:
-    if isinstance(values, CategoricalDistribution):
-        return values.choices
-    assert isinstance(values, IntDistribution | FloatDistribution)
-    spaced = np.geomspace if values.log else np.linspace
-    found = spaced(values.low, values.high, 3)
-    return sorted({round(each) if isinstance(values, IntDistribution) else float(each) for each in found})
+            yield values
 
 
 def _ends(values: BaseDistribution) -> Sequence[Any]:
-    """The values by which a type is judged: every choice, or the ends of a range."""
+    """Every choice, or the ends of a range: by these a type is checked."""
     if isinstance(values, CategoricalDistribution):
         return values.choices
     assert isinstance(values, IntDistribution | FloatDistribution)
     return [values.low, values.high]
 
 
-def check(space: Space) -> None:
-    """Raises InputError for a value that a recipe would refuse, a hyperparameter that stands twice, or one that never matters.
+def _ends_and_middle(values: BaseDistribution) -> Sequence[Any]:
+    if isinstance(values, CategoricalDistribution):
+        return values.choices
+    assert isinstance(values, IntDistribution | FloatDistribution)
+    points = (np.geomspace if values.log else np.linspace)(values.low, values.high, 3)
+    return sorted({round(each) if isinstance(values, IntDistribution) else float(each) for each in points})
 
-    The options of networks are judged by `Network.check`, where Keras is at hand.
+
+def check(space: Space) -> None:
+    """Raise InputError for a value that a recipe refuses, a hyperparameter that stands twice, or that never matters.
+
+    `Network.checked` checks the arguments of networks, where Keras is at hand.
     """
-    names = [hyperparameter.name for hyperparameter in space]
-    for place, hyperparameter in enumerate(space):
-        if hyperparameter.name in names[:place]:
-            raise InputError(f"The space has the hyperparameter {hyperparameter.name!r} twice; join the two.")
-        for value in _ends(hyperparameter.values) if hyperparameter.name in _KINDS else ():
-            checked(hyperparameter.name, value, _KINDS[hyperparameter.name])
-        for other in hyperparameter.when:
+    names = [each.name for each in space]
+    for place, each in enumerate(space):
+        if each.name in names[:place]:
+            raise InputError(f"The space has the hyperparameter {each.name!r} twice; join the two.")
+        for value in _ends(each.values) if each.name in _TYPES else ():
+            checked(each.name, value, _TYPES[each.name])
+        for other in each.when:
             if other not in names[:place]:
                 near = f"; the nearest is {nearest(other, names[:place])!r}" if place else ""
                 raise InputError(
-                    f"{hyperparameter.name} matters when {other!r} …, and no hyperparameter above it is called that{near}."
+                    f"{each.name} matters when {other!r} …, and no hyperparameter above it is called that{near}."
                 )
-    reached = _all_reached(space)
-    for hyperparameter in space:
-        if hyperparameter.name not in reached:
-            raise InputError(
-                f"The hyperparameter {hyperparameter.name!r} never matters: {_told(hyperparameter)} cannot be; mend its `when`."
-            )
+    reachable = _reachable(space)
+    for each in space:
+        if each.name not in reachable:
+            condition = " and ".join(f"{other} in {list(values)}" for other, values in each.when.items())
+            raise InputError(f"The hyperparameter {each.name!r} never matters: {condition} cannot be; mend its `when`.")
 
 
-def _all_reached(space: Space) -> set[str]:
-    """The hyperparameters that can matter: of the others, only those on which it depends need be tried."""
-    deciding = {other for hyperparameter in space for other in hyperparameter.when}
-    tried = _walk([hyperparameter for hyperparameter in space if hyperparameter.name in deciding], _ends)
-    return {hyperparameter.name for drawn in tried for hyperparameter in space if hyperparameter.matters(drawn)}
-
-
-def _told(hyperparameter: Hyperparameter) -> str:
-    return " and ".join(f"{other} in {list(values)}" for other, values in hyperparameter.when.items())
+def _reachable(space: Space) -> set[str]:
+    """Names of the hyperparameters that can matter. Only those that others depend on need be combined."""
+    deciding = {other for each in space for other in each.when}
+    combinations = _combinations([each for each in space if each.name in deciding], _ends)
+    return {each.name for values in combinations for each in space if each.matters(values)}
 
 
 def narrowed(space: Space, chosen: Sequence[str] | None, fixed: Values) -> Space:
-    """The space in which only the `chosen` hyperparameters are turned, if any are named, and `fixed` ones have one value.
+    """The space with only the `chosen` hyperparameters, if any are named; `fixed` ones have one value.
 
-    With a hyperparameter come those on which it depends; hyperparameters that then never matter are left out, and so are conditions that
-    then always hold. Raises InputError for a name that the space does not have.
+    Hyperparameters that the chosen ones depend on stay. Those that then never matter are left out, and so are
+    conditions that then always hold. Raises InputError for a name that the space does not have.
     """
-    names = [hyperparameter.name for hyperparameter in space]
+    names = [each.name for each in space]
     for name in chosen or ():
         if name not in names:
             raise InputError(f"The space has no hyperparameter {name!r}; the nearest is {nearest(name, names)!r}.")
     kept = {"network", *fixed, *(chosen or names)}
-    for hyperparameter in reversed(space):
-        kept |= set(hyperparameter.when) if hyperparameter.name in kept else set()
-    found = [
-        replace(hyperparameter, values=one_of(fixed[hyperparameter.name]))
-        if hyperparameter.name in fixed
-        else hyperparameter
-        for hyperparameter in space
-    ]
-    found = [hyperparameter for hyperparameter in found if hyperparameter.name in kept]
-    reached = _all_reached(found)
-    plain: list[Hyperparameter] = []
-    for hyperparameter in found:
-        if hyperparameter.name in reached:
-            when = {other: values for other, values in hyperparameter.when.items() if not _always(plain, other, values)}
-            plain.append(replace(hyperparameter, when=when))
+    for each in reversed(space):
+        kept |= set(each.when) if each.name in kept else set()
+    smaller = [replace(each, values=one_of(fixed[each.name])) if each.name in fixed else each for each in space]
+    smaller = [each for each in smaller if each.name in kept]
+    reachable, plain = _reachable(smaller), list[Hyperparameter]()
+    for each in smaller:
+        if each.name in reachable:
+            when = {other: values for other, values in each.when.items() if not _always(plain, other, values)}
+            plain.append(replace(each, when=when))
     return plain
 
 
 def _always(space: Space, name: str, values: Sequence[Any]) -> bool:
     """Whether a hyperparameter of the space has one of these values, come what may."""
-    hyperparameter = next(hyperparameter for hyperparameter in space if hyperparameter.name == name)
-    return (
-        not hyperparameter.when
-        and isinstance(hyperparameter.values, CategoricalDistribution)
-        and set(hyperparameter.values.choices) <= set(values)
-    )
+    each = next(each for each in space if each.name == name)
+    choices = each.values.choices if isinstance(each.values, CategoricalDistribution) else [None]
+    return not each.when and set(choices) <= set(values)
 
 
 def arguments_to_check(space: Space) -> list[tuple[str, dict[str, Any]]]:
-    """(network, options) that together have every option of every network in which it matters, at its ends."""
-    networks = next(hyperparameter.values for hyperparameter in space if hyperparameter.name == "network")
-    assert isinstance(networks, CategoricalDistribution)
-    found = []
-    for network in networks.choices:
-        for hyperparameter in space:
-            if hyperparameter.name not in _KINDS and network in hyperparameter.when.get("network", [network]):
-                found += [(str(network), {hyperparameter.name: value}) for value in _ends(hyperparameter.values)]
-    return found
+    """Networks and arguments that together have every argument of every network in which it matters, at its ends."""
+    networks = next(each.values for each in space if each.name == "network")
+    return [
+        (str(network), {each.name: value})
+        for network in _ends(networks)
+        for each in space
+        if each.name not in _TYPES and network in each.when.get("network", [network])
+        for value in _ends(each.values)
+    ]

@@ -40,7 +40,7 @@ from sweeps.record.writer import Record
 from sweeps.searching.options import SearchOptions
 from sweeps.searching.space import Hyperparameter, between, check, grid, narrowed, one_of, recipe_fields, values_of
 from sweeps.searching.strategy import Searching
-from sweeps.searching.study import Search, SearchStudy, rungs
+from sweeps.searching.study import Search, SearchStudy
 from trainables import MODELS, Recipe
 
 SEARCH = ROOT / "sweeps" / "search.py"
@@ -50,6 +50,15 @@ SMALL += ("--max-concurrent", "1")
 
 NETWORK = Hyperparameter("network", one_of("age-c2-f1", "cifake-cnn"))
 RATE = Hyperparameter("learning_rate", between(1e-4, 1e-2, log=True))
+
+
+def rungs(study: optuna.Study) -> list[dict[int, float]]:
+    """Of each trial: rung, from 0 → the accuracy with which it reached that rung."""
+    prefix = "completed_rung_"
+    return [
+        {int(name.removeprefix(prefix)): value for name, value in trial.system_attrs.items() if name.startswith(prefix)}
+        for trial in study.get_trials(deepcopy=False)
+    ]
 
 
 # ── spaces ────────────────────────────────────────────────────────────────────────────────────────────────────────────
