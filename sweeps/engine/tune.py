@@ -91,8 +91,7 @@ class _Searcher(_Adapter, Searcher):  # type: ignore[misc]
         trial = self._execution.next_trial()
         if trial is None:
             return Searcher.FINISHED if self._execution.is_over else None
-        recipe = self._execution.record.recipe(trial)
-        return {"trial": trial, "recipe": json.dumps(recipe.hyperparameters())}
+        return {"trial": trial, "recipe": json.dumps(self._execution.record.hyperparameters(trial))}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A trial has left the cluster."""

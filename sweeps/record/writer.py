@@ -52,9 +52,13 @@ class Record:
         return trial in self.trials and self.trials[trial]["status"] in COMPLETE
 
     def recipe(self, trial: str) -> Recipe:
-        """A trial's recipe. A hyperparameter that is newer than the record has its default."""
+        """A trial's recipe."""
+        return Recipe.of(self.hyperparameters(trial))
+
+    def hyperparameters(self, trial: str) -> dict[str, Any]:
+        """A trial's hyperparameters by name, without those that are newer than the record."""
         row = self.trials[trial]
-        return Recipe.of({name: row[name] for name in _RECIPE if row.get(name) is not None})
+        return {name: row[name] for name in _RECIPE if row.get(name) is not None}
 
     def history(self, trial: str) -> list[dict[str, Any]]:
         """A trial's epochs, in order."""

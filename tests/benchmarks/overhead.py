@@ -1,4 +1,7 @@
-"""What a trial that does nothing costs: ours, with record, display and a forked process each, and plain Ray Tune."""
+"""What a trial that does nothing costs: ours, with record, display and a forked process each, and plain Ray Tune.
+
+And what submitting a trial costs the driver, from the strategy's recipe to Tune's trial: nothing is run.
+"""
 
 import json
 import os
@@ -13,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 COUNTS = (10, 100, 1_000)
+SUBMITTED = (1_000, 10_000)
 KINDS = ["plain Ray Tune, reused actors", "ours"]
 
 
@@ -27,56 +31,106 @@ def measure(repeats: int, counts: tuple[int, ...] = COUNTS) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["trials", "kind", "seconds a trial"])
 
 
+def submissions(repeats: int) -> pd.DataFrame:
+    """One row a number of trials and repeat: milliseconds of driver a trial to submit it."""
+    rows = [(count, 1000 * in_own_process("submitted", count) / count) for count in SUBMITTED for _ in range(repeats)]
+    return pd.DataFrame(rows, columns=["trials", "milliseconds a trial"])
+
+
 def in_own_process(kind: str, count: int) -> float:
     words = [sys.executable, __file__, kind, str(count)]
-    here = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    here = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run(words, env=here, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr[-2000:])
     return float(json.loads(done.stdout.splitlines()[-1]))
 
 
-def ours(count: int) -> float:
-    from overhead import empty_trial, nothing  # by a name that the forked process knows too
-
+def execution_of(count: int, folder: str) -> Any:
+    """A sweep of so many trials that differ in their seeds."""
     from data_prep.storage import Folder
-    from sweeps.engine import cluster as _cluster
-    from sweeps.engine import tune as _tuner
+    from sweeps.engine.execution import Execution
+    from sweeps.engine.sweep import FixedList, Sweep
     from sweeps.record.writer import Record
     from trainables import Recipe
-    from trainables.worker import fork_server as _forkserver
 
-    place = _forkserver.place("overhead")
-    _forkserver.start(place)
-    _cluster.connect()
-    list(_forkserver.stream(place, nothing))  # the import of TensorFlow is no trial's
+    class NoTrackers:
+        def hear(self, row: dict[str, Any], epochs: list[dict[str, Any]]) -> None:
+            pass
+
+    recipes = [Recipe("age-c2-f1", epochs=1, seed=seed) for seed in range(count)]
+    images = {"train": 100, "validation": 20}
+    execution = Execution(
+        Sweep("overhead", "", FixedList(recipes)),
+        Record(Folder(folder)),
+        NoTrackers(),  # type: ignore[arg-type]
+        images,
+        lambda recipes: recipes,
+        lambda: None,
+    )
+    execution.room = lambda: os.cpu_count() or 1
+    return execution
+
+
+def ours(count: int) -> float:
+    from overhead import empty_trial  # by a name that the forked process knows too
+
+    from data_prep.storage import Folder
+    from sweeps.engine import cluster, tune
+    from sweeps.record.writer import Record
+    from trainables.worker import fork_server
+
+    node_folder = fork_server.node_folder("overhead")
+    fork_server.start(node_folder)
+    cluster.connect()
+    list(fork_server.stream(node_folder, "overhead:nothing"))  # the import of TensorFlow is no trial's
     with tempfile.TemporaryDirectory() as folder:
-        record = Record(Folder(folder))
-        for seed in range(count):
-            record.add(str(seed), Recipe("age-c2-f1", epochs=1, seed=seed))
+        execution = execution_of(count, folder)
         started = time.perf_counter()
-        _tuner.tune_trials(record, empty_trial, list(record.trials), {"cpu": 1})
-        record.write()
+        tune.run_trials(execution, empty_trial, {"cpu": 1})
+        execution.record.write()
         seconds = time.perf_counter() - started
         finished = sum(row["status"] == "finished" for row in Record(Folder(folder)).trials.values())
         assert finished == count, finished
-    _forkserver.stop()
+    fork_server.stop()
     return seconds
 
 
 def nothing() -> Iterator[dict[str, Any]]:
-    result = {"status": "finished", "reason": "", "best_epoch": 1, "validation_accuracy": 0.5, "wall_seconds": 0.0}
-    yield {"rows": [{"epoch": 1, "validation_accuracy": 0.5}], "result": {}}
-    yield {"rows": [], "result": result}
+    yield {"epoch": 1, "validation_accuracy": 0.5, "validation_loss": 0.7, "train_loss": 0.7, "train_accuracy": 0.5}
+    yield {"status": "finished", "reason": "", "best_epoch": 1, "validation_accuracy": 0.5, "wall_seconds": 0.0}
 
 
 def empty_trial(config: dict[str, Any]) -> None:
     from ray import tune
 
-    from trainables.worker import fork_server as _forkserver
+    from trainables.worker import fork_server
 
-    for report in _forkserver.stream(_forkserver.place("overhead"), nothing):
+    for report in fork_server.stream(fork_server.node_folder("overhead"), "overhead:nothing"):
         tune.report(report)
+
+
+def submitted(count: int) -> float:
+    """CPU seconds that the driver takes to submit so many trials to Tune; each leaves at once."""
+    from ray import tune
+    from ray.tune.experiment import Experiment
+    from ray.tune.search.search_generator import SearchGenerator
+
+    from sweeps.engine.tune import _Searcher
+
+    with tempfile.TemporaryDirectory() as folder:
+        execution = execution_of(count, folder)
+        searcher = SearchGenerator(_Searcher(execution))
+        trainable = tune.with_resources(lambda config: None, {"cpu": 1})
+        searcher.add_configurations([Experiment("tune", trainable, storage_path=folder, num_samples=10 * count)])
+        started, trials = time.process_time(), 0
+        while trial := searcher.next_trial():
+            trial.create_placement_group_factory()
+            trials += 1
+            execution.left()
+        seconds = time.process_time() - started
+    assert trials == count, trials
+    return seconds
 
 
 def plain(count: int) -> float:
@@ -97,4 +151,5 @@ def plain(count: int) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"ours": ours, KINDS[0]: plain}[sys.argv[1]](int(sys.argv[2]))))
+    kinds = {"ours": ours, "submitted": submitted, KINDS[0]: plain}
+    print(json.dumps(kinds[sys.argv[1]](int(sys.argv[2]))))

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import difflib
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -64,7 +65,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "arguments", _canonical(self.arguments))
-        for name, kind in get_type_hints(type(self), include_extras=True).items():
+        for name, kind in _types(type(self)).items():
             object.__setattr__(self, name, checked(name, getattr(self, name), kind))
 
     @classmethod
@@ -86,17 +87,22 @@ class Recipe:
 
     def hyperparameters(self) -> dict[str, Any]:
         """Hyperparameter → value, as a record stores them."""
-        return dataclasses.asdict(self)
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def identity(self, data_fingerprint: str) -> str:
         """The trial's identity: 12 hexadecimal digits, a hash of this recipe and of the data it is trained on.
 
         Only hyperparameters that differ from their defaults enter, so that adding one later changes no identity.
         """
-        defaults = type(self)(self.network).hyperparameters() | {"network": None}
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
         changed = {name: value for name, value in self.hyperparameters().items() if value != defaults[name]}
         text = json.dumps([changed, data_fingerprint], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@functools.cache  # evaluating the annotations takes longer than all the rest of making a recipe
+def _types(recipe: type[Recipe]) -> dict[str, Any]:
+    return get_type_hints(recipe, include_extras=True)
 
 
 def _canonical(arguments: Any) -> str:
