@@ -1,11 +1,16 @@
 """Fixtures that all tests share: the real data where it is at hand, and commands as a user runs them."""
 
+import gc
 import os
+import runpy
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from support.commands import Command, run_python
+from support.commands import Command, Done, run_python
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -40,3 +45,37 @@ def file_named_by(variable: str, otherwise: str) -> Path:
 def command(tmp_path: Path) -> Command:
     """Run `python *arguments` in an empty folder, as a user would; returns exit code, output and errors."""
     return lambda *arguments, **options: run_python(*arguments, cwd=options.pop("cwd", tmp_path), **options)
+
+
+def run_as_main() -> None:
+    """Run the module or script that stands first in sys.argv, with the arguments after it."""
+    if sys.argv[0] == "-m":
+        del sys.argv[0]
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    else:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+@pytest.fixture
+def command_here(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """As `command`, but in this process, which has the imports already: for input that is refused before much happens.
+
+    `env` is added to the environment.
+    """
+
+    def run(*arguments: object, cwd: Path = tmp_path, env: dict[str, str] | None = None) -> Done:
+        words = [str(argument) for argument in arguments]
+        handler = signal.getsignal(signal.SIGTERM)
+        capfd.readouterr()
+        with monkeypatch.context() as patch:
+            patch.chdir(cwd)
+            for name, value in (env or {}).items():
+                patch.setenv(name, value)
+            patch.setattr("sys.argv", words)
+            with pytest.raises(SystemExit) as ended:
+                run_as_main()
+        signal.signal(signal.SIGTERM, handler)
+        gc.unfreeze()  # what a command freezes as it ends
+        return subprocess.CompletedProcess(words, int(str(ended.value.code)), *capfd.readouterr())
+
+    return run

@@ -13,10 +13,11 @@ ROOT = Path(__file__).parents[2]
 #: PYTHONPATH of a process that is to find the packages, and `support` behind them: tests/ has folders of their names.
 PATH_TO_SUPPORT = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
 
-Command = Callable[..., "subprocess.CompletedProcess[str]"]
+Done = subprocess.CompletedProcess[str]
+Command = Callable[..., Done]
 
 
-def run_python(*arguments: object, cwd: Path, **options: object) -> "subprocess.CompletedProcess[str]":
+def run_python(*arguments: object, cwd: Path, **options: object) -> Done:
     words = [sys.executable, *map(str, arguments)]
     return subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=600, check=False, **options)  # type: ignore[call-overload,no-any-return]
 
@@ -33,7 +34,7 @@ def copy_of_the_code(folder: Path, files: dict[str, str], lines: str) -> dict[st
     return {"cwd": folder, "env": os.environ | {"PYTHONPATH": str(folder)}}
 
 
-def refused(done: "subprocess.CompletedProcess[str]") -> str:
+def refused(done: Done) -> str:
     """The one sentence of a command that was given wrong input."""
     assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
     lines = [line for line in done.stderr.splitlines() if line.strip()]

@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 BRIDGE, LAPTOP, STORAGE = "sweeps0", "10.77.0.254", "10.77.0.253"
 ENDPOINT, METADATA = f"http://{STORAGE}:5000", f"http://{LAPTOP}:5001"
+HOME = "/tmp/ray/home"
 #: What a laptop and all hosts need to reach the storage.
 AWS = {
     "AWS_ENDPOINT_URL": ENDPOINT,
@@ -103,6 +104,10 @@ class Host:
         words = ["nsenter", "--target", str(self._first_process()), "--all", "bash", "-c", command]
         return run(*words, check=False).stdout
 
+    def login(self, command: str) -> str:
+        """What a command prints that somebody runs who has logged in: with the host's home, path and environment."""
+        return self.run(f"export HOME={HOME}; source ~/.bashrc; cd ~; {command}")
+
     def kill(self, pattern: str, most: int = 1_000) -> int:
         """Kill -9 the newest processes of the host whose command line matches; returns how many there were."""
         found = [int(word) for word in self.run(f"pgrep -f -- '{pattern}' | grep -vx $$").split()][-most:]
@@ -118,8 +123,11 @@ class Host:
 
 
 @contextlib.contextmanager
-def hosts(count: int, folder: Path) -> Iterator[list[Host]]:
-    """So many running hosts, the bridge between them, and a key at `folder`/key that opens all of them."""
+def hosts(count: int, folder: Path, patience: int) -> Iterator[list[Host]]:
+    """So many running hosts, the bridge between them, and a key at `folder`/key that opens all of them.
+
+    `patience` is how many seconds a host's Ray waits for its head before it ends; Ray's default is 60.
+    """
     _clean()
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "key"))
     run("ip", "link", "add", BRIDGE, "type", "bridge")
@@ -129,7 +137,7 @@ def hosts(count: int, folder: Path) -> Iterator[list[Host]]:
     made = [Host(number, folder / f"host-{number}") for number in range(1, count + 1)]
     try:
         for host in made:
-            _install(host, folder / "key.pub")
+            _install(host, folder / "key.pub", patience)
             host.start()
         yield made
     finally:
@@ -143,7 +151,7 @@ def storage_answers(does: bool) -> None:
     run("ip", "addr", "add" if does else "del", f"{STORAGE}/24", "dev", BRIDGE)
 
 
-def _install(host: Host, key: Path) -> None:
+def _install(host: Host, key: Path, patience: int) -> None:
     """The host's files and its cable."""
     home = host.state / "ray" / "home"
     home.mkdir(parents=True)
@@ -153,12 +161,10 @@ def _install(host: Host, key: Path) -> None:
     (host.state / "sshd_config").write_text(_SSHD.format(address=host.address, state=host.state))
     users = Path("/etc/passwd").read_text().splitlines()
     others = [user for user in users if not user.startswith("root:")]
-    (host.state / "passwd").write_text("\n".join(["root:x:0:0:root:/tmp/ray/home:/bin/bash", *others, ""]))
+    (host.state / "passwd").write_text("\n".join([f"root:x:0:0:root:{HOME}:/bin/bash", *others, ""]))
     aws = " ".join(f"{name}={value}" for name, value in AWS.items())
-    patience = 60 if os.environ.get("DISASTERS") else 10  # seconds until Ray's own misses its head: 60 is Ray's default
-    told = {"bin": Path(sys.executable).parent, "aws": aws, "metadata": METADATA, "number": host.number}
-    told |= {"patience": patience}
-    (home / ".bashrc").write_text(_BASHRC.format(**told))
+    words = {"bin": Path(sys.executable).parent, "aws": aws, "metadata": METADATA}
+    (home / ".bashrc").write_text(_BASHRC.format(**words, number=host.number, patience=patience))
     run("ip", "netns", "add", host.name)
     run("ip", "link", "add", f"veth-{host.number}", "type", "veth", "peer", "name", "eth0", "netns", host.name)
     run("ip", "link", "set", f"veth-{host.number}", "master", BRIDGE, "up")
