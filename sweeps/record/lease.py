@@ -1,7 +1,7 @@
 """One sweep at a time on a record: a lease beside its folder, renewed while the sweep runs.
 
-A sweep that was killed leaves its lease behind. The next one takes it over: at once where it can see that the process
-is gone, otherwise once the lease has not been renewed for a while. Clocks are not compared.
+A killed sweep leaves its lease behind. The next one takes it over: at once where it can see that the process has ended,
+otherwise once the lease has not been renewed for a while. Clocks are not compared.
 """
 
 import _thread
@@ -24,49 +24,42 @@ _SECONDS_TO_EXPIRE = 20.0
 
 
 class Lease:
-    """A lease that this process holds, unless another took it at the same moment."""
+    """A lease that this process holds, unless another process took it at the same moment."""
 
     def __init__(self, record: Folder) -> None:
         parent, _, name = record.location.rstrip("/").rpartition("/")
         self.folder, self.name = Folder(parent or ".").absolute(), f"{name}.running.json"
-        self._record = record
-        self._story = {
-            "token": secrets.token_hex(8),
-            "host": platform.node(),
-            "machine": _machine(),
-            "process": os.getpid(),
-            "since": datetime.now(UTC).isoformat(timespec="seconds"),
-            "renewed": 0,
-        }
+        self.error: InputError | None = None
+        self._record, self._token, self._renewals = record, secrets.token_hex(8), 0
+        self._since = datetime.now(UTC).isoformat(timespec="seconds")
         self._makes_folder = self.folder.is_local and not self.folder.exists()
         self._over = threading.Event()
-        self.error: InputError | None = None
 
     def take(self) -> None:
         """Write the lease. Raises InputError if another sweep holds one and renews it."""
         other = self._read()
-        if other and not _is_gone(other):
-            self._watch(other)
-        self.folder.write_json(self.name, self._story)
+        if other and not _has_ended(other):
+            self._wait_for(other)
+        self._write()
 
     def check(self) -> None:
         """Raise InputError if another sweep has taken the lease since: of two that start at once, one must go."""
         other = self._read()
-        if other and other["token"] != self._story["token"]:
+        if other and other["token"] != self._token:
             raise self._refusal(other)
 
     def renew(self) -> None:
-        """Renew the lease until it is given up; the sweep is interrupted if it was lost."""
+        """Renew the lease until it is given up. Interrupts the sweep if another sweep has taken the lease."""
         while not self._over.wait(_SECONDS_BETWEEN_RENEWALS):
             try:
                 self.check()
-                self._story["renewed"] += 1  # type: ignore[operator]
-                self.folder.write_json(self.name, self._story)
+                self._renewals += 1
+                self._write()
             except InputError as error:
                 self.error = error
                 _thread.interrupt_main()
                 return
-            except OSError:  # the record's own writes will meet it too, and are the ones to speak
+            except OSError:  # the record's own writes meet it too, and report it
                 continue
 
     def give_up(self) -> None:
@@ -80,16 +73,20 @@ class Lease:
 
     def _read(self) -> dict[str, Any] | None:
         try:
-            story: dict[str, Any] = self.folder.read_json(self.name)
-            return story
+            lease: dict[str, Any] = self.folder.read_json(self.name)
+            return lease
         except (FileNotFoundError, ValueError):
             return None
 
-    def _watch(self, other: dict[str, Any]) -> None:
-        """Wait until the other's lease must have been renewed. Raises InputError if it was."""
-        print(f"{_told(other)} was at work here: waiting {_SECONDS_TO_EXPIRE:g} s to see if it still is.", flush=True)
-        until = time.monotonic() + _SECONDS_TO_EXPIRE
-        while time.monotonic() < until:
+    def _write(self) -> None:
+        lease = {"token": self._token, "host": platform.node(), "machine": _machine(), "process": os.getpid()}
+        self.folder.write_json(self.name, lease | {"since": self._since, "renewed": self._renewals})
+
+    def _wait_for(self, other: dict[str, Any]) -> None:
+        """Wait until the other sweep must have renewed its lease. Raises InputError if it has."""
+        print(f"{_holder(other)} was at work here: waiting {_SECONDS_TO_EXPIRE:g} s to see if it still is.", flush=True)
+        deadline = time.monotonic() + _SECONDS_TO_EXPIRE
+        while time.monotonic() < deadline:
             time.sleep(1)
             now = self._read()
             if now is None:
@@ -99,7 +96,7 @@ class Lease:
 
     def _refusal(self, other: dict[str, Any]) -> InputError:
         return InputError(
-            f"{self._record} is being written by another sweep ({_told(other)}); wait for it to end, or give another "
+            f"{self._record} is being written by another sweep ({_holder(other)}); wait for it to end, or give another "
             "--results."
         )
 
@@ -113,23 +110,20 @@ def held(record: Folder) -> Iterator[Lease]:
     try:
         yield lease
     except KeyboardInterrupt:
-        if lease.error:
-            raise lease.error
-        raise
+        raise lease.error or KeyboardInterrupt
     finally:
         lease.give_up()
 
 
-def _is_gone(other: dict[str, Any]) -> bool:
-    """Whether the other sweep's process can be seen to have ended."""
-    if other.get("machine") != _machine():
-        return False
-    try:
-        os.kill(int(other["process"]), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
+def _has_ended(other: dict[str, Any]) -> bool:
+    """Whether the process of another sweep can be seen to have ended."""
+    if other.get("machine") == _machine():
+        try:
+            os.kill(int(other["process"]), 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            pass
     return False
 
 
@@ -141,5 +135,5 @@ def _machine() -> str:
         return platform.node()
 
 
-def _told(other: dict[str, Any]) -> str:
+def _holder(other: dict[str, Any]) -> str:
     return f"process {other['process']} on {other['host']}, since {other['since']}"
