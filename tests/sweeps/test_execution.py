@@ -175,7 +175,7 @@ def test_tune_s_own_asha_stops_a_trial_by_our_reports(tmp_path: Path, monkeypatc
     }
     space = {"trial": tune.grid_search(list(rates)), "recipe": tune.sample_from(lambda spec: texts[spec.config.trial])}
     asha = AsyncHyperBandScheduler(
-        "epoch", metric="validation_accuracy", mode="max", max_t=3, grace_period=1, reduction_factor=2
+        "epoch", metric="validation_accuracy", mode="max", max_t=9, grace_period=1, reduction_factor=2
     )
     print(cluster.connect())
     try:
