@@ -156,12 +156,10 @@ def read_tables(folder: Folder, split: str, columns: list[str] | None = None) ->
 
 def _read_shard(folder: Folder, name: str, expected: dict[str, int], columns: list[str] | None) -> pa.Table:
     try:
-        if folder.exists(name) and folder.size(name) != expected["bytes"]:
-            raise pa.ArrowInvalid("its size is not the manifest's")
         table = folder.read_table(name, columns)
-        if table.num_rows != expected["rows"]:
-            raise pa.ArrowInvalid("its rows are not the manifest's")
-        return table
+        if expected == {"rows": table.num_rows, "bytes": folder.size(name)}:
+            return table
+        reason = "is corrupt (its rows or bytes are not the manifest's)"
     except FileNotFoundError:
         reason = "is missing"
     except (pa.ArrowException, OSError) as error:
