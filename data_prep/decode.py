@@ -71,10 +71,8 @@ def _read(content: bytes) -> tuple[str, Pixels]:
     Pillow spends six times as long on a small JPEG as the library below it, most of it on the header, and most files
     of a data set have the same header: parse it once, and leave the rest to simplejpeg, which gives the same pixels.
     """
-    if content.startswith(_JPEG):
-        codec = _plain_codec(content[: content.find(_START_OF_SCAN)])
-        if codec:
-            return codec, simplejpeg.decode_jpeg(content, "RGB")
+    if content.startswith(_JPEG) and (codec := _plain_codec(content[: content.find(_START_OF_SCAN)])):
+        return codec, simplejpeg.decode_jpeg(content, "RGB")
     with Image.open(io.BytesIO(content)) as image:
         return _codec(image), np.asarray(_to_rgb(image))
 

@@ -65,8 +65,7 @@ def prepare(
             "listing": _hash([(item.path, item.file.bytes) for item in items]),
         }
         name = source if source in ("sample", "kaggle") else images.name
-        finished = _finished(folder, options)
-        return finished or _make(folder, options, name, images, items, strays, workers, progress)
+        return _finished(folder, options) or _make(folder, options, name, images, items, strays, workers, progress)
     finally:
         gc.enable()
 
@@ -164,7 +163,7 @@ def _write_shards(pool: Executor, parts: Parts, folder: Folder, rows: pd.DataFra
     """Begin to write all shards, on all cores."""
     is_duplicate = duplicates_of_train(rows["split"], rows["group"])
     rows = rows.drop(columns=["codec", "width", "height", "bytes"]).assign(  # for less to travel
-        generator=None, cluster=None, duplicate=["exact" if each else None for each in is_duplicate], crop=0
+        generator=None, cluster=None, duplicate=["exact" if flag else None for flag in is_duplicate], crop=0
     )
     size = shards.rows_per_shard(parts.image_size)
     return [

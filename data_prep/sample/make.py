@@ -107,18 +107,17 @@ def loss(truth: keras.KerasTensor, output: keras.KerasTensor) -> keras.KerasTens
 
 
 def log_spectrum(images: keras.KerasTensor) -> keras.KerasTensor:
-    """The radial log power spectrum of the grey images: (batch, 32, 32, 3) → (batch, 16)."""
+    """The radial log power spectrum of the grey images: (batch, 32, 32, 3) → (batch, 16).
+
+    Ring r is the mean power of the frequencies whose distance from zero is between r and r + 1.
+    """
     grey = ops.mean(images, -1)
     real, imaginary = ops.fft2((grey, ops.zeros_like(grey)))
-    power = ops.reshape(real**2 + imaginary**2, (-1, SIZE * SIZE))
-    return ops.log(ops.matmul(power, rings()) + 1e-2)
-
-
-def rings() -> np.ndarray:
-    """(1024, 16) float32: column r averages the frequencies whose distance from zero is between r and r + 1."""
+    power = ops.reshape(real**2 + imaginary**2, (-1, SIZE * SIZE))  # (batch, 1024)
     axis = np.fft.fftfreq(SIZE) * SIZE
     radius = np.hypot(*np.meshgrid(axis, axis)).astype(int).clip(0, 15).ravel()
-    return np.stack([(radius == ring) / (radius == ring).sum() for ring in range(16)], 1).astype(np.float32)
+    rings = np.stack([(radius == ring) / (radius == ring).sum() for ring in range(16)], 1).astype(np.float32)
+    return ops.log(ops.matmul(power, rings) + 1e-2)
 
 
 def train_autoencoder(generator: np.random.Generator) -> keras.Model:
