@@ -25,10 +25,8 @@ def main(
 ) -> None:
     """Decode raw images into Parquet shards and say what is wrong with them."""
     console = Console()
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
-    )
-    with bar:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task("images decoded", total=None)
         manifest = prepare(
             source,
