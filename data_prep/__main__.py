@@ -17,7 +17,7 @@ _MOST_UNREADABLE_SHOWN = 5
 @click.option("--out", required=True, help="The folder to write the shards to.")
 @click.option("--image-size", default=32, type=click.IntRange(8, 1024), help="Side of the square images, in pixels.")
 @click.option("--validation", default=0.1, type=click.FloatRange(0.001, 0.5), help="Share of train to cut out.")
-@click.option("--seed", default=0, type=click.IntRange(0), help="Of the order of the images, and so of the cut.")
+@click.option("--seed", default=0, type=click.IntRange(0), help="Seed of the images' order, and so of the cut.")
 @click.option("--limit", type=click.IntRange(20), help="The most images of each split, half REAL and half FAKE.")
 @click.option("--workers", type=click.IntRange(1), help="Processes; by default one a core.")
 def main(
@@ -25,10 +25,8 @@ def main(
 ) -> None:
     """Decode raw images into Parquet shards and say what is wrong with them."""
     console = Console()
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
-    )
-    with bar:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task("images decoded", total=None)
         manifest = prepare(
             source,
@@ -52,7 +50,7 @@ def main(
 
 
 def _audit_lines(manifest: Manifest) -> list[str]:
-    """What the audit found, a sentence a line."""
+    """The audit's findings, a sentence a line."""
     audit = manifest.audit
     pairs = ", ".join(f"{count:,} inside {split}" for split, count in audit["duplicate_pairs"].items())
     lines = [

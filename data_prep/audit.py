@@ -41,8 +41,7 @@ def audit(facts: pd.DataFrame, unreadable: dict[str, str], strays: list[str]) ->
 def duplicate_pairs(facts: pd.DataFrame) -> dict[str, int]:
     """Split → pairs of images within it that show exactly the same pixels: n (n - 1) / 2 for a group of n."""
     sizes = facts.groupby(["split", "group"]).size()
-    pairs = (sizes * (sizes - 1) // 2).groupby("split").sum()
-    return {str(split): int(count) for split, count in pairs.items()}
+    return dict((sizes * (sizes - 1) // 2).groupby("split").sum().to_dict())
 
 
 def duplicates_of_train(splits: pd.Series, groups: pd.Series) -> np.ndarray:

@@ -61,8 +61,7 @@ def decode(content: bytes, image_size: int) -> tuple[Pixels, Facts]:
     group = hashlib.blake2b(pixels.tobytes(), digest_size=8, salt=b"%dx%d" % (width, height)).hexdigest()
     facts = Facts(codec, width, height, len(content), hashlib.sha256(content).hexdigest(), group)
     if (height, width) != (image_size, image_size):
-        image = ImageOps.fit(Image.fromarray(pixels), (image_size, image_size), Image.Resampling.LANCZOS)
-        pixels = np.asarray(image)
+        pixels = np.asarray(ImageOps.fit(Image.fromarray(pixels), (image_size, image_size), Image.Resampling.LANCZOS))
     return pixels, facts
 
 
@@ -72,10 +71,8 @@ def _read(content: bytes) -> tuple[str, Pixels]:
     Pillow spends six times as long on a small JPEG as the library below it, most of it on the header, and most files
     of a data set have the same header: parse it once, and leave the rest to simplejpeg, which gives the same pixels.
     """
-    if content.startswith(_JPEG):
-        codec = _plain_codec(content[: content.find(_START_OF_SCAN)])
-        if codec:
-            return codec, simplejpeg.decode_jpeg(content, "RGB")
+    if content.startswith(_JPEG) and (codec := _plain_codec(content[: content.find(_START_OF_SCAN)])):
+        return codec, simplejpeg.decode_jpeg(content, "RGB")
     with Image.open(io.BytesIO(content)) as image:
         return _codec(image), np.asarray(_to_rgb(image))
 
@@ -88,28 +85,25 @@ def _plain_codec(header: bytes) -> str | None:
     """
     try:
         with Image.open(io.BytesIO(header + _START_OF_SCAN + _NO_MORE)) as image:
-            plain = image.mode == "RGB" and not image.info.get("exif")
-            return _codec(image) if plain else None
+            return _codec(image) if image.mode == "RGB" and not image.info.get("exif") else None
     except OSError:
         return None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """The image in mode RGB, 8 bits a channel, upright."""
+    """The image in mode RGB, 8 bits a channel, upright.
+
+    16-bit integers are divided by 257; floating point is taken as 0–1, or as 0–255 where it exceeds 1.
+    """
     image.load()
     if image.mode.startswith(("I", "F")):
-        image = _to_eight_bits(image)
+        values = np.asarray(image).astype(np.float64)
+        scale = 1 / 257 if image.mode.startswith("I") else (255.0 if values.max(initial=0) <= 1 else 1.0)
+        image = Image.fromarray(np.clip(np.rint(values * scale), 0, 255).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return ImageOps.exif_transpose(image).convert("RGB")
-
-
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit integers by 1 / 257; take floating point as 0–1, or as 0–255 if it exceeds 1."""
-    values = np.asarray(image).astype(np.float64)
-    scale = 1 / 257 if image.mode.startswith("I") else (255.0 if values.max(initial=0) <= 1 else 1.0)
-    return Image.fromarray(np.clip(np.rint(values * scale), 0, 255).astype(np.uint8))
 
 
 def _codec(image: Image.Image) -> str:

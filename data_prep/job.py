@@ -55,23 +55,17 @@ def prepare(
     gc.disable()  # a million small objects and no cycles: the collector would only search them again and again
     try:
         folder = Folder(os.path.realpath(out) if os.path.islink(out) else out)
-        opened = open_source(source)
-        items, strays = list_images(opened.name, opened.files())
-        listing = _hash([(item.path, item.file.bytes) for item in items])
+        images = open_source(source)
+        items, strays = list_images(images.name, images.files())
         options = {
             "image_size": image_size,
             "validation": validation,
             "seed": seed,
             "limit": limit,
-            "listing": listing,
+            "listing": _hash([(item.path, item.file.bytes) for item in items]),
         }
-        manifest = _existing(folder, options)
-        if not manifest:
-            name = source if source in ("sample", "kaggle") else opened.name
-            with _only_writer(folder):
-                manifest = _existing(folder, options)  # by the writer before this one
-                manifest = manifest or _make(folder, options, name, opened, items, strays, workers, progress)
-        return manifest
+        name = source if source in ("sample", "kaggle") else images.name
+        return _finished(folder, options) or _make(folder, options, name, images, items, strays, workers, progress)
     finally:
         gc.enable()
 
@@ -80,7 +74,7 @@ def _hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
-def _existing(folder: Folder, options: dict[str, Any]) -> shards.Manifest | None:
+def _finished(folder: Folder, options: dict[str, Any]) -> shards.Manifest | None:
     """The manifest in `folder` if it is of this very job. Raises InputError if it is of another.
 
     On a remote file system, where shards do not appear all at once, those without a manifest are of a killed job.
@@ -97,87 +91,80 @@ def _existing(folder: Folder, options: dict[str, Any]) -> shards.Manifest | None
     return None
 
 
-@contextlib.contextmanager
-def _only_writer(folder: Folder) -> Iterator[None]:
-    """Wait until no other process writes shards to `folder`, if it is local."""
-    if not folder.is_local:
-        yield
-        return
-    lock = _beside(folder, ".lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
-
-
-def _beside(folder: Folder, ending: str) -> Path:
-    path = folder.local_path()
-    return path.with_name(path.name + ending)
-
-
 def _make(
     folder: Folder,
     options: dict[str, Any],
     name: str,
-    source: Source,
+    images: Source,
     items: list[Item],
     strays: list[str],
     workers: int | None,
     progress: Progress,
 ) -> shards.Manifest:
     """Write the shards of a source's images to `folder`: all at once where it is local, else the manifest last."""
-    items = limited(shuffled(items, options["seed"]), options["limit"])
-    scratch = _scratch(folder, options)
-    parts = Parts(source, options["image_size"], scratch)
-    target = Folder(str(scratch / "shards")) if folder.is_local else folder
-    with worker_pool(workers, items) as pool:
-        facts, unreadable = parts.decode_all(pool, len(items), progress)
-        rows, notes = assign_splits(facts, options["validation"])
-        writing = _write_shards(pool, parts, target, rows)
-        manifest = shards.Manifest(
-            format_version=shards.FORMAT_VERSION,
-            source=name,
-            image_size=parts.image_size,
-            fit=FIT,
-            counts=_counts(rows),
-            options=options,
-            audit=audit(facts, unreadable, strays) | {"notes": notes},
-            fingerprint=shards.fingerprint(parts.image_size, FIT, rows),
-            **_describe_files([shard.result() for shard in writing]),
-        )
-    shards.write_manifest(target, manifest)
-    if folder.is_local:
-        os.replace(scratch / "shards", folder.local_path())
-    shutil.rmtree(scratch)
-    return manifest
+    with _locked_scratch(folder, options) as scratch:
+        if finished := _finished(folder, options):  # by the process that had the lock before
+            return finished
+        items = limited(shuffled(items, options["seed"]), options["limit"])
+        parts = Parts(images, options["image_size"], scratch)
+        target = Folder(str(scratch / "shards")) if folder.is_local else folder
+        with worker_pool(workers, items) as pool:
+            facts, unreadable = parts.decode_all(pool, len(items), progress)
+            rows, notes = assign_splits(facts, options["validation"])
+            writing = _write_shards(pool, parts, target, rows)
+            counts = pd.crosstab(rows["split"], rows["label"]).set_axis(LABEL_NAMES, axis=1)
+            manifest = shards.Manifest(
+                format_version=shards.FORMAT_VERSION,
+                source=name,
+                image_size=parts.image_size,
+                fit=FIT,
+                counts=counts.reindex(shards.SPLITS, fill_value=0).to_dict("index"),
+                options=options,
+                audit=audit(facts, unreadable, strays) | {"notes": notes},
+                fingerprint=shards.fingerprint(parts.image_size, FIT, rows),
+                **_describe_files([shard.result() for shard in writing]),
+            )
+        shards.write_manifest(target, manifest)
+        if folder.is_local:
+            os.replace(scratch / "shards", folder.local_path())
+        return manifest
 
 
-def _scratch(folder: Folder, options: dict[str, Any]) -> Path:
-    """The folder for parts, empty unless a killed job of these options left it.
+@contextlib.contextmanager
+def _locked_scratch(folder: Folder, options: dict[str, Any]) -> Iterator[Path]:
+    """Wait for a folder that no other process of this machine uses: empty, or as a killed job of these options left it.
 
-    It is beside a local OUT, and in this machine's temporary folder for a remote one.
+    It is beside a local OUT, and in the folder for temporary files for a remote one. It is deleted once all is well.
     """
     name = f"cifake-sweeps-{_hash([str(folder), options])}"
-    path = _beside(folder, ".partial") if folder.is_local else Path(tempfile.gettempdir(), name)
-    job = {"format_version": shards.FORMAT_VERSION, **options}
-    with contextlib.suppress(FileNotFoundError, ValueError):
-        if Folder(str(path)).read_json("job.json") == job:
-            return path
-    shutil.rmtree(path, ignore_errors=True)
-    Folder(str(path)).write_json("job.json", job)
-    return path
+    path = Path(f"{folder.local_path()}.partial" if folder.is_local else f"{tempfile.gettempdir()}/{name}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_suffix(".lock")
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            _empty_unless(path, options | {"format_version": shards.FORMAT_VERSION})
+            yield path
+            shutil.rmtree(path)
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _empty_unless(scratch: Path, job: dict[str, Any]) -> None:
+    """Empty a folder for parts unless they are of this very job."""
+    known = scratch / "job.json"
+    if not known.exists() or known.read_text() != json.dumps(job):
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        known.write_text(json.dumps(job))
 
 
 def _write_shards(pool: Executor, parts: Parts, folder: Folder, rows: pd.DataFrame) -> list[Future[_Shard]]:
     """Begin to write all shards, on all cores."""
-    duplicates = [
-        "exact" if is_duplicate else None for is_duplicate in duplicates_of_train(rows["split"], rows["group"])
-    ]
-    rows = rows.assign(generator=None, cluster=None, duplicate=duplicates, crop=0)
-    rows = rows.drop(columns=["codec", "width", "height", "bytes"])  # for less to travel
+    is_duplicate = duplicates_of_train(rows["split"], rows["group"])
+    rows = rows.drop(columns=["codec", "width", "height", "bytes"]).assign(  # for less to travel
+        generator=None, cluster=None, duplicate=["exact" if flag else None for flag in is_duplicate], crop=0
+    )
     size = shards.rows_per_shard(parts.image_size)
     return [
         pool.submit(
@@ -209,12 +196,4 @@ def _describe_files(written: list[_Shard]) -> dict[str, Any]:
         "files": {name: size for name, size, _ in written},
         "pixel_mean": tuple(np.round(mean / 255, 6).tolist()),
         "pixel_std": tuple(np.round(np.sqrt(squares / count - mean**2) / 255, 6).tolist()),
-    }
-
-
-def _counts(rows: pd.DataFrame) -> dict[str, dict[str, int]]:
-    sizes = rows.groupby(["split", "label"]).size()
-    return {
-        split: {name: int(sizes.get((split, label), 0)) for label, name in enumerate(LABEL_NAMES)}
-        for split in shards.SPLITS
     }

@@ -51,9 +51,9 @@ _FACTS = pa.schema(
 
 
 def worker_pool(workers: int | None, items: list[Item]) -> Executor:
-    """Processes that know the items, by default one a core; a thread of this process for few items, to save the start.
+    """Processes that know the items, by default one a core; for few items one thread here, which starts at once.
 
-    Processes that are forked from this one have the items, and all that is imported, from the beginning.
+    Processes forked from this one have the items, and everything it has imported, from the beginning.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = min(workers or cores, math.ceil(len(items) / _ITEMS_PER_PART))
@@ -65,16 +65,14 @@ def worker_pool(workers: int | None, items: list[Item]) -> Executor:
 
 
 def _begin_work(items: list[Item]) -> None:
-    """Prepare a worker process, which ends with the process that started it."""
+    """Prepare a worker process; it ends with the process that started it."""
     _items[:] = items
     threading.Thread(target=_end_with_parent, daemon=True).start()
     gc.disable()  # as in `prepare`
 
 
 def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent
-    parent.join()
+    multiprocessing.parent_process().join()  # type: ignore[union-attr]
     os._exit(1)
 
 
@@ -117,7 +115,7 @@ class Parts:
         )
 
     def _decode_part(self, part: int) -> pa.Table:
-        """The facts of a part, which is decoded if it is not there."""
+        """Decode a part unless it is there, and return the facts of its images."""
         path = self.folder / f"part-{part:05d}.arrow"
         if path.exists():
             return feather.read_table(path)
@@ -133,7 +131,7 @@ class Parts:
         return table
 
     def _decode(self, item: Item) -> tuple[Any, str | None, tuple[Any, ...]]:
-        """The pixels, None and the facts of an image; or none of these, and the reason why it cannot be read."""
+        """The pixels, None and the facts of an image; or none of its pixels, the reason for that, and empty facts."""
         try:
             pixels, facts = decode(self.source.read(item.file), self.image_size)
             return pixels.data, None, facts

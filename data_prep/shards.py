@@ -1,7 +1,7 @@
 """The shard format: schema, writer and reader.
 
 A folder of shards holds `train-*.parquet`, `validation-*.parquet` and `test-*.parquet`, written first, and
-`manifest.json`, written last: a folder without a manifest is no shards yet.
+`manifest.json`, written last: a folder without a manifest does not hold shards yet.
 
     image         fixed_shape_tensor of uint8, (height, width, 3), RGB 0–255
     label         int8, 0 REAL, 1 FAKE
@@ -12,7 +12,7 @@ A folder of shards holds `train-*.parquet`, `validation-*.parquet` and `test-*.p
     group         string, equal for images that show exactly the same pixels
     cluster       string, equal for images that are not independent, as patches of one photograph; null so far
     duplicate     string, "exact" for a test row whose group also stands in train or validation; else null
-    crop          int32, number of the row among those cut from one image; 0 where an image is one row
+    crop          int32, number of the crop of its image, from 0; always 0 where an image is one row
 
 A shard has at most 5,000 rows, and at most 256 MB.
 """
@@ -59,7 +59,7 @@ class Manifest:
 
     `image_size` is in pixels, and `fit` says how images were brought to it; `counts` is split → label name → rows;
     `pixel_mean` and `pixel_std` are per channel over the training split, in 0–1; `options` are those of the job;
-    `audit` is the audit's summary; `files` is file name → {rows, bytes}; `fingerprint` is that of `fingerprint`.
+    `audit` is the audit's summary; `files` is file name → {rows, bytes}; `fingerprint` is what `fingerprint` returns.
     """
 
     format_version: int
@@ -156,12 +156,10 @@ def read_tables(folder: Folder, split: str, columns: list[str] | None = None) ->
 
 def _read_shard(folder: Folder, name: str, expected: dict[str, int], columns: list[str] | None) -> pa.Table:
     try:
-        if folder.exists(name) and folder.size(name) != expected["bytes"]:
-            raise pa.ArrowInvalid("its size is not the manifest's")
         table = folder.read_table(name, columns)
-        if table.num_rows != expected["rows"]:
-            raise pa.ArrowInvalid("its rows are not the manifest's")
-        return table
+        if expected == {"rows": table.num_rows, "bytes": folder.size(name)}:
+            return table
+        reason = "is corrupt (its rows or bytes are not the manifest's)"
     except FileNotFoundError:
         reason = "is missing"
     except (pa.ArrowException, OSError) as error:

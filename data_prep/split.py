@@ -1,9 +1,8 @@
 """The order of the images, which of them come first, and which split each goes to."""
 
 import hashlib
-from collections.abc import Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,7 +25,8 @@ def limited(items: list[Item], limit: int | None) -> list[Item]:
     """The first `limit` items of each split, half of them REAL and half FAKE; all of them for None."""
     if limit is None:
         return items
-    return [items[position] for position in _first_of_each([item[:2] for item in items], limit // 2)]
+    keys = np.array([f"{item.split}/{item.label}" for item in items])
+    return [items[position] for position in _first_of_each(keys, limit // 2)]
 
 
 def first_balanced(labels: np.ndarray, count: int) -> np.ndarray:
@@ -37,12 +37,9 @@ def first_balanced(labels: np.ndarray, count: int) -> np.ndarray:
     return _first_of_each(labels, min(count // 2, *np.bincount(labels, minlength=2)))
 
 
-def _first_of_each(keys: Sequence[Any] | np.ndarray, count: int) -> np.ndarray:
+def _first_of_each(keys: np.ndarray, count: int) -> np.ndarray:
     """Positions of the first `count` rows of each key, in order."""
-    import pandas as pd
-
-    column = pd.Series(keys)
-    return np.asarray(column.groupby(column).head(count).index)
+    return np.sort(np.concatenate([np.flatnonzero(keys == key)[:count] for key in np.unique(keys)]))
 
 
 def assign_splits(facts: "pd.DataFrame", validation: float) -> tuple["pd.DataFrame", list[str]]:
@@ -73,12 +70,10 @@ def _cut(rows: "pd.DataFrame", share: float) -> "pd.Index":
     Classes for which that is less than one row are taken together. The rows come shuffled, so the first groups are as
     good as any. A group of duplicates is taken whole or not at all.
     """
-    import pandas as pd
-
     is_large = rows.groupby(["label", "object_class"], dropna=False)["label"].transform("size") * share >= 1
     classes = rows["object_class"].where(is_large)
     strata = rows.assign(object_class=classes).groupby(["label", "object_class"], dropna=False).ngroup()
-    groups = strata.groupby(pd.factorize(rows["group"])[0], sort=False)
+    groups = strata.groupby(rows["group"], sort=False)
     room = {stratum: max(1, round(count * share)) if share else 0 for stratum, count in strata.value_counts().items()}
     is_taken = []
     for stratum, size in zip(groups.first(), groups.size(), strict=True):

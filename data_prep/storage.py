@@ -39,10 +39,10 @@ def _final_errno(error: BaseException | None) -> int:
 
 
 def _is_outage(error: BaseException) -> bool:
-    """Whether a remote file system does not answer, or refuses; an error with a number is an answer."""
-    if not isinstance(error, OSError):
-        return False
-    return bool(_final_errno(error)) or (error.errno is None and any(words in str(error) for words in _REMOTE))
+    """Whether a remote file system does not answer, or refuses to; an error with a number is an answer."""
+    return isinstance(error, OSError) and (
+        bool(_final_errno(error)) or (error.errno is None and any(words in str(error) for words in _REMOTE))
+    )
 
 
 def _is_hopeless(attempt: tenacity.RetryCallState) -> bool:
@@ -64,7 +64,7 @@ def _give_up(attempt: tenacity.RetryCallState) -> None:
     raise OSError(_final_errno(error) or errno.ETIMEDOUT, str(error).splitlines()[0], str(attempt.args[0]))
 
 
-# For methods of Folder that can be called twice.
+# Decorates methods of Folder that can be called again after a failure.
 _patient = tenacity.retry(
     retry=tenacity.retry_if_exception(_is_outage),
     wait=tenacity.wait_random_exponential(1, max=15),

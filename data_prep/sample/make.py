@@ -84,37 +84,40 @@ def without_margin(images: np.ndarray) -> np.ndarray:
 
 def autoencoder() -> keras.Model:
     """From (48, 48, 3) to (32, 32, 3), both 0–1, through a code an eighth as large and three up-convolutions."""
-    pixels = keras.Input((SIZE + 2 * MARGIN, SIZE + 2 * MARGIN, 3))
-    x = layers.Conv2D(16, 3, padding="same", activation="relu")(pixels)
-    for _ in range(LEVELS):
-        x = layers.Conv2D(32, 3, strides=2, padding="same", activation="relu")(x)
-    x = layers.Conv2D(CODE_CHANNELS, 1)(x)  # 6 x 6 x 16
-    for level in range(LEVELS):
-        filters = 32 if level < LEVELS - 1 else 16
-        x = layers.Conv2DTranspose(filters, 3, strides=2, padding="same", activation="relu")(x)
-    x = layers.Conv2D(3, 3, padding="same", activation="sigmoid")(x)
-    return keras.Model(pixels, layers.Cropping2D(MARGIN)(x))
+    return keras.Sequential(
+        [
+            keras.Input((SIZE + 2 * MARGIN, SIZE + 2 * MARGIN, 3)),
+            layers.Conv2D(16, 3, padding="same", activation="relu"),
+            *[layers.Conv2D(32, 3, strides=2, padding="same", activation="relu") for _ in range(LEVELS)],
+            layers.Conv2D(CODE_CHANNELS, 1),  # 6 x 6 x 16
+            *[
+                layers.Conv2DTranspose(filters, 3, strides=2, padding="same", activation="relu")
+                for filters in (*[32] * (LEVELS - 1), 16)
+            ],
+            layers.Conv2D(3, 3, padding="same", activation="sigmoid"),
+            layers.Cropping2D(MARGIN),
+        ]
+    )
 
 
-def loss(truth: keras.KerasTensor, made: keras.KerasTensor) -> keras.KerasTensor:
+def loss(truth: keras.KerasTensor, output: keras.KerasTensor) -> keras.KerasTensor:
     """Mean absolute error of the pixels and of the log power spectrum, so that blur is not what gives a fake away."""
-    spectra = ops.mean(ops.abs(log_spectrum(truth) - log_spectrum(made)))
-    return ops.mean(ops.abs(truth - made)) + SPECTRUM_WEIGHT * spectra
+    spectra = ops.mean(ops.abs(log_spectrum(truth) - log_spectrum(output)))
+    return ops.mean(ops.abs(truth - output)) + SPECTRUM_WEIGHT * spectra
 
 
 def log_spectrum(images: keras.KerasTensor) -> keras.KerasTensor:
-    """The radial log power spectrum of the grey images: (batch, 32, 32, 3) → (batch, 16)."""
+    """The radial log power spectrum of the grey images: (batch, 32, 32, 3) → (batch, 16).
+
+    Ring r is the mean power of the frequencies whose distance from zero is between r and r + 1.
+    """
     grey = ops.mean(images, -1)
     real, imaginary = ops.fft2((grey, ops.zeros_like(grey)))
-    power = ops.reshape(real**2 + imaginary**2, (-1, SIZE * SIZE))
-    return ops.log(ops.matmul(power, rings()) + 1e-2)
-
-
-def rings() -> np.ndarray:
-    """(1024, 16) float32: column r averages the frequencies whose distance from zero is between r and r + 1."""
+    power = ops.reshape(real**2 + imaginary**2, (-1, SIZE * SIZE))  # (batch, 1024)
     axis = np.fft.fftfreq(SIZE) * SIZE
     radius = np.hypot(*np.meshgrid(axis, axis)).astype(int).clip(0, 15).ravel()
-    return np.stack([(radius == ring) / (radius == ring).sum() for ring in range(16)], 1).astype(np.float32)
+    rings = np.stack([(radius == ring) / (radius == ring).sum() for ring in range(16)], 1).astype(np.float32)
+    return ops.log(ops.matmul(power, rings) + 1e-2)
 
 
 def train_autoencoder(generator: np.random.Generator) -> keras.Model:
@@ -127,33 +130,28 @@ def train_autoencoder(generator: np.random.Generator) -> keras.Model:
     return model
 
 
-def jpeg(pixels: np.ndarray) -> bytes:
-    """The encoding of CIFAKE's own files."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=75, subsampling="4:2:0")
-    return file.getvalue()
-
-
-def make() -> dict[str, bytes]:
-    """The sample's files: path → content."""
+def make() -> dict[str, np.ndarray]:
+    """The sample's images: path → (32, 32, 3) uint8."""
     keras.utils.set_random_seed(SEED)
     generator = np.random.default_rng(SEED)
     model = train_autoencoder(generator)
-    made = {}
+    images = {}
     for split, count in PATCHES.items():
-        for name, images in crops(split, count, generator).items():
-            fakes = np.rint(model.predict(images / np.float32(255), verbose=0) * 255).astype(np.uint8)
-            for index, (real, fake) in enumerate(zip(without_margin(images), fakes, strict=True)):
-                made[f"{split}/REAL/{name}-{index:03d}.jpg"] = jpeg(real)
-                made[f"{split}/FAKE/{name}-{index:03d}.jpg"] = jpeg(fake)
-    return made
+        for name, patches in crops(split, count, generator).items():
+            fakes = np.rint(model.predict(patches / np.float32(255), verbose=0) * 255).astype(np.uint8)
+            for label, labelled in (("REAL", without_margin(patches)), ("FAKE", fakes)):
+                for index, pixels in enumerate(labelled):
+                    images[f"{split}/{label}/{name}-{index:03d}.jpg"] = pixels
+    return images
 
 
-def write(contents: dict[str, bytes], path: Path) -> None:
-    """Write a zip that depends on nothing but its contents: sorted, stored, without dates."""
+def write(images: dict[str, np.ndarray], path: Path) -> None:
+    """Write a zip that depends on nothing but the images: encoded as CIFAKE's files, sorted, stored, without dates."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(contents):
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), contents[name])
+        for name in sorted(images):
+            file = io.BytesIO()
+            Image.fromarray(images[name]).save(file, "JPEG", quality=75, subsampling="4:2:0")
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), file.getvalue())
 
 
 if __name__ == "__main__":

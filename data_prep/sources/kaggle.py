@@ -89,8 +89,9 @@ def _download(api: Any, part: Path) -> str:
             return _check(part, response.headers)
         except ValueError as error:  # the package's own for a wrong size, or ours
             part.unlink(missing_ok=True)
-            again = f"run the same command again, or {BY_HAND}"
-            raise InputError(f"The download was damaged ({error}) and is deleted: {again}.") from error
+            raise InputError(
+                f"The download was damaged ({error}) and is deleted: run the same command again, or {BY_HAND}."
+            ) from error
 
 
 def _check(part: Path, headers: Mapping[str, str]) -> str:
@@ -132,11 +133,15 @@ def _in_one_sentence(otherwise: str) -> Iterator[None]:
         raise InputError(f"No Kaggle credentials were found that Kaggle accepts: {LOG_IN}.") from error
     except requests.HTTPError as error:
         status = 0 if error.response is None else error.response.status_code
-        later = f"Kaggle answered with HTTP {status}: run the same command again later, or {BY_HAND}."
-        raise InputError(REFUSALS.get(status, later)) from error
+        raise InputError(
+            REFUSALS.get(status)
+            or f"Kaggle answered with HTTP {status}: run the same command again later, or {BY_HAND}."
+        ) from error
     except (requests.RequestException, json.JSONDecodeError) as error:
-        again = f"check the network and run the same command again, which continues what it has, or {BY_HAND}"
-        raise InputError(f"Kaggle cannot be reached, or the connection broke off: {again}.") from error
+        raise InputError(
+            "Kaggle cannot be reached, or the connection broke off: check the network and run the same command again, "
+            f"which continues what it has, or {BY_HAND}."
+        ) from error
     except (OSError, ValueError) as error:
         # Without the error's own text, which may hold the token: the package tries it as a file's path.
         raise InputError(otherwise) from error

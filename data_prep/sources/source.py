@@ -1,26 +1,18 @@
 """What a source of raw images gives: a listing of files, and their bytes."""
 
+import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 
-class Member(NamedTuple):
-    """Where an archive has a file: offset of its header, bytes in the archive, compression method, CRC-32."""
-
-    offset: int
-    bytes: int
-    method: int
-    checksum: int
-
-
 class File(NamedTuple):
-    """A file of a source: its name there, its size in bytes, and its member if the source is an archive."""
+    """A file of a source: its name there, its size in bytes, and its directory entry if the source is an archive."""
 
     name: str
     bytes: int
-    member: Member | None = None
+    entry: zipfile.ZipInfo | None = None
 
 
 @dataclass(frozen=True)

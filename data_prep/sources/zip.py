@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from data_prep.errors import InputError
-from data_prep.sources.source import File, Member, Source
+from data_prep.sources.source import File, Source
 
 # A zip of images hardly shrinks. One that unpacks to more than this many times its size, or holds one file larger than
 # any photograph, is a trap or a mistake.
@@ -16,6 +16,7 @@ _MOST_EXPANSION = 100
 _LARGEST_FILE_BYTES = 512 * 2**20
 _HEADER = struct.Struct("<26xHH")  # of a zip's member
 _ENCRYPTED = 1
+_USUAL_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class ZipSource(Source):
@@ -29,7 +30,7 @@ class ZipSource(Source):
         except zipfile.BadZipFile:
             raise InputError(f"{self.name} is no complete zip archive; download it again, or pass the unzipped folder.")
         _check_members(self.name, members)
-        return [File(member.filename, member.file_size, _member(member)) for member in members]
+        return [File(member.filename, member.file_size, member) for member in members]
 
     def read(self, file: File) -> bytes:
         """The bytes of one file. Raises zipfile.BadZipFile.
@@ -37,17 +38,11 @@ class ZipSource(Source):
         For a small member, Python's zipfile takes longer than everything else that is done with it, and every process
         would read the directory of 120,000 names, a second each. It only reads members compressed in unusual ways.
         """
-        if file.member:
-            return _unpack(_descriptor(self.name), file.member, file.bytes)
+        member = file.entry
+        if member and not member.flag_bits & _ENCRYPTED and member.compress_type in _USUAL_METHODS:
+            return _unpack(_descriptor(self.name), member, file.bytes)
         with zipfile.ZipFile(self.name) as archive:
             return archive.read(file.name)
-
-
-def _member(info: zipfile.ZipInfo) -> Member | None:
-    """The member's place in the archive, if it is compressed in one of the two usual ways and not encrypted."""
-    if info.flag_bits & _ENCRYPTED or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return None
-    return Member(info.header_offset, info.compress_size, info.compress_type, info.CRC)
 
 
 @cache
@@ -56,18 +51,19 @@ def _descriptor(path: str) -> int:
     return os.open(path, os.O_RDONLY)
 
 
-def _unpack(descriptor: int, member: Member, size: int) -> bytes:
+def _unpack(descriptor: int, member: zipfile.ZipInfo, size: int) -> bytes:
     """The `size` bytes of a member. They follow its header, which ends in the lengths of the name and an extra field.
 
     Never more than the archive's directory promises: a few bytes may hold gigabytes of zeros.
     """
-    header = os.pread(descriptor, _HEADER.size, member.offset)
+    header = os.pread(descriptor, _HEADER.size, member.header_offset)
     if not header.startswith(b"PK\3\4"):
         raise zipfile.BadZipFile("its header in the archive is damaged")
-    content = os.pread(descriptor, member.bytes, member.offset + _HEADER.size + sum(_HEADER.unpack(header)))
-    if member.method == zipfile.ZIP_DEFLATED:
+    start = member.header_offset + _HEADER.size + sum(_HEADER.unpack(header))
+    content = os.pread(descriptor, member.compress_size, start)
+    if member.compress_type == zipfile.ZIP_DEFLATED:
         content = zlib.decompressobj(-15).decompress(content, size + 1)
-    if len(content) != size or zlib.crc32(content) != member.checksum:
+    if len(content) != size or zlib.crc32(content) != member.CRC:
         raise zipfile.BadZipFile("its bytes in the archive are damaged")
     return content
 

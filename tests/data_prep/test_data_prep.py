@@ -23,6 +23,7 @@ from data_prep.errors import InputError
 from data_prep.job import prepare
 from data_prep.sources import SAMPLE
 from data_prep.sources.zip import ZipSource
+from data_prep.split import first_balanced
 from data_prep.storage import Folder
 from support.commands import Command, refused, run_python
 from support.trees import make_tree, zip_tree
@@ -108,6 +109,48 @@ def test_a_killed_job_goes_on_from_its_parts(tmp_path: Path) -> None:
     manifest = prepare(str(tree), str(tmp_path / "out"), progress=lambda done, total: decoded.append(done))
     assert manifest.fingerprint == prepare(str(tree), str(tmp_path / "whole")).fingerprint
     assert not partial.exists()
+
+
+def test_the_columns_are_those_of_the_format(tmp_path: Path) -> None:
+    prepare(str(with_duplicates(tmp_path)), str(tmp_path / "out"), image_size=16)
+    (part,) = shards.read_tables(Folder(str(tmp_path / "out")), "test")
+    assert part.schema.types == shards.schema(16).types
+    assert part.column_names == [
+        *("image", "label", "generator", "object_class", "path", "sha256", "group", "cluster", "duplicate", "crop")
+    ]
+    rows = part.drop_columns("image").to_pandas()
+    assert part["generator"].null_count == part["cluster"].null_count == len(rows) == 100
+    assert (rows["crop"] == 0).all()
+    assert rows["duplicate"].dropna().tolist() == ["exact"]
+
+
+def test_the_fingerprint_follows_how_images_were_brought_to_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = make_tree(tmp_path / "tree")
+    first = prepare(str(tree), str(tmp_path / "first"))
+    assert prepare(str(tree), str(tmp_path / "smaller"), image_size=16).fingerprint != first.fingerprint
+    monkeypatch.setattr("data_prep.job.FIT", "another way")
+    other = prepare(str(tree), str(tmp_path / "other"))
+    assert (first.fit, other.fit) == ("Lanczos, centre crop", "another way")
+    assert other.fingerprint != first.fingerprint
+
+
+def test_a_shard_of_large_images_has_fewer_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [shards.rows_per_shard(size) for size in (8, 32, 224, 1024)] == [5_000, 5_000, 1_660, 79]
+    assert all(3 * size**2 * shards.rows_per_shard(size) < 256e6 for size in range(8, 1025))
+    monkeypatch.setattr(shards, "_MOST_IMAGE_BYTES", 15 * 3 * 32**2)
+    manifest = prepare(str(make_tree(tmp_path / "tree")), str(tmp_path / "out"))
+    assert {name: size["rows"] for name, size in manifest.files.items()} == {
+        "train-00000.parquet": 15,
+        "train-00001.parquet": 15,
+        "train-00002.parquet": 6,
+        "validation-00000.parquet": 4,
+        "test-00000.parquet": 15,
+        "test-00001.parquet": 15,
+        "test-00002.parquet": 10,
+    }
+    assert len(pixels(tmp_path / "out", "train")) == len(set(table(tmp_path / "out", "train")["path"])) == 36
 
 
 # ── splits ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -283,6 +326,14 @@ def test_a_validation_split_of_the_source_is_kept(tmp_path: Path) -> None:
     manifest = prepare(str(tree), str(tmp_path / "out"))
     assert manifest.counts["train"] == manifest.counts["validation"] == {"REAL": 20, "FAKE": 20}
     assert all(path.startswith("validation/") for path in table(tmp_path / "out", "validation")["path"])
+
+
+def test_the_first_of_each_label_are_balanced_and_in_order() -> None:
+    labels = np.array([1, 1, 1, 0, 1, 0, 0, 1], np.int8)
+    assert first_balanced(labels, 4).tolist() == [0, 1, 3, 5]
+    assert first_balanced(labels, 5).tolist() == [0, 1, 3, 5]
+    assert first_balanced(labels, 100).tolist() == [0, 1, 2, 3, 5, 6]
+    assert first_balanced(np.zeros(3, np.int8), 2).tolist() == []
 
 
 def test_limit_takes_as_many_of_each_label(tmp_path: Path) -> None:
@@ -587,3 +638,17 @@ def test_another_format_version_is_refused(prepared: Path) -> None:
     (prepared / "manifest.json").write_text(json.dumps(manifest | {"format_version": 99}))
     with pytest.raises(InputError, match="format version 99, and this is 2"):
         shards.read_manifest(Folder(str(prepared)))
+
+
+def test_shards_of_version_1_are_one_sentence_that_says_to_make_them_again(prepared: Path, command: Command) -> None:
+    manifest = json.loads((prepared / "manifest.json").read_text())
+    del manifest["fit"]
+    (prepared / "manifest.json").write_text(json.dumps(manifest | {"format_version": 1}))
+    with pytest.raises(InputError) as raised:
+        list(shards.read_tables(Folder(str(prepared)), "test"))
+    assert raised.value.message == (
+        f"{prepared} has shards of format version 1, and this is 2; delete it and make it again with "
+        "`python -m data_prep --source … --out …`."
+    )
+    words = ("-m", "data_prep", "--source", prepared.parent / "tree", "--out", prepared)
+    assert refused(command(*words)) == raised.value.message
