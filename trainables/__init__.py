@@ -1,22 +1,25 @@
 """The networks: one table, MODELS, from which the sweeps, the tests and the README derive.
 
-Adding a network is a function in a file of its own and a line here.
+To add a network, write its function in a file of its own, and a line here.
 """
 
 from trainables.training.network import Network
 from trainables.training.recipe import Recipe
 
-_AGE = "Sheoran 2025, after the age classifiers of Aydogdu & Demirci 2017"
-
-MODELS: dict[str, Network] = {
-    f"age-{trunk}-{head}": Network("age.age_classifier", {"trunk": trunk, "hidden": hidden}, _AGE)
-    for trunk in ("c2", "c3", "c4")
-    for head, hidden in (("f1", ()), ("f2", (512,)), ("f3", (512, 512)), ("f4", (1024, 512, 256)))
-}
-
 _CUSTOM = "Sheoran 2025"
 _SIMONYAN = "Simonyan & Zisserman 2015, as in Sheoran 2025"
-MODELS |= {
+_SGD = {"optimizer": "sgd", "momentum": 0.9}
+
+MODELS: dict[str, Network] = {
+    **{
+        f"age-{trunk}-{head}": Network(
+            "age.age_classifier",
+            {"trunk": trunk, "hidden": hidden},
+            "Sheoran 2025, after the age classifiers of Aydogdu & Demirci 2017",
+        )
+        for trunk in ("c2", "c3", "c4")
+        for head, hidden in (("f1", ()), ("f2", (512,)), ("f3", (512, 512)), ("f4", (1024, 512, 256)))
+    },
     "vgg16": Network("vgg.vgg", {"depth": 16}, _SIMONYAN),
     "vgg19": Network("vgg.vgg", {"depth": 19}, _SIMONYAN),
     "resnet50": Network("resnet.resnet50", {}, "He et al. 2016, with a stem for small images"),
@@ -30,10 +33,6 @@ MODELS |= {
         recipe={"epochs": 20, "schedule": "plateau", "plateau_epochs": 3, "early_stopping_epochs": 10},
     ),
     "cifake-cnn": Network("cifake_cnn.cifake_cnn", {}, "Bird & Lotfi 2024"),
-}
-
-_SGD = {"optimizer": "sgd", "momentum": 0.9}
-MODELS |= {
     "vgg16-transfer": Network("transfer.transfer", {"body": "vgg16"}, _SIMONYAN, _SGD),
     "vgg19-transfer": Network("transfer.transfer", {"body": "vgg19"}, _SIMONYAN, _SGD),
     "resnet50-transfer": Network(

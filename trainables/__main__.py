@@ -3,9 +3,7 @@
 import os
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
+import pandas as pd
 
 from data_prep.errors import run_command
 from trainables import MODELS
@@ -21,10 +19,8 @@ def main(name: str | None) -> None:
     if name:
         network(MODELS, name).build(32).summary()
         return
-    table = Table("network", "parameters", "MFLOPs", "recipe", "source", box=box.MARKDOWN)
-    for row in rows():
-        table.add_row(*row)
-    Console(width=200, highlight=False).print(table)
+    table = pd.DataFrame(rows(), columns=["network", "parameters", "MFLOPs", "recipe", "source"])
+    print(table.to_markdown(index=False, disable_numparse=True))
 
 
 def rows() -> list[tuple[str, str, str, str, str]]:
@@ -39,12 +35,14 @@ def rows() -> list[tuple[str, str, str, str, str]]:
 def _recipe_in_words(name: str) -> str:
     """A network's default recipe: `adam 1e-03, batch 32, 10 epochs`, and the schedule and early stopping if any."""
     recipe = Recipe.of({"network": name, **MODELS[name].recipe})
-    words = [f"{recipe.optimizer} {recipe.learning_rate:.0e}", f"batch {recipe.batch_size}", f"{recipe.epochs} epochs"]
-    if recipe.schedule != "constant":
-        words.append(recipe.schedule)
-    if recipe.early_stopping_epochs:
-        words.append(f"early stopping after {recipe.early_stopping_epochs}")
-    return ", ".join(words)
+    words = [
+        f"{recipe.optimizer} {recipe.learning_rate:.0e}",
+        f"batch {recipe.batch_size}",
+        f"{recipe.epochs} epochs",
+        recipe.schedule if recipe.schedule != "constant" else "",
+        f"early stopping after {recipe.early_stopping_epochs}" if recipe.early_stopping_epochs else "",
+    ]
+    return ", ".join(filter(None, words))
 
 
 if __name__ == "__main__":

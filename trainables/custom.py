@@ -22,7 +22,7 @@ def custom_1(image_size: int, augmentation: Augmentation = "none") -> keras.Mode
 
 
 def custom_2(image_size: int) -> keras.Model:
-    """The first with batch norm after each convolution, a pool after the third, and rotated, shifted, flipped images."""
+    """The first with batch norm after each convolution, a pool after the third; images rotated, shifted, flipped."""
     pixels, x = image_input(image_size)
     x = RandomAffine(rotation=15, shift=0.1)(layers.RandomFlip("horizontal")(x))
     x = pool(_conv_batch_norm(x, 32))  # 15 x 15 x 32

@@ -35,11 +35,11 @@ def transfer(
 ) -> keras.Model:
     """A body with global average pooling, dense layers of `hidden` units, and one logit.
 
-    `train_from` is where training starts, and what comes before it is frozen: `head` freezes the whole body, a block
-    such as `block5`, `conv4_block1` or `pool3` the layers before it, `all` nothing. Frozen batch norm stays in inference
-    mode. `resize_to` is the side, in pixels, to which images are enlarged; 0 keeps them. A body divides height and width
-    by 32, so it shrinks 32 x 32 pixels to a single position. `preprocessing` is the one that the body was trained with,
-    or only a scale of 0–1, to measure what the right one is worth.
+    `train_from` names the first part that trains; what comes before it is frozen: the whole body for `head`, the layers
+    before a block such as `block5`, `conv4_block1` or `pool3`, nothing for `all`. Frozen batch norm stays in inference
+    mode. `resize_to` enlarges images to that side, in pixels; 0 keeps them. A body divides height and width by 32, so
+    32 x 32 pixels end in a single position. `preprocessing` is the one that the body was trained with, or only a scale
+    of 0–1, to measure what the right one is worth.
     Raises InputError for a `train_from` that is no block of the body.
     """
     pixels = keras.Input((image_size, image_size, 3), name="pixels")

@@ -26,6 +26,7 @@ numpy.savez("scores.npz", **scores)
 
 CURVE = """
 from data_prep.storage import Folder
+from support.networks import curve, split_of
 from trainables import Recipe
 from trainables.training import checkpoint
 from trainables.training.selection import Data

@@ -10,15 +10,11 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 
 from data_prep.errors import InputError
-
-if TYPE_CHECKING:
-    import keras
 
 
 @dataclass(frozen=True)
@@ -59,12 +55,6 @@ def find_weights(bodies: Collection[str], location: str | None) -> dict[str, Wei
     Keras downloads what its own folder lacks. Raises InputError for a missing file, for another body's, and offline.
     """
     return {body: _read(_path(body, bodies, location), BODIES[body]) for body in bodies}
-
-
-def put_weights(weights: Layers, model: "keras.Model") -> None:
-    """Put weights into the model's layers of the same names."""
-    for name, arrays in weights.items():
-        model.get_layer(name).set_weights(list(arrays))
 
 
 def _path(body: str, bodies: Collection[str], location: str | None) -> Path:

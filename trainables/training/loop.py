@@ -16,7 +16,7 @@ import numpy as np
 
 from data_prep.errors import InputError
 from trainables import MODELS
-from trainables.layers.pretrained import Layers, put_weights
+from trainables.layers.pretrained import Layers
 from trainables.training import outcome
 from trainables.training.metrics import epoch_metrics
 from trainables.training.network import Network, build, unfrozen_layers
@@ -88,9 +88,6 @@ class Run:
         return [*self.model.variables, *self.trainer.optimizer.variables]
 
 
-Callback = Callable[[Run], None]
-
-
 def start(
     recipe: Recipe,
     data: Data,
@@ -110,7 +107,8 @@ def start(
     model = build(recipe, data.image_size, models)
     body, weights = models[recipe.network].pretrained, weights or {}
     if body in weights:
-        put_weights(weights[body], model)
+        for name, arrays in weights[body].items():
+            model.get_layer(name).set_weights(list(arrays))
     elif body and not data.is_smoke:
         raise InputError(f"{recipe.network} starts from the ImageNet weights of {body}; give them to it.")
     levels = outcome.chance_level(data.train.labels), outcome.chance_level(data.validation.labels)
@@ -128,7 +126,7 @@ def start(
     return run
 
 
-def train(run: Run, data: Data, callbacks: Sequence[Callback] = ()) -> Run:
+def train(run: Run, data: Data, callbacks: Sequence[Callable[[Run], None]] = ()) -> Run:
     """Train from wherever `run` stands until it has a `stop_reason`, and call each callback after each epoch."""
     for _ in epochs(run, data):
         for callback in callbacks:

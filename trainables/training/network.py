@@ -57,8 +57,7 @@ class Network:
         return {name: checked(name, value, kinds[name]) for name, value in arguments.items()}
 
     def _function(self) -> "Callable[..., keras.Model]":
-        function: Callable[..., keras.Model] = pkgutil.resolve_name("trainables." + self.function.replace(".", ":"))
-        return function
+        return pkgutil.resolve_name("trainables." + self.function.replace(".", ":"))  # type: ignore[no-any-return]
 
 
 def network(models: Mapping[str, Network], name: str) -> Network:

@@ -42,8 +42,8 @@ class Recipe:
     momentum: Annotated[float, Between(0, 1)] = 0.0
     #: Share of each weight that a step removes, times the learning rate (decoupled). Used by `adamw` and `sgd`.
     weight_decay: Annotated[float, Between(0, 1)] = 0.0
-    #: How the learning rate changes: not at all; along a cosine, step by step, to zero at the last epoch; or halved each
-    #: time the validation loss has not fallen for `plateau_epochs`.
+    #: How the learning rate changes: not at all; along a cosine, step by step, to zero after the last epoch; or by
+    #: half whenever the validation loss has not fallen for `plateau_epochs`.
     schedule: Literal["constant", "cosine", "plateau"] = "constant"
     #: Epochs without a lower validation loss after which `plateau` halves the learning rate.
     plateau_epochs: Annotated[int, Between(1, 10_000)] = 3

@@ -35,8 +35,7 @@ def optimizer(recipe: Recipe, history: Sequence[EpochRow], steps_per_epoch: int)
     """Make a fresh optimizer for the stage of the epoch after this history."""
     rate: Any = learning_rate(recipe, history)
     if recipe.schedule == "cosine":
-        head_stage = is_head_stage(recipe, history)
-        epochs = recipe.head_epochs if head_stage else recipe.epochs - recipe.head_epochs
+        epochs = recipe.head_epochs if is_head_stage(recipe, history) else recipe.epochs - recipe.head_epochs
         rate = keras.optimizers.schedules.CosineDecay(rate, decay_steps=max(1, epochs) * steps_per_epoch)
     if recipe.optimizer == "sgd":
         return keras.optimizers.SGD(rate, recipe.momentum, weight_decay=recipe.weight_decay or None)

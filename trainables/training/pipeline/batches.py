@@ -1,6 +1,5 @@
-"""What backends share: the order of an epoch, and a trainer whose images lie in the device's memory. Plain Keras."""
+"""What the backends share, in plain Keras: the order of an epoch, and images that lie in a device's memory."""
 
-import math
 from typing import Any
 
 import keras
@@ -26,19 +25,3 @@ class ResidentTrainer(keras.Model):  # type: ignore[misc]
     def call(self, indices: Any, training: bool | None = None) -> Any:
         """(b,) int32 → (b, 1) logits."""
         return self.model(keras.ops.take(self.images, indices, axis=0), training=training)
-
-
-class IndexBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """One epoch of (indices (b,) int32, labels (b, 1) float32), in the order of `order` (n,)."""
-
-    def __init__(self, split: Split, order: np.ndarray, batch_size: int) -> None:
-        super().__init__(workers=0)
-        self._order, self._batch_size = order, batch_size
-        self._labels = split.labels[order].astype(np.float32)[:, None]
-
-    def __len__(self) -> int:
-        return math.ceil(len(self._order) / self._batch_size)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        batch = slice(index * self._batch_size, (index + 1) * self._batch_size)
-        return self._order[batch], self._labels[batch]

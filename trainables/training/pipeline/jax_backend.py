@@ -1,13 +1,13 @@
 """Batches and gradients on JAX. Training images lie in the device's memory, on a CPU too."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import keras
 import numpy as np
 
-from trainables.training.pipeline.batches import IndexBatches, ResidentTrainer, epoch_order
+from trainables.training.pipeline.batches import ResidentTrainer, epoch_order
 from trainables.training.selection import Split
 
 #: One at a time: JAX would unroll several, and compile for minutes.
@@ -19,19 +19,16 @@ def set_up(threads: int) -> None:
     """Leave threads and memory to JAX, which takes no such numbers."""
 
 
-def is_resident() -> bool:
-    """Whether training images are kept in a device's memory: on JAX always."""
-    return True
-
-
 def trainer(model: keras.Model, split: Split) -> keras.Model:
     """The model to compile and fit on `training_batches`: one around `model` that holds the images."""
     return ResidentTrainer(model, split.images)
 
 
-def training_batches(split: Split, batch_size: int, seed: int, epoch: int) -> Any:
-    """One epoch for `trainer`, in the order of (seed, epoch): indices (b,) int32 and labels (b, 1) float32."""
-    return IndexBatches(split, epoch_order(split, seed, epoch), batch_size)
+def training_batches(split: Split, batch_size: int, seed: int, epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield one epoch for `trainer`, in the order of (seed, epoch): indices (b,) int32 and labels (b, 1) float32."""
+    order = epoch_order(split, seed, epoch)
+    for indices in np.split(order, range(batch_size, len(order), batch_size)):
+        yield indices, split.labels[indices].astype(np.float32)[:, None]
 
 
 def forward(model: keras.Model) -> Callable[[np.ndarray], Any]:

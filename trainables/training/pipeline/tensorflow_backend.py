@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainables.training.pipeline.batches import IndexBatches, ResidentTrainer, epoch_order
+from trainables.training.pipeline.batches import ResidentTrainer, epoch_order
 from trainables.training.selection import Split
 
 #: TensorFlow loops over this many steps without returning to Python.
@@ -47,13 +47,38 @@ def trainer(model: keras.Model, split: Split) -> keras.Model:
     return ResidentTrainer(model, split.images) if is_resident() else model
 
 
-def training_batches(split: Split, batch_size: int, seed: int, epoch: int) -> Any:
+def training_batches(split: Split, batch_size: int, seed: int, epoch: int) -> tf.data.Dataset:
     """One epoch for `trainer`, in the order of (seed, epoch): images and labels (b, 1) float32.
 
     The images are (b, h, w, 3) uint8, or indices (b,) int32 if the trainer holds them.
     """
+    inputs = np.arange(len(split), dtype=np.int32) if is_resident() else split.images
     order = epoch_order(split, seed, epoch)
-    return IndexBatches(split, order, batch_size) if is_resident() else _image_batches(split, order, batch_size)
+    dataset = tf.data.Dataset.from_generator(
+        lambda: _stacks(inputs, split.labels, order, batch_size),
+        output_signature=(
+            tf.TensorSpec((None, None, *inputs.shape[1:]), inputs.dtype),
+            tf.TensorSpec((None, None, 1), tf.float32),
+        ),
+    )
+    options = tf.data.Options()
+    # tf.data's autotuner sleeps ever longer, and the end of an epoch waits for it to wake: up to half of a short epoch.
+    options.autotune.enabled = False
+    options.threading.private_threadpool_size = 1
+    steps = tf.data.experimental.assert_cardinality(math.ceil(len(order) / batch_size))
+    return dataset.unbatch().apply(steps).prefetch(2).with_options(options)
+
+
+def _stacks(
+    inputs: np.ndarray, labels: np.ndarray, order: np.ndarray, batch_size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield whole batches, (k, b, …), up to STEPS_PER_EXECUTION at a time, and an incomplete last one alone."""
+    whole = len(order) // batch_size * batch_size
+    stops = [*range(batch_size * STEPS_PER_EXECUTION, whole, batch_size * STEPS_PER_EXECUTION), whole]
+    for indices in filter(len, np.split(order, stops)):
+        size = min(batch_size, len(indices))
+        stacked = inputs[indices].reshape(-1, size, *inputs.shape[1:])
+        yield stacked, labels[indices].astype(np.float32).reshape(-1, size, 1)
 
 
 @functools.lru_cache(maxsize=1)
@@ -77,28 +102,3 @@ def gradient(model: keras.Model, images: np.ndarray) -> np.ndarray:
         tape.watch(inputs)
         total = keras.ops.sum(model(inputs, training=False))
     return np.asarray(tape.gradient(total, inputs))
-
-
-def _image_batches(split: Split, order: np.ndarray, batch_size: int) -> Any:
-    signature = (
-        tf.TensorSpec((None, None, *split.images.shape[1:]), tf.uint8),
-        tf.TensorSpec((None, None, 1), tf.float32),
-    )
-    dataset = tf.data.Dataset.from_generator(lambda: _stacks(split, order, batch_size), output_signature=signature)
-    options = tf.data.Options()
-    # tf.data's autotuner sleeps ever longer, and the end of an epoch waits for it to wake: up to half of a short epoch.
-    options.autotune.enabled = False
-    options.threading.private_threadpool_size = 1
-    steps = math.ceil(len(order) / batch_size)
-    dataset = dataset.unbatch().apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)
-    return dataset.with_options(options)
-
-
-def _stacks(split: Split, order: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield whole batches, (k, b, …), up to STEPS_PER_EXECUTION at a time, and an incomplete last one alone."""
-    whole = len(order) // batch_size * batch_size
-    stops = [*range(batch_size * STEPS_PER_EXECUTION, whole, batch_size * STEPS_PER_EXECUTION), whole]
-    for indices in filter(len, np.split(order, stops)):
-        images, labels = split.images[indices], split.labels[indices].astype(np.float32)
-        size = min(batch_size, len(indices))
-        yield images.reshape(-1, size, *images.shape[1:]), labels.reshape(-1, size, 1)
