@@ -69,7 +69,7 @@ def test_every_metric_of_a_case_worked_by_hand() -> None:
 @pytest.mark.parametrize("fakes", [30, 150, 400])
 def test_metrics_are_those_of_scikit_learn(fakes: int, digits: int) -> None:
     labels, logits = scored(fakes, fakes, digits=digits)
-    found, called, probabilities = judge(labels, logits, 0.5), logits > 0.5, expit(logits)
+    values, called, probabilities = judge(labels, logits, 0.5), logits > 0.5, expit(logits)
     false, true, _ = sklearn_metrics.roc_curve(labels, logits, drop_intermediate=False)
     shares, means = calibration_curve(labels, probabilities, n_bins=15)
     sizes = np.histogram(probabilities, 15, (0, 1))[0]
@@ -89,10 +89,10 @@ def test_metrics_are_those_of_scikit_learn(fakes: int, digits: int) -> None:
         expected[f"precision_{name}"] = sklearn_metrics.precision_score(labels, called, pos_label=label)
         expected[f"recall_{name}"] = sklearn_metrics.recall_score(labels, called, pos_label=label)
         expected[f"f1_{name}"] = sklearn_metrics.f1_score(labels, called, pos_label=label)
-    assert found == pytest.approx(expected, abs=1e-9)
+    assert values == pytest.approx(expected, abs=1e-9)
 
 
-def test_whether_more_is_better_is_told() -> None:
+def test_more_is_better_where_the_metric_says_so() -> None:
     labels = np.repeat([0, 1], 200)
     noise = np.random.default_rng(0).normal(size=400)
     good, bad = (judge(labels, 2 * spread * (spread * (2 * labels - 1) + noise)) for spread in (2.0, 0.5))
@@ -105,12 +105,12 @@ def test_whether_more_is_better_is_told() -> None:
 @pytest.mark.parametrize("label", [0, 1])
 def test_a_slice_of_one_class_has_the_metrics_that_need_no_other(label: int) -> None:
     labels, logits = np.full(40, label), np.linspace(-1, 3, 40)
-    found, ends = judge(labels, logits), intervals(labels, logits)
+    values, ends = judge(labels, logits), intervals(labels, logits)
     own, other = ("fake", "real") if label else ("real", "fake")
-    assert {name for name, value in found.items() if np.isnan(value)} == NEEDS_BOTH | {f"recall_{other}"}
+    assert {name for name, value in values.items() if np.isnan(value)} == NEEDS_BOTH | {f"recall_{other}"}
     assert {name for name, pair in ends.items() if np.isnan(pair).all()} == NEEDS_BOTH | {f"recall_{other}"}
-    assert found["accuracy"] == found[f"recall_{own}"] == (0.75 if label else 0.25)
-    assert found["log_loss"] == pytest.approx(sklearn_metrics.log_loss(labels, expit(logits), labels=[0, 1]))
+    assert values["accuracy"] == values[f"recall_{own}"] == (0.75 if label else 0.25)
+    assert values["log_loss"] == pytest.approx(sklearn_metrics.log_loss(labels, expit(logits), labels=[0, 1]))
     assert best_threshold(labels, logits) == 0
     assert calibration(labels, logits) == (1, 0)
     assert [len(rates) for rates in roc(labels, logits)] == [0, 0]
@@ -129,8 +129,8 @@ def test_no_images_have_no_metrics() -> None:
 
 def test_a_score_that_is_no_number_is_the_lowest_and_called_real() -> None:
     labels, logits = np.array([0, 0, 1, 1]), np.array([np.nan, -np.inf, np.inf, 2.0])
-    found = judge(labels, logits)
-    assert (found["accuracy"], found["auc"], found["log_loss"]) == (1, 1, pytest.approx(np.log1p(np.exp(-2)) / 4))
+    values = judge(labels, logits)
+    assert (values["accuracy"], values["auc"], values["log_loss"]) == (1, 1, pytest.approx(np.log1p(np.exp(-2)) / 4))
     assert confusion(labels, logits, best_threshold(labels, logits)).tolist() == [[2, 0], [0, 2]]
     assert calibration(labels, logits) == (1, 0), "no REAL image has a score to go by"
     wrong = judge(labels, -logits)
@@ -140,9 +140,9 @@ def test_a_score_that_is_no_number_is_the_lowest_and_called_real() -> None:
 
 def test_scores_that_are_all_equal_say_nothing() -> None:
     labels, logits = np.array([0, 1, 1, 1]), np.full(4, 0.7)
-    found = judge(labels, logits)
-    assert (found["auc"], found["average_precision"], found["eer"]) == (0.5, 0.75, 0.5)
-    assert (found["tpr_at_1_fpr"], found["tpr_at_5_fpr"]) == (0, 0)
+    values = judge(labels, logits)
+    assert (values["auc"], values["average_precision"], values["eer"]) == (0.5, 0.75, 0.5)
+    assert (values["tpr_at_1_fpr"], values["tpr_at_5_fpr"]) == (0, 0)
     assert best_threshold(labels, logits) == 0
     slope, offset = calibration(labels, logits)
     assert (slope, expit(offset)) == pytest.approx((0, (3 * 4 / 5 + 1 / 3) / 4), abs=1e-6)
@@ -222,13 +222,13 @@ def test_calibration_of_separated_scores_is_finite() -> None:
 @pytest.mark.parametrize("digits", [0, 9])
 def test_an_image_that_counts_twice_is_as_good_as_two(digits: int) -> None:
     labels, logits = scored(7, 25, 40, digits)
-    found, generator = order(labels, logits), np.random.default_rng(1)
+    images, generator = order(labels, logits), np.random.default_rng(1)
     counts = [generator.multinomial(n, np.full(n, 1 / n), 50).astype(float) for n in (25, 40)]
-    told = weighted(found, *counts)
+    many = weighted(images, *counts)
     for place, (fakes, reals) in enumerate(zip(*(each.astype(int) for each in counts), strict=True)):
-        scores = np.concatenate([np.repeat(found.fake, fakes), np.repeat(found.real, reals)])
+        scores = np.concatenate([np.repeat(images.fake, fakes), np.repeat(images.real, reals)])
         again = judge(np.repeat([1, 0], [25, 40]), scores)
-        assert {name: told[name][place] for name in WEIGHTED} == pytest.approx({name: again[name] for name in WEIGHTED})
+        assert {name: many[name][place] for name in WEIGHTED} == pytest.approx({name: again[name] for name in WEIGHTED})
 
 
 # ── intervals ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -332,8 +332,8 @@ def test_delongs_test_is_that_of_all_pairs(digits: int) -> None:
     labels, first = scored(9, 25, 40, digits)
     second = np.round(first + np.random.default_rng(2).normal(size=65), digits)
     pairs = [placed_by_hand(labels, logits) for logits in (first, second)]
-    for found, expected in zip(placements(labels, first), pairs[0], strict=True):
-        assert found == pytest.approx(expected)
+    for shares, expected in zip(placements(labels, first), pairs[0], strict=True):
+        assert shares == pytest.approx(expected)
     covariance = sum(np.cov([pair[side] for pair in pairs]) / len(pairs[0][side]) for side in (0, 1))
     areas = [pair[0].mean() for pair in pairs]
     error = math.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
@@ -366,14 +366,14 @@ def test_perfect_areas_cannot_be_told_apart() -> None:
 def test_areas_differ_by_chance_5_times_in_100(distance: float) -> None:
     generator, labels = np.random.default_rng(3), np.repeat([0, 1], 80)
     true = norm.cdf((1 + distance) / math.sqrt(2)) - norm.cdf(1 / math.sqrt(2))
-    found = []
+    differences = []
     for _ in range(CASES):
         common = 0.7 * generator.normal(size=160)
         first, second = (
             (1 + more) * labels + common + math.sqrt(0.51) * generator.normal(size=160) for more in (distance, 0)
         )
-        found.append(auc_difference(labels, first, second))
-    frame = np.array(found)
+        differences.append(auc_difference(labels, first, second))
+    frame = np.array(differences)
     assert 0.935 < coverage(frame[:, 1:3], true) < 0.965
     assert (frame[:, 3] < 0.05).mean() == pytest.approx(1 - coverage(frame[:, 1:3], 0.0), abs=0.002)
     assert distance or 0.035 < (frame[:, 3] < 0.05).mean() < 0.065
@@ -455,12 +455,12 @@ def expected_accuracy(skill: float, spread: float) -> float:
 def test_networks_differ_by_chance_5_times_in_100(
     seeds: int, other: int, spread: float, least: float, ahead: float
 ) -> None:
-    generator, found = np.random.default_rng(4), []
+    generator, differences = np.random.default_rng(4), []
     for _ in range(CASES):
         easy = generator.normal(size=400)
         first, second = (trained(generator, n, easy, s, spread) for n, s in ((seeds, 1 + ahead), (other, 1)))
-        found.append(mean_difference(first, second))
-    frame = np.array(found)
+        differences.append(mean_difference(first, second))
+    frame = np.array(differences)
     true = expected_accuracy(1 + ahead, spread) - expected_accuracy(1, spread)
     assert least < coverage(frame[:, 1:3], true) < 0.985
     assert ahead or 0.015 < (frame[:, 3] < 0.05).mean() < 1 - least
@@ -468,13 +468,13 @@ def test_networks_differ_by_chance_5_times_in_100(
 
 @pytest.mark.parametrize(("seeds", "other", "spread"), [(1, 1, 0.0), (4, 4, 0.2), (1, 4, 0.2)])
 def test_networks_on_different_images_differ_by_chance_5_times_in_100(seeds: int, other: int, spread: float) -> None:
-    generator, found = np.random.default_rng(5), []
+    generator, differences = np.random.default_rng(5), []
     for _ in range(CASES):
         sides: list[tuple[np.ndarray, int]] = []
         for n, images in ((seeds, 300), (other, 500)):
             sides.append((trained(generator, n, generator.normal(size=images), 1, spread).mean(axis=1), images))
-        found.append(shares_difference(*sides[0], *sides[1]))
-    frame = np.array(found)
+        differences.append(shares_difference(*sides[0], *sides[1]))
+    frame = np.array(differences)
     assert 0.935 < coverage(frame[:, 1:3], 0.0) < 0.985
     assert 0.015 < (frame[:, 3] < 0.05).mean() < 0.065
 
@@ -506,15 +506,15 @@ def test_a_clear_winner_has_no_luck() -> None:
     assert first.tolist() == [0, 1, 0, 0, 0, 0]
 
 
-def test_the_best_of_equals_is_lucky_and_by_about_as_much_as_is_told() -> None:
-    generator, told, true = np.random.default_rng(1), [], []
+def test_the_best_of_equals_is_lucky_by_about_as_much_as_estimated() -> None:
+    generator, estimates, true = np.random.default_rng(1), [], []
     for _ in range(40):
         right = generator.random((20, 500)) < 0.9
         optimism, first = luck(right, resamples=300)
         assert first.sum() == pytest.approx(1)
-        told.append(optimism)
+        estimates.append(optimism)
         true.append(right.mean(axis=1).max() - 0.9)
-    assert np.mean(told) * math.sqrt(2) == pytest.approx(np.mean(true), rel=0.1)
+    assert np.mean(estimates) * math.sqrt(2) == pytest.approx(np.mean(true), rel=0.1)
 
 
 def test_trials_that_are_right_about_the_same_images_share_the_first_place() -> None:

@@ -1,4 +1,4 @@
-"""Trackers: a real sweep, killed and gone on with, as TensorBoard, MLflow and Weights & Biases read it afterwards."""
+"""Trackers: a real sweep, killed and resumed, as TensorBoard, MLflow and Weights & Biases read it afterwards."""
 
 import json
 import os
@@ -47,7 +47,7 @@ FINAL = [f"{split}_{name}" for split in ("validation", "test", "test_clean") for
 
 
 def environment(place: Path, **variables: str) -> dict[str, str]:
-    """That of this process, with trackers that write into `place`, and nothing of its user's own."""
+    """This process's environment without its user's own trackers, and with trackers that write into `place`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "WANDB_"))}
     own = {"MLFLOW_TRACKING_URI": f"sqlite:///{place}/mlflow.db", "WANDB_MODE": "offline", "WANDB_DIR": str(place)}
     return kept | own | variables
@@ -55,7 +55,7 @@ def environment(place: Path, **variables: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sweep that was killed once every tracker had an epoch, and then ended by the same command."""
+    """A sweep that was killed once every tracker had an epoch, and then finished by the same command."""
     place = tmp_path_factory.mktemp("trackers")
     make_tree(place / "tree", images=150)
     done = run_python("-m", "data_prep", "--source", "tree", "--out", "shards", "--validation", 0.2, cwd=place)
@@ -77,7 +77,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def all_have_begun(place: Path) -> bool:
-    """Whether each tracker has been told of an epoch."""
+    """Whether each tracker has an epoch."""
     runs = list((place / "results/zoo/tensorboard").glob("*/events*"))
     return (
         any(path.stat().st_size > 200 for path in runs)
@@ -121,8 +121,8 @@ def wandb_steps(path: Path) -> list[int]:
 
 
 def rows(place: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = pd.read_parquet(place / "results/zoo/trials.parquet").to_dict("records")
-    return found
+    trials: list[dict[str, Any]] = pd.read_parquet(place / "results/zoo/trials.parquet").to_dict("records")
+    return trials
 
 
 def curve(place: Path, trial: str, column: str) -> list[float]:
@@ -153,8 +153,8 @@ def test_hparams_set_hyperparameters_against_validation_metrics_alone(place: Pat
     multiplexer = EventMultiplexer().AddRunsFromDirectory(str(place / "results/zoo"))
     multiplexer.Reload()
     provider = MultiplexerDataProvider(multiplexer, str(place / "results/zoo"))
-    plugin, asked = Context(TBContext(data_provider=provider)), RequestContext()
-    experiment = plugin.experiment_from_metadata(asked, "", True, plugin.hparams_metadata(asked, ""), [])
+    plugin, request = Context(TBContext(data_provider=provider)), RequestContext()
+    experiment = plugin.experiment_from_metadata(request, "", True, plugin.hparams_metadata(request, ""), [])
     assert {each.name.tag for each in experiment.metric_infos} == {f"final/{name}" for name in FINAL[:3]}
     hyperparameters = {each.name: each for each in experiment.hparam_infos}
     assert {"network", "learning_rate", "batch_size", "optimizer", "seed"} <= set(hyperparameters)
@@ -196,8 +196,8 @@ def test_wandb_has_each_epoch_once_in_a_trial_s_last_file(place: Path) -> None:
         assert wandb_steps(files[-1]) == list(range(1, EPOCHS + 1))
         run = next(each.run for each in records if each.WhichOneof("record_type") == "run")
         assert (run.project, run.display_name) == ("zoo", f"{row['network']}-seed0")
-        told = {item.key: json.loads(item.value_json) for item in run.config.update}
-        assert (told["network"], told["trial"]) == (row["network"], row["trial"])
+        config = {item.key: json.loads(item.value_json) for item in run.config.update}
+        assert (config["network"], config["trial"]) == (row["network"], row["trial"])
         assert [each.exit.exit_code for each in records if each.WhichOneof("record_type") == "exit"] == [0]
         history = [each.history for each in records if each.WhichOneof("record_type") == "history"]
         assert [logged(each)["loss/validation"] for each in history] == curve(place, row["trial"], "validation_loss")
@@ -219,7 +219,7 @@ def test_a_sweep_that_is_over_tells_nobody_anything_again(place: Path) -> None:
 
 
 def test_what_a_tracker_missed_is_sent_by_the_same_command(place: Path, tmp_path: Path) -> None:
-    """To a store that was never there: first it is away, then it is."""
+    """A store that is away in the first run, and there in the second."""
     away = environment(place, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
     done = run_python(*SWEEP, "--track", "mlflow", cwd=place, env=away)
     assert done.returncode == 0, done.stderr
@@ -266,16 +266,16 @@ def test_a_missing_package_is_named_before_anything_starts(package: str, tmp_pat
         f"import runpy, sys; sys.modules[{package!r}] = None; "
         f"sys.argv = ['zoo.py', '--smoke', '--track', {package!r}]; runpy.run_path({str(ZOO)!r}, run_name='__main__')"
     )
-    told = refused(run_python("-c", code, cwd=tmp_path))
-    assert f'pip install -e ".[{package}]"' in told
+    message = refused(run_python("-c", code, cwd=tmp_path))
+    assert f'pip install -e ".[{package}]"' in message
     assert not (tmp_path / "results").exists()
 
 
 def test_wandb_without_a_key_is_refused_before_anything_starts(tmp_path: Path) -> None:
     alone = environment(tmp_path, HOME=str(tmp_path), NETRC=str(tmp_path / "none"))
     del alone["WANDB_MODE"]
-    told = refused(run_python(ZOO, "--smoke", "--track", "wandb", cwd=tmp_path, env=alone))
-    assert "WANDB_MODE=offline" in told
+    message = refused(run_python(ZOO, "--smoke", "--track", "wandb", cwd=tmp_path, env=alone))
+    assert "WANDB_MODE=offline" in message
     assert not (tmp_path / "results").exists()
 
 
