@@ -1,7 +1,8 @@
 """Results in, numbers and figures out: a record becomes tables, figures and a report, by pandas alone.
 
-    metrics, uncertainty → frames, judged → tables, figures → report
+    results ← figures ← pages ← commands: report, predict, robustness, explain, export, compare
+    detector: a network of the record in use
 
-Nothing of this trains, asks Ray, or imports TensorFlow: whoever has the record can make every number again. Beside it
-stand the commands that use a record's networks: robustness, explain, predict, export; and compare, of two records.
+Nothing here trains, uses Ray, or imports TensorFlow before a command needs a network: whoever has the record can
+recompute every number. `python -m analysis --help` lists the commands.
 """

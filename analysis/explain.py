@@ -14,7 +14,7 @@ from analysis.detector.stored import Stored, stored
 from analysis.figures.sheets import KINDS, Pictures, alt, caption, draw, title
 from analysis.figures.style import rendered
 from analysis.results.decisions import best_threshold
-from analysis.results.kept import kept
+from analysis.results.trials import read_extra
 from data_prep.storage import Folder
 
 EXPLANATIONS, SHEETS = "explanations.parquet", "explanations"
@@ -135,7 +135,7 @@ def _file(trial: str, kind: str) -> str:
 
 def explanations(folder: Folder) -> pd.DataFrame:
     """The table of a record's folder, with the columns of SCHEMA; without rows if there is none. Raises InputError."""
-    return kept(folder, EXPLANATIONS, SCHEMA, "explain")
+    return read_extra(folder, EXPLANATIONS, SCHEMA, "explain")
 
 
 def sheets(folder: Folder, trial: str | None = None) -> list[Sheet]:

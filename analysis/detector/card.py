@@ -5,14 +5,13 @@ import jinja2
 from analysis.detector.detector import Detector
 from analysis.detector.image_files import listed
 from analysis.detector.onnx import Agreement
-from analysis.results.format import with_span
+from analysis.results.format import TITLES, with_span
 from analysis.results.judged import by_class
 from sweeps.stats.intervals import intervals
 from trainables import MODELS, Recipe
 from trainables.training.metrics import METRICS, judge
 
 _TEMPLATE = "model_card.md.j2"
-_TITLES = {"validation": "validation", "test": "test", "test_clean": "clean test"}
 _OF_CLASSES = ("accuracy", "recall_real", "recall_fake")
 
 #: A heading, and its cells.
@@ -42,7 +41,7 @@ def card(name: str, detector: Detector, agreed: Agreement) -> str:
         codecs=listed(detector.codecs) or "files whose codecs the record does not tell",
         pretrained=entry.pretrained if entry else "",
         recipe={name: known[name] for name in hyperparameters if name in known},
-        parts=[(_TITLES[part], f"{len(images):,}") for part, images in parts.items()],
+        parts=[(TITLES[part], f"{len(images):,}") for part, images in parts.items()],
         metrics=metric_lines(detector),
         classes=class_lines(detector),
         agreed=agreed,

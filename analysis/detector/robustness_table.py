@@ -14,7 +14,7 @@ from analysis.detector.corruptions import CLEAN, CORRUPTIONS, Setting
 from analysis.detector.scored_images import OWN, ScoredImages
 from analysis.detector.stored import Stored
 from analysis.results.decisions import best_threshold
-from analysis.results.kept import kept
+from analysis.results.trials import read_extra
 from data_prep.storage import Folder
 from sweeps.stats.delong import auc_interval
 from sweeps.stats.intervals import wilson
@@ -51,7 +51,7 @@ _KEY = ["fingerprint", "limit", "trial", "corruption", "severity", "part"]
 
 def robustness_table(folder: Folder) -> pd.DataFrame:
     """The table of a record's folder, with the columns of SCHEMA; without rows if there is none. Raises InputError."""
-    return kept(folder, ROBUSTNESS, SCHEMA, "robustness")
+    return read_extra(folder, ROBUSTNESS, SCHEMA, "robustness")
 
 
 def add(folder: Folder, rows: Sequence[dict[str, Any]]) -> None:

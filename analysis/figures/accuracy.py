@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 
 from analysis.figures.style import GREY, INK, PAGE_WIDTH, PALETTE, Drawing, new_figure, percent_tick
 from analysis.results.format import percent
-from analysis.results.trials import Results, without_choosers
+from analysis.results.seeds import without_choosers
+from analysis.results.trials import Results
 from sweeps.stats.intervals import share_interval, wilson
 
 _MOST_ROWS, _MOST_IN_WORDS = 40, 12

@@ -8,7 +8,9 @@ from matplotlib.axes import Axes
 
 from analysis.figures.style import Drawing, ink_on, new_figure
 from analysis.results.format import percent
-from analysis.results.trials import Results, confusions, has_seeds
+from analysis.results.judged import confusions
+from analysis.results.seeds import has_seeds
+from analysis.results.trials import Results
 from data_prep.layout import LABEL_NAMES
 from trainables.training import metrics
 

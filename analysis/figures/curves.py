@@ -15,7 +15,8 @@ from matplotlib.ticker import MaxNLocator
 from analysis.figures.panels import Panel, add_panels, legend_columns, shortened
 from analysis.figures.style import GREY, INK, MARKERS, PAGE_WIDTH, PALE, PALETTE, Drawing, new_figure, percent_tick
 from analysis.results.format import percent
-from analysis.results.trials import Results, has_seeds
+from analysis.results.seeds import has_seeds
+from analysis.results.trials import Results
 
 OTHERS = "other trials"
 _MOST_PANELS, _MOST_IN_A_ROW = 8, 4

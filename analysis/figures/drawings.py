@@ -9,9 +9,9 @@ from analysis.results.judged import Findings
 from analysis.results.trials import Results
 
 
-def figures(results: Results, findings: Findings, robustness_table: pd.DataFrame) -> dict[str, Drawing]:
-    """File name → drawing, of every figure that the record has data for."""
-    drawings = {
+def figures(results: Results, findings: Findings, robustness_table: pd.DataFrame) -> dict[str, Drawing | None]:
+    """File name → drawing, of every figure that there can be; None where the record has no data for it."""
+    return {
         "search_history": history.draw(results),
         "search_rungs": rungs.draw(results),
         "search_slices": slices.draw(results),
@@ -28,4 +28,3 @@ def figures(results: Results, findings: Findings, robustness_table: pd.DataFrame
         "classes": classes.draw(results, findings),
         "robustness": robustness.draw(results, robustness_table),
     }
-    return {name: drawing for name, drawing in drawings.items() if drawing}

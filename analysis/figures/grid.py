@@ -9,7 +9,8 @@ from matplotlib.patches import Rectangle
 
 from analysis.figures.style import INK, Drawing, ink_on, new_figure, percent_tick
 from analysis.results.format import mean_and_deviation, span
-from analysis.results.trials import Results, grid
+from analysis.results.seeds import grid
+from analysis.results.trials import Results
 
 
 def draw(results: Results) -> Drawing | None:

@@ -8,7 +8,8 @@ from analysis.detector.corruptions import CLEAN, CORRUPTIONS, Setting, settings_
 from analysis.detector.robustness_table import SECOND, data_sets
 from analysis.detector.scored_images import OWN, recorded_data
 from analysis.results.format import percent, span
-from analysis.results.trials import Results, has_seeds
+from analysis.results.seeds import has_seeds
+from analysis.results.trials import Results
 
 _CHANCE = 0.5
 _CLEAN: Setting = (CLEAN, 0.0)

@@ -23,7 +23,7 @@ PAGE_WIDTH = 7.2  # inches: two columns of a journal
 _DPI = 200
 _FOOTER_CHARACTERS_PER_INCH = 18
 #: File type of a rendered figure → the metadata to leave out of it.
-_KINDS = {"png": ("Software",), "svg": ("Date", "Creator"), "pdf": ("CreationDate", "Creator", "Producer")}
+FORMATS = {"png": ("Software",), "svg": ("Date", "Creator"), "pdf": ("CreationDate", "Creator", "Producer")}
 
 _RC = {
     "font.family": "DejaVu Sans",
@@ -79,16 +79,16 @@ def all_rendered(figures: dict[str, Figure]) -> dict[str, dict[str, bytes]]:
     return dict(zip(figures, side_by_side([partial(rendered, figure) for figure in figures.values()]), strict=True))
 
 
-def rendered(figure: Figure, kinds: Iterable[str] = tuple(_KINDS)) -> dict[str, bytes]:
+def rendered(figure: Figure, formats: Iterable[str] = tuple(FORMATS)) -> dict[str, bytes]:
     """A figure as `png` at 200 dpi, `svg` and `pdf`, letters as outlines: the same bytes for the same figure.
 
     The layout, which takes longer than the drawing, is computed for the first of them only.
     """
     files = {}
-    for kind in kinds:
+    for kind in formats:
         buffer = io.BytesIO()
         with matplotlib.rc_context(_RC | {"axes.grid": True}):
-            figure.savefig(buffer, format=kind, dpi=_DPI, metadata=dict.fromkeys(_KINDS[kind]))
+            figure.savefig(buffer, format=kind, dpi=_DPI, metadata=dict.fromkeys(FORMATS[kind]))
         figure.set_layout_engine("none")
         files[kind] = buffer.getvalue()
     return files

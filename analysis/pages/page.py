@@ -20,12 +20,29 @@ from analysis.pages.tables import (
 )
 from analysis.results.format import unbroken
 from analysis.results.judged import Findings
-from analysis.results.trials import Results, has_spread
+from analysis.results.seeds import has_spread
+from analysis.results.trials import Results
 
 _TEMPLATE = "report.html.j2"
-_PAGE_REM = 56  # of a figure that is as wide as a journal's page
+_PAGE_REM = 56  # width of a figure that is as wide as a journal's page
 #: The columns that hold words, not numbers.
 _TEXTS = ("network", "status", "reason", "on", "told apart")
+_REPEATS = (
+    "Mean and 95 % interval (Student's t) over n new seeds, in %. The seed that a trial was chosen by does not enter: "
+    "the best of many is partly luck."
+)
+_NETWORKS = (
+    "Mean ± standard deviation over n ranked trials, in %, and the 95 % interval of the mean (Student's t). Flagged "
+    "trials do not enter."
+)
+_COMPARISONS = (
+    "The first configuration less each other one, in points of accuracy on the same test images; p after Holm's "
+    "correction for all pairs. AUC: DeLong's test, where each has one seed. Told apart: p of accuracy below 0.05."
+)
+_METRICS = (
+    "With 95 % intervals, at the threshold of the best balanced accuracy on validation, carried to test. FAKE is the "
+    "positive class. ECE: 15 bins of equal width, and biased upwards. tables/metrics.csv has all trials."
+)
 
 
 @dataclass(frozen=True)
@@ -39,9 +56,9 @@ class Sheet:
 
 
 def report(
-    results: Results, found: Findings, drawings: dict[str, Drawing], images: dict[str, bytes], sheets: Sequence[Sheet]
+    results: Results, findings: Findings, drawings: Sequence[tuple[Drawing, bytes]], sheets: Sequence[Sheet]
 ) -> str:
-    """The page. `images` is the name of each drawing → its SVG."""
+    """The page. Each of the `drawings` comes with its SVG."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("analysis", "pages/templates"),
         autoescape=True,
@@ -49,56 +66,36 @@ def report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    rem_per_inch = _PAGE_REM / PAGE_WIDTH  # so that letters are as large in all figures
+    figures = [
+        (drawing, _address(svg, "svg+xml"), round(rem_per_inch * drawing.figure.get_figwidth(), 1))
+        for drawing, svg in drawings
+    ]
     return environment.get_template(_TEMPLATE).render(
         provenance=results.provenance,
-        summary=[unbroken(paragraph) for paragraph in summary(results, found) if paragraph],
-        tables=_tables(results, found),
-        details=_details(found),
+        summary=[unbroken(paragraph) for paragraph in summary(results, findings)],
+        tables=_tables(results, findings),
+        details=_with_rows([("All metrics", _METRICS, metric_cells(findings))]),
         texts=_TEXTS,
-        figures=[
-            *((drawing, _address(images[name], "svg+xml"), _width(drawing)) for name, drawing in drawings.items()),
-            *((sheet, _address(sheet.png, "png"), _PAGE_REM) for sheet in sheets),
-        ],
+        figures=[*figures, *((sheet, _address(sheet.png, "png"), _PAGE_REM) for sheet in sheets)],
     )
 
 
-def _width(drawing: Drawing) -> float:
-    """How wide a figure is shown, in rem: letters are as large in all of them."""
-    return round(_PAGE_REM * drawing.figure.get_figwidth() / PAGE_WIDTH, 1)
+def _tables(results: Results, findings: Findings) -> list[tuple[str, str, pd.DataFrame]]:
+    """Title, caption and cells of each table at the top of the page."""
+    has_networks = has_spread(results) and not results.provenance.search
+    tables = [
+        ("Trained again with new seeds", _REPEATS, repeat_cells(results)),
+        ("Ranking", note(results), ranked_cells(results)),
+        ("Networks over their seeds", _NETWORKS, network_cells(results) if has_networks else pd.DataFrame()),
+        ("Compared with the first", _COMPARISONS, comparison_cells(findings)),
+        ("Not ranked", "Trials that are not results, or not yet.", flagged_cells(results)),
+    ]
+    return _with_rows(tables)
 
 
-def _tables(results: Results, found: Findings) -> list[tuple[str, str, pd.DataFrame]]:
-    """Title, caption and cells of each table that has rows."""
-    tables = [("Ranking", note(results), ranked_cells(results))]
-    if len(repeats := repeat_cells(results)):
-        caption = (
-            "Mean and 95 % interval (Student's t) over n new seeds, in %. The seed that a trial was chosen by does not "
-            "enter: the best of many is partly luck."
-        )
-        tables.insert(0, ("Trained again with new seeds", caption, repeats))
-    if has_spread(results) and not results.provenance.search:
-        caption = (
-            "Mean ± standard deviation over n ranked trials, in %, and the 95 % interval of the mean (Student's t). "
-            "Flagged trials do not enter."
-        )
-        tables.append(("Networks over their seeds", caption, network_cells(results)))
-    caption = (
-        "The first configuration less each other one, in points of accuracy on the same test images; p after Holm's "
-        "correction for all pairs. AUC: DeLong's test, where each has one seed. Told apart: p of accuracy below 0.05."
-    )
-    tables.append(("Beside the first", caption, comparison_cells(found)))
-    tables.append(("Not ranked", "Trials that are no results, or not yet.", flagged_cells(results)))
+def _with_rows(tables: list[tuple[str, str, pd.DataFrame]]) -> list[tuple[str, str, pd.DataFrame]]:
     return [(title, unbroken(caption), cells) for title, caption, cells in tables if len(cells)]
-
-
-def _details(found: Findings) -> list[tuple[str, str, pd.DataFrame]]:
-    """What stands at the end of the page."""
-    caption = (
-        "With 95 % intervals, at the threshold of the best balanced accuracy on validation, carried to test. FAKE is "
-        "the positive class. ECE: 15 bins of equal width, and biased upwards. tables/metrics.csv has all trials."
-    )
-    cells = metric_cells(found)
-    return [("All metrics", unbroken(caption), cells)] if len(cells) else []
 
 
 def _address(image: bytes, kind: str) -> str:

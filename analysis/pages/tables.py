@@ -1,138 +1,130 @@
 """Data frames → what people and programs read: CSV and Parquet with every digit, Markdown and cells with percents."""
 
 import math
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from analysis.results.format import mean_and_deviation, number, percent, points_span, span, with_span
+from analysis.results.format import TITLES, mean_and_deviation, number, percent, points_span, span, with_span
 from analysis.results.judged import Findings
-from analysis.results.searches import front, importance, repeats
-from analysis.results.trials import METRICS, SPLITS, Results, has_seeds, networks, varied_hyperparameters
-from trainables.training import metrics
+from analysis.results.searches import front, importance
+from analysis.results.seeds import has_seeds, networks, repeats
+from analysis.results.trials import METRICS, Results, varied_hyperparameters
+from trainables.training.metrics import METRICS as JUDGED
+from trainables.training.metrics import SPLITS
 
-_INTERVALS = [f"{split}_{end}" for split in SPLITS for end in ("low", "high")]
+#: A column of cells: its heading, what writes a cell, and the columns of the data frame that this takes.
+Column = tuple[str, Callable[..., str], *tuple[str, ...]]
 
-
-_IMAGES = [f"{split}_images" for split in ("train", *SPLITS)]
-
-
-#: Split → what people call it.
-TITLES = dict(zip(SPLITS, ("validation", "test", "clean test"), strict=True))
-
-
-def files(results: Results, found: Findings) -> dict[str, bytes]:
-    """File name → content of every table of a results that has rows; `networks` only if there are several seeds."""
-    tables = {"results": results_table(results.trials)}
-    if has_seeds(results.trials):
-        tables["networks"] = networks(results.trials, results.provenance.metric, results.provenance.direction)
-    more = {"metrics": found.metrics, "comparisons": found.comparisons, "classes": found.classes}
-    more |= {"repeats": repeats(results), "front": results_table(front(results)), "importance": importance(results)}
-    tables |= {name: frame for name, frame in more.items() if len(frame)}
-    contents = {f"{name}.csv": frame.to_csv(index=False).encode() for name, frame in tables.items()}
-    contents |= {f"{name}.parquet": _parquet(frame) for name, frame in tables.items()}
-    markdown = {"results.md": results_markdown(results), "networks.md": networks_markdown(results)}
-    return contents | {name: text.encode() for name, text in markdown.items() if name.removesuffix(".md") in tables}
+_count, _short, _area = partial(number, digits=0), "{:.2g}".format, partial(number, digits=4)
+_TRIAL: list[Column] = [("network", str, "configuration"), ("seed", str, "seed")]
+_SIZES: list[Column] = [
+    ("parameters", _count, "parameters"),
+    ("epochs", _count, "epochs_done"),
+    ("best epoch", _count, "best_epoch"),
+]
 
 
-def results_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """The columns of the results that are published, one row a trial; numbers are not rounded, accuracies are 0–1."""
-    names = [
-        "rank",
-        "network",
-        *varied_hyperparameters(frame),
-        "seed",
-        *METRICS,
-        "parameters",
-        "epochs_done",
-        "best_epoch",
-    ]
-    return frame[[*names, "wall_seconds", "status", "reason", *_INTERVALS, *_IMAGES, "trial"]]
+def files(results: Results, findings: Findings) -> dict[str, bytes | None]:
+    """File name → content of every table that there can be; None where this record has no rows for it.
+
+    `networks` needs several seeds.
+    """
+    tables = {
+        "results": results_table(results.trials),
+        "networks": networks(results) if has_seeds(results.trials) else (),
+        "metrics": findings.metrics,
+        "comparisons": findings.comparisons,
+        "classes": findings.classes,
+        "repeats": repeats(results),
+        "front": results_table(front(results)),
+        "importance": importance(results),
+    }
+    contents: dict[str, bytes | None] = {}
+    for name, frame in tables.items():
+        has_rows = name == "results" or len(frame)
+        contents[f"{name}.csv"] = frame.to_csv(index=False).encode() if has_rows else None
+        contents[f"{name}.parquet"] = frame.to_parquet(index=False) if has_rows else None
+    networks_text = networks_markdown(results).encode() if contents["networks.csv"] else None
+    return contents | {"results.md": results_markdown(results).encode(), "networks.md": networks_text}
+
+
+def results_table(trials: pd.DataFrame) -> pd.DataFrame:
+    """The published columns of the trials; numbers are not rounded, accuracies are 0–1."""
+    ends = [f"{split}_{end}" for split in SPLITS for end in ("low", "high")]
+    images = [f"{split}_images" for split in ("train", *SPLITS)]
+    names = ["rank", "network", *varied_hyperparameters(trials), "seed", *METRICS]
+    names += ["parameters", "epochs_done", "best_epoch", "wall_seconds", "status", "reason"]
+    return trials[[*names, *ends, *images, "trial"]]
+
+
+def _cells(frame: pd.DataFrame, *columns: Column) -> pd.DataFrame:
+    """The columns as text, row by row."""
+    rows = {heading: frame[list(names)].itertuples(index=False) for heading, _, *names in columns}
+    return pd.DataFrame({heading: [write(*row) for row in rows[heading]] for heading, write, *_ in columns})
 
 
 def ranked_cells(results: Results) -> pd.DataFrame:
     """The ranking as text, one row a trial, a column a heading."""
-    frame = results.ranked
-    cells = pd.DataFrame({"rank": frame["rank"].astype(str), **_name_cells(results, frame)})
-    for split, title in TITLES.items():
-        cells[f"{title} %"] = _accuracies(frame, split)
-    for split, title in TITLES.items():
-        cells[f"{title} AUC"] = [number(value, 4) for value in frame[f"{split}_auc"]]
-    if results.provenance.metric == "validation_loss":
-        cells["validation loss"] = [number(value, 4) for value in frame["validation_loss"]]
-    cells["parameters"] = [_count(value) for value in frame["parameters"]]
-    cells["epochs"] = [_count(value) for value in frame["epochs_done"]]
-    cells["best epoch"] = [_count(value) for value in frame["best_epoch"]]
-    cells["seconds"] = [number(value, 1) for value in frame["wall_seconds"]]
-    return cells
+    accuracies: list[Column] = [
+        (f"{title} %", _share, f"{split}_accuracy", f"{split}_low", f"{split}_high") for split, title in TITLES.items()
+    ]
+    areas: list[Column] = [(f"{title} AUC", _area, f"{split}_auc") for split, title in TITLES.items()]
+    is_by_loss = results.provenance.metric == "validation_loss"
+    losses: list[Column] = [("validation loss", _area, "validation_loss")] if is_by_loss else []
+    seconds = ("seconds", partial(number, digits=1), "wall_seconds")
+    return _cells(results.ranked, ("rank", str, "rank"), *_TRIAL, *accuracies, *areas, *losses, *_SIZES, seconds)
 
 
 def flagged_cells(results: Results) -> pd.DataFrame:
     """The trials that are not ranked as text, with the reason."""
-    frame = results.flagged
-    cells = {"status": frame["status"].astype(str), **_name_cells(results, frame), "reason": frame["reason"]}
-    return pd.DataFrame(cells | {"epochs": [_count(value) for value in frame["epochs_done"]]})
+    return _cells(results.flagged, ("status", str, "status"), *_TRIAL, ("reason", str, "reason"), _SIZES[1])
 
 
 def network_cells(results: Results) -> pd.DataFrame:
     """The networks over their seeds as text: mean ± standard deviation (95 % interval), and the number of trials."""
-    frame = networks(results.trials, results.provenance.metric, results.provenance.direction)
-    cells = pd.DataFrame({"network": frame["configuration"], "n": frame["n"].astype(str)})
-    cells["flagged"] = frame["flagged"].astype(str)
-    for split, title in TITLES.items():
-        columns = (frame[f"{split}_accuracy_{name}"] for name in ("mean", "std", "low", "high"))
-        cells[f"{title} %"] = [
-            mean_and_deviation(mean, deviation) + (f" ({told})" if (told := span(low, high)) else "")
-            for mean, deviation, low, high in zip(*columns, strict=True)
-        ]
-    return cells.assign(parameters=[_count(value) for value in frame["parameters"]])
-
-
-def metric_cells(found: Findings) -> pd.DataFrame:
-    """Every metric of the first trials as text, a row a trial and part, with 95 % intervals."""
-    frame = found.metrics[found.metrics["accuracy_low"].notna()] if len(found.metrics) else found.metrics
-    if not len(frame):
-        return frame
-    cells = {"network": frame["configuration"], "seed": frame["seed"].astype(str)}
-    cells["on"] = frame["part"].map(TITLES)
-    for name, metric in metrics.METRICS.items():
-        columns = (frame[f"{name}{end}"] for end in ("", "_low", "_high"))
-        cells[metric.title] = [with_span(*values) for values in zip(*columns, strict=True)]
-    return pd.DataFrame(cells)
-
-
-def comparison_cells(found: Findings) -> pd.DataFrame:
-    """The first configuration beside each of the others, as text: how far it is ahead on test, and how sure that is."""
-    frame = found.comparisons
-    if not len(frame):
-        return frame
-    frame = frame[frame["configuration"] == frame["configuration"].iloc[0]]
-    spans = [points_span(*pair) for pair in zip(frame["low"], frame["high"], strict=True)]
-    cells = {"network": frame["other"], "ahead by, points": [f"{100 * value:+.2f}" for value in frame["difference"]]}
-    cells |= {"95 % interval": spans, "p (Holm)": [f"{value:.2g}" for value in frame["p_holm"]]}
-    cells["told apart"] = ["yes" if each else "no" for each in frame["told_apart"]]
-    if "auc_difference" in frame:
-        cells["AUC ahead by"] = [f"{value:+.4f}" for value in frame["auc_difference"]]
-        cells["p of AUC (Holm)"] = [f"{value:.2g}" for value in frame["auc_p_holm"]]
-    return pd.DataFrame(cells)
+    counts: list[Column] = [(name, str, name) for name in ("n", "flagged")]
+    return _cells(networks(results), _TRIAL[0], *counts, *_over_seeds(_spread, "mean", "std", "low", "high"), _SIZES[0])
 
 
 def repeat_cells(results: Results) -> pd.DataFrame:
-    """What was trained again with new seeds, as text: mean and 95 % interval over n seeds."""
+    """The configurations that a search trained again with new seeds, as text: mean and 95 % interval over n seeds."""
     frame = repeats(results)
-    cells = pd.DataFrame(
-        {"network": frame.get("configuration", []), "n": frame.get("n", pd.Series(dtype=int)).astype(str)}
-    )
-    for split, title in TITLES.items() if len(frame) else ():
-        columns = (frame[f"{split}_accuracy_{name}"] for name in ("mean", "low", "high"))
-        told = [
-            percent(mean) + (f" ({span(low, high, 2)})" if math.isfinite(low) else "")
-            for mean, low, high in zip(*columns, strict=True)
-        ]
-        cells[f"{title} %"] = told
-    return cells
+    shares = _over_seeds(partial(_share, digits=2), "mean", "low", "high")
+    return _cells(frame, _TRIAL[0], ("n", str, "n"), *shares) if len(frame) else frame
+
+
+def metric_cells(findings: Findings) -> pd.DataFrame:
+    """Every metric of the first trials as text, a row a trial and part, with 95 % intervals."""
+    if "accuracy_low" not in findings.metrics:
+        return pd.DataFrame()
+    judged: list[Column] = [
+        (metric.title, with_span, name, f"{name}_low", f"{name}_high") for name, metric in JUDGED.items()
+    ]
+    frame = findings.metrics.dropna(subset="accuracy_low")
+    return _cells(frame, *_TRIAL, ("on", TITLES.__getitem__, "part"), *judged)
+
+
+def comparison_cells(findings: Findings) -> pd.DataFrame:
+    """The first configuration beside each of the others, as text: its lead on test, with interval and p."""
+    frame = findings.with_first()
+    if not len(frame):
+        return frame
+    columns: list[Column] = [
+        ("network", str, "other"),
+        ("ahead by, points", lambda lead: f"{100 * lead:+.2f}", "difference"),
+        ("95 % interval", points_span, "low", "high"),
+        ("p (Holm)", _short, "p_holm"),
+        ("told apart", lambda is_apart: "yes" if is_apart else "no", "told_apart"),
+        ("AUC ahead by", "{:+.4f}".format, "auc_difference"),
+        ("p of AUC (Holm)", _short, "auc_p_holm"),
+    ]
+    return _cells(frame, *(column for column in columns if column[-1] in frame))
+
+
+def _over_seeds(write: Callable[..., str], *names: str) -> list[Column]:
+    return [(f"{title} %", write, *(f"{split}_accuracy_{name}" for name in names)) for split, title in TITLES.items()]
 
 
 def results_markdown(results: Results) -> str:
@@ -151,42 +143,31 @@ def note(results: Results) -> str:
     stopped = ", and those that were stopped early after those that trained to the end" if has_stopped else ""
     return (
         f"Accuracies in %, with 95 % intervals (Wilson) over the images: {sizes}. The clean test is the test without "
-        f"the images that also stand in train. AUC: FAKE is the positive class. Ranked on validation alone{stopped}."
+        f"duplicates of training images. AUC: FAKE is the positive class. Ranked on validation alone{stopped}."
     )
 
 
 def networks_markdown(results: Results) -> str:
     """`networks.md`: mean and standard deviation over the seeds."""
     title = f"# Networks of the sweep `{results.provenance.sweep}` over their seeds"
-    note = (
+    reading = (
         "Accuracies in %, mean ± standard deviation over n ranked trials, and the 95 % interval of the mean (Student's "
         "t); flagged trials do not enter."
     )
-    return "\n\n".join([title, *results.provenance.caveats, _markdown(network_cells(results)), note]) + "\n"
+    return "\n\n".join([title, *results.provenance.caveats, _markdown(network_cells(results)), reading]) + "\n"
 
 
-def _name_cells(results: Results, frame: pd.DataFrame) -> dict[str, Any]:
-    """What tells a trial from the others: its configuration, and its seed."""
-    return {"network": frame["configuration"], "seed": frame["seed"].astype(str)}
+def _share(share: float, low: float, high: float, digits: int = 1) -> str:
+    """`91.20 (90.1–92.3)`; without an interval the share alone."""
+    return percent(share) + (f" ({span(low, high, digits)})" if math.isfinite(low) else "")
 
 
-def _accuracies(frame: pd.DataFrame, split: str) -> list[str]:
-    """`91.20 (90.1–92.3)` per trial."""
-    rows = zip(*(frame[f"{split}_{name}"] for name in ("accuracy", "low", "high")), strict=True)
-    return [percent(share) + (f" ({span(low, high)})" if math.isfinite(low) else "") for share, low, high in rows]
-
-
-def _count(value: Any) -> str:
-    return "–" if pd.isna(value) else f"{int(value):,}"
+def _spread(mean: float, deviation: float, low: float, high: float) -> str:
+    """`91.20 ± 0.14 (90.1–92.3)`; without an interval the mean alone."""
+    return mean_and_deviation(mean, deviation) + (f" ({span(low, high)})" if math.isfinite(low) else "")
 
 
 def _markdown(cells: pd.DataFrame) -> str:
     """A pipe table. A pipe within a cell would end it, and is escaped."""
     escaped = cells.map(lambda cell: str(cell).replace("|", "\\|"))
     return str(escaped.to_markdown(index=False, disable_numparse=True))
-
-
-def _parquet(frame: pd.DataFrame) -> bytes:
-    buffer = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), buffer)
-    return bytes(buffer.getvalue())

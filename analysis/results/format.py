@@ -1,8 +1,11 @@
-"""How numbers are written, wherever people read them."""
+"""How numbers and splits are written, wherever people read them."""
 
 import math
 
 import pandas as pd
+
+#: Split → its name for people.
+TITLES = {"validation": "validation", "test": "test", "test_clean": "clean test"}
 
 
 def with_span(value: float, low: float, high: float) -> str:

@@ -1,10 +1,9 @@
-"""Scores → data frames of what can be defended: metrics with intervals, and which networks cannot be told apart.
+"""Scores → data frames of what can be defended: metrics with intervals, and which networks differ beyond noise.
 
 Thresholds come from validation and are carried to test. Comparisons are made on test, which had no part in any choice.
 """
 
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,22 +13,29 @@ import pandas as pd
 
 from analysis.results.decisions import best_threshold
 from analysis.results.parallel import side_by_side
-from analysis.results.trials import Results, without_choosers
+from analysis.results.seeds import without_choosers
+from analysis.results.trials import Results
 from sweeps.stats.comparisons import holm, mean_difference
 from sweeps.stats.delong import auc_difference
 from sweeps.stats.intervals import intervals, wilson
 from sweeps.stats.resampling import luck
-from trainables.training.metrics import accuracy, confusion, judge, recall
+from trainables.training.metrics import confusion, judge
 
 _MOST_WITH_INTERVALS = 12
-_RESAMPLES = 200  # which an interval from their spread needs, and 12 trials are judged in a second
+_RESAMPLES = 200  # enough for an interval from their spread, and twelve trials are judged in a second
 _MOST_COMPARED = 16
 SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What `judged`, `comparisons`, `by_class` of the first trial, and `winners_luck` give, computed once."""
+    """Everything that takes the raw scores of a record, computed once.
+
+    `metrics` has a row for each ranked trial and part (validation, test, test_clean), best trial first: trial,
+    configuration, seed, part, images, threshold (a logit), and each of `metrics.METRICS` with `_low` and `_high`, which
+    are of test and of the first twelve trials alone. `comparisons` is what the function of that name gives, `classes`
+    is `by_class` of the first trial, and `optimism` and `comes_first` are what `winners_luck` gives.
+    """
 
     metrics: pd.DataFrame
     comparisons: pd.DataFrame
@@ -37,63 +43,56 @@ class Findings:
     optimism: float
     comes_first: "pd.Series[float]"
 
+    def with_first(self) -> pd.DataFrame:
+        """The comparisons of the first configuration with each other one."""
+        frame = self.comparisons
+        return frame[frame["configuration"] == frame["configuration"].iloc[0]] if len(frame) else frame
+
     def level_with_first(self) -> list[str]:
-        """The configurations that cannot be told apart from the first on test."""
-        if not len(self.comparisons):
-            return []
-        with_first = self.comparisons[self.comparisons["configuration"] == self.comparisons["configuration"].iloc[0]]
-        return [str(name) for name in with_first.loc[~with_first["told_apart"], "other"]]
+        """The configurations whose difference from the first on test is within noise."""
+        frame = self.with_first()
+        return [str(name) for name in frame.loc[~frame["told_apart"], "other"]] if len(frame) else []
 
 
 def findings(results: Results) -> Findings:
-    """Everything about a results that takes its raw scores."""
-    others = [partial(comparisons, results), partial(_classes_of_first, results), partial(winners_luck, results)]
-    compared, classes, luck_of_first, *judgments = side_by_side([*others, *_judgments(results)])
-    return Findings(pd.DataFrame(itertools.chain(*judgments)), compared, classes, *luck_of_first)
+    """Judge the trials of a record by their raw scores, on all cores."""
+    scored = _scored(results)
+    rows = scored.to_dict("records") if "validation" in results.scores.parts else []
+    judgments = [partial(_judgment, results, row, rank < _MOST_WITH_INTERVALS) for rank, row in enumerate(rows)]
+    calls = [
+        partial(comparisons, results),
+        partial(by_class, results, scored["trial"].iloc[0]) if len(scored) else pd.DataFrame,
+        partial(winners_luck, results),
+    ]
+    compared, classes, luck_of_first, *judged = side_by_side([*calls, *judgments])
+    return Findings(pd.DataFrame(itertools.chain(*judged)), compared, classes, *luck_of_first)
 
 
-def judged(results: Results) -> pd.DataFrame:
-    """One row a ranked trial and part (validation, test, test_clean), best trial first: every metric with its interval.
-
-    Columns: trial, configuration, seed, part, images, threshold (a logit), and for each of `metrics.METRICS` its value,
-    `_low` and `_high`. There are intervals on test, of the first twelve trials.
-    """
-    return pd.DataFrame(itertools.chain(*(judgment() for judgment in _judgments(results))))
-
-
-def _judgments(results: Results) -> list[Callable[[], list[dict[str, Any]]]]:
-    """A function a trial, which gives its rows of `judged`."""
-    rows = _scored(results).to_dict("records") if "validation" in results.scores.parts else []
-    return [partial(_judgment, results, row, place < _MOST_WITH_INTERVALS) for place, row in enumerate(rows)]
-
-
-def _judgment(results: Results, row: dict[str, Any], has_intervals: bool) -> list[dict[str, Any]]:
-    threshold = best_threshold(*results.scores.of(row["trial"], "validation"))
+def _judgment(results: Results, trial: dict[str, Any], has_intervals: bool) -> list[dict[str, Any]]:
+    """The rows of `Findings.metrics` of one trial, a part each."""
+    threshold = best_threshold(*results.scores.of(trial["trial"], "validation"))
     rows = []
     for part in results.scores.parts:
-        labels, logits = results.scores.of(row["trial"], part)
-        told = {name: row[name] for name in ("trial", "configuration", "seed")}
-        told |= {"part": part, "images": len(labels), "threshold": threshold}
-        told |= judge(labels, logits, threshold)
+        labels, logits = results.scores.of(trial["trial"], part)
+        row = {name: trial[name] for name in ("trial", "configuration", "seed")}
+        row |= {"part": part, "images": len(labels), "threshold": threshold}
+        row |= judge(labels, logits, threshold)
         if has_intervals and part != "validation":
-            told |= _ends(intervals(labels, logits, threshold, _RESAMPLES))
-        rows.append(told)
+            row |= _ends(intervals(labels, logits, threshold, _RESAMPLES))
+        rows.append(row)
     return rows
 
 
-def _ends(found: dict[str, tuple[float, float]]) -> dict[str, float]:
-    return {f"{name}_{end}": pair[place] for name, pair in found.items() for place, end in enumerate(("low", "high"))}
-
-
-def _classes_of_first(results: Results) -> pd.DataFrame:
-    first = _scored(results)["trial"].head(1)
-    return by_class(results, first.item()) if len(first) else pd.DataFrame()
+def _ends(spans: dict[str, tuple[float, float]]) -> dict[str, float]:
+    return {
+        f"{name}_{end}": value for name, span in spans.items() for end, value in zip(("low", "high"), span, strict=True)
+    }
 
 
 def by_class(results: Results, trial: str) -> pd.DataFrame:
-    """A trial on test, one row an object class: n, accuracy, recall of REAL and of FAKE, with intervals (Wilson).
+    """One row an object class of the test images: n, accuracy, recall of REAL and of FAKE, with intervals (Wilson).
 
-    Empty if the images have no object classes, or if there is no threshold, for want of validation scores.
+    Empty if the images have no object classes, or if there are no validation scores to take the threshold from.
     """
     test = results.scores.parts.get("test")
     if test is None or "validation" not in results.scores.parts or not (test.classes != "").any():
@@ -104,55 +103,52 @@ def by_class(results: Results, trial: str) -> pd.DataFrame:
     rows = []
     for name in np.unique(test.classes):
         mask = test.classes == name
-        told = {"configuration": configuration, "object_class": name or "none", "images": mask.sum()}
-        rows.append(told | _shares(confusion(labels[mask], logits[mask], threshold)))
+        values = judge(labels[mask], logits[mask], threshold)
+        sizes = {
+            "accuracy": mask.sum(),
+            "recall_real": (labels[mask] == 0).sum(),
+            "recall_fake": (labels[mask] == 1).sum(),
+        }
+        row = {"configuration": configuration, "object_class": name or "none", "images": mask.sum()}
+        for metric, images in sizes.items():
+            row |= {metric: values[metric]} | _ends({metric: wilson(values[metric], images)})
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _shares(counts: np.ndarray) -> dict[str, float]:
-    """Of a confusion matrix: accuracy and both recalls, each with its interval."""
-    real, fake = counts.sum(axis=1)
-    found = {"accuracy": (accuracy(counts), counts.sum())}
-    found |= {"recall_real": (recall(counts[::-1, ::-1]), real), "recall_fake": (recall(counts), fake)}
-    told: dict[str, float] = {}
-    for name, (share, size) in found.items():
-        told |= {name: share} | _ends({name: wilson(share, size)})
-    return told
-
-
 def comparisons(results: Results) -> pd.DataFrame:
-    """One row a pair of the first configurations, in the order of the ranking: which can be told apart on test.
+    """One row a pair of the first configurations, in the order of the ranking: whether they differ on test.
 
     `difference`, `low`, `high` are of the mean accuracy of `configuration` less that of `other`, as shares; `p` is of
     the paired test over images (and seeds, where there are several), `p_holm` of all pairs together. `told_apart` is
-    whether that is below 0.05. Where all have one seed, there are `auc_difference` and `auc_p_holm` (DeLong) too.
+    whether `p_holm` is below 0.05. Where all have one seed, there are `auc_difference` and `auc_p_holm` (DeLong) too.
     """
-    right = _right_answers(results, "test")
-    seeds = _seeds(results)
+    part = results.scores.parts.get("test")
+    if part is None:
+        return pd.DataFrame()
+    trials = _compared_trials(results)
+    has_one_seed = all(len(names) == 1 for names in trials.values())
     rows: list[dict[str, Any]] = []
-    for one, other in itertools.combinations(right, 2):
-        told = {"configuration": one, "other": other, "images": right[one].shape[1]}
-        told |= {"seeds": len(right[one]), "other_seeds": len(right[other])}
-        told |= dict(zip(("difference", "low", "high", "p"), mean_difference(right[one], right[other]), strict=True))
-        if all(len(trials) == 1 for trials in seeds.values()):
-            told |= _auc_difference(results, seeds[one][0], seeds[other][0])
-        rows.append(told)
+    for pair in itertools.combinations(trials, 2):
+        one, other = (np.stack([results.scores.is_right(trial, "test") for trial in trials[name]]) for name in pair)
+        row: dict[str, Any] = {"configuration": pair[0], "other": pair[1], "images": len(part)}
+        row |= {"seeds": len(one), "other_seeds": len(other)}
+        row |= dict(zip(("difference", "low", "high", "p"), mean_difference(one, other), strict=True))
+        if has_one_seed:
+            first, second = (results.scores.of(trials[name][0], "test")[1] for name in pair)
+            row["auc_difference"], _, _, row["auc_p"] = auc_difference(part.labels, first, second)
+        rows.append(row)
     frame = pd.DataFrame(rows)
     for p in [name for name in ("p", "auc_p") if name in frame]:
         frame[f"{p}_holm"] = holm(frame[p])
     return frame.assign(told_apart=frame["p_holm"] < SIGNIFICANT) if rows else frame
 
 
-def _auc_difference(results: Results, one: str, other: str) -> dict[str, float]:
-    labels, logits = results.scores.of(one, "test")
-    difference, _, _, p = auc_difference(labels, logits, results.scores.of(other, "test")[1])
-    return {"auc_difference": difference, "auc_p": p}
-
-
 def winners_luck(results: Results) -> tuple[float, "pd.Series[float]"]:
-    """How much of the first trial's validation accuracy is luck, as a share, and how often each trial comes first.
+    """The part of the first trial's validation accuracy that is luck, a share, and how often each trial comes first.
 
-    Both over resamples of the validation images: trial → share of the resamples. NaN with fewer than two trials.
+    Both are over resamples of the validation images; the second is trial → share of the resamples. NaN and empty with
+    fewer than two trials.
     """
     part = results.scores.parts.get("validation")
     if part is None or len(results.scores.trials) < 2:
@@ -161,29 +157,23 @@ def winners_luck(results: Results) -> tuple[float, "pd.Series[float]"]:
     return optimism, pd.Series(first, index=results.scores.trials)
 
 
+def confusions(results: Results) -> dict[str, np.ndarray]:
+    """Trial → confusion matrix on test, of the best and the worst finished trial that have test scores."""
+    finished = results.ranked[results.ranked["status"] == "finished"]
+    ends = dict.fromkeys(finished["trial"].iloc[[0, -1]]) if len(finished) else {}
+    if "test" not in results.scores.parts:
+        return {}
+    return {trial: confusion(*results.scores.of(trial, "test")) for trial in ends if trial in results.scores}
+
+
 def _scored(results: Results) -> pd.DataFrame:
     """The ranked trials that have scores."""
     return results.ranked[results.ranked["trial"].isin(results.scores.trials)]
 
 
-def _seeds(results: Results) -> dict[str, list[str]]:
+def _compared_trials(results: Results) -> dict[str, list[str]]:
     """Configuration → its trials, best first; the first configurations by the mean over their seeds."""
-    frame = without_choosers(_scored(results))
-    ascending = results.provenance.direction == "min"
-    means = frame.groupby("configuration")[results.provenance.metric].mean().sort_values(ascending=ascending)
-    return {
-        str(name): frame.loc[frame["configuration"] == name, "trial"].tolist() for name in means.index[:_MOST_COMPARED]
-    }
-
-
-def _right_answers(results: Results, part: str) -> dict[str, np.ndarray]:
-    """Configuration → (seeds, n) bool: which images it is right about, at the threshold of training."""
-    if part not in results.scores.parts:
-        return {}
-    found = results.scores.parts[part]
-    is_fake = found.labels == 1
-    places = {trial: place for place, trial in enumerate(results.scores.trials)}
-    return {
-        name: (found.logits[[places[trial] for trial in trials]] > 0) == is_fake
-        for name, trials in _seeds(results).items()
-    }
+    groups = without_choosers(_scored(results)).groupby("configuration")
+    is_loss = results.provenance.direction == "min"
+    means = groups[results.provenance.metric].mean().sort_values(ascending=is_loss).head(_MOST_COMPARED)
+    return {str(name): groups.get_group(name)["trial"].tolist() for name in means.index}

@@ -23,11 +23,11 @@ from analysis.figures import confusion, curves, drawings, grid
 from analysis.figures.curves import OTHERS, panels, placed_epochs
 from analysis.figures.style import Drawing, rendered
 from analysis.pages import tables
-from analysis.results import trials
+from analysis.results import judged, seeds
 from analysis.results.decisions import best_threshold
 from analysis.results.judged import findings
 from analysis.results.provenance import SAMPLE_CAVEAT, SMOKE_CAVEAT
-from analysis.results.trials import Results
+from analysis.results.trials import Results, read
 from data_prep.errors import InputError
 from data_prep.storage import Folder
 from support.commands import ROOT
@@ -69,7 +69,7 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Folder, str]:
 
 @pytest.fixture(scope="module")
 def results(analysed: tuple[Folder, str]) -> Results:
-    return trials.read(analysed[0])
+    return read(analysed[0])
 
 
 # ── metrics ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -151,7 +151,7 @@ def test_every_format_has_the_numbers_of_the_record(analysed: tuple[Folder, str]
 def test_trials_of_equal_accuracy_share_a_rank(make: Callable[..., Folder]) -> None:
     trials = [(Recipe(name), "finished", {"validation_accuracy": 0.9}) for name in AGE[:2]]
     folder = make([*trials, (Recipe(AGE[2]), "finished", {"validation_accuracy": 0.8})])
-    assert trials.read(folder).results["rank"].tolist() == [1, 1, 3]
+    assert read(folder).trials["rank"].tolist() == [1, 1, 3]
     assert f"{AGE[0]} is first, level with {AGE[1]}." in analyse(folder)
 
 
@@ -175,16 +175,16 @@ def test_a_manifest_that_ranks_by_loss_is_obeyed(make: Callable[..., Folder]) ->
     trials = [
         (Recipe(name), "finished", {"validation_loss": loss}) for name, loss in zip(AGE, (0.3, 0.1, 0.2), strict=False)
     ]
-    results = trials.read(make(trials, metric="validation_loss", direction="min"))
+    results = read(make(trials, metric="validation_loss", direction="min"))
     assert results.ranked["network"].tolist() == [AGE[1], AGE[2], AGE[0]]
     assert "validation loss" in tables.ranked_cells(results)
     with pytest.raises(InputError, match="test_accuracy"):
-        trials.read(make(trials, metric="test_accuracy"))
+        read(make(trials, metric="test_accuracy"))
 
 
 def test_hyperparameters_that_vary_are_in_the_table_and_tell_trials_apart(make: Callable[..., Folder]) -> None:
     rates = (1e-3, 3e-4, 1e-4)
-    results = trials.read(make([(Recipe(BEST, learning_rate=rate), "finished", {}) for rate in rates]))
+    results = read(make([(Recipe(BEST, learning_rate=rate), "finished", {}) for rate in rates]))
     assert tables.results_table(results.trials)["learning_rate"].tolist() == list(rates)
     assert results.trials["configuration"].tolist() == [f"{BEST}, learning_rate {rate:.3g}" for rate in rates]
 
@@ -196,7 +196,8 @@ FIGURES = {"accuracy", "pairs", "curves", "grid", "confusion", "roc", "reliabili
 
 
 def drawn(results: Results) -> dict[str, Drawing]:
-    return drawings.figures(results, findings(results), SCHEMA.empty_table().to_pandas())
+    figures = drawings.figures(results, findings(results), SCHEMA.empty_table().to_pandas())
+    return {name: drawing for name, drawing in figures.items() if drawing}
 
 
 def figure(drawing: Drawing | None) -> Figure:
@@ -245,7 +246,7 @@ def test_fifty_trials_of_one_network_show_the_best_in_colour(make: Callable[...,
         (Recipe(BEST, learning_rate=rate), "finished", {"validation_accuracy": 0.6 + rate})
         for rate in np.linspace(0.001, 0.3, 50).tolist()
     ]
-    results = trials.read(make(trials))
+    results = read(make(trials))
     places = placed_epochs(results).drop_duplicates("trial")
     assert (places["series"] == OTHERS).sum() == 45
     assert places.loc[places["place"] == 0, "rank"].tolist() == [1]
@@ -253,7 +254,7 @@ def test_fifty_trials_of_one_network_show_the_best_in_colour(make: Callable[...,
 
 
 def test_the_matrices_are_of_the_best_and_the_worst_ranked_trial(results: Results) -> None:
-    matrices = trials.confusions(results)
+    matrices = judged.confusions(results)
     names = results.trials.set_index("trial").loc[list(matrices), "network"]
     assert names.tolist() == [BEST, WORST]
     for name, counts in zip(names, matrices.values(), strict=True):
@@ -268,7 +269,7 @@ def test_the_matrices_are_of_the_best_and_the_worst_ranked_trial(results: Result
 
 
 def test_the_grid_has_the_mean_of_each_cell_and_none_of_a_collapsed_one(results: Results) -> None:
-    table = trials.grid(results.trials).set_index(["trunk", "head"])
+    table = seeds.grid(results.trials).set_index(["trunk", "head"])
     assert len(table) == 12
     assert table.loc[("c2", "f1"), "mean"] == RIGHT["age-c2-f1"][0] / VALIDATION
     assert np.isnan(table.loc[("c3", "f4"), "mean"])
@@ -283,7 +284,7 @@ def test_the_grid_has_the_mean_of_each_cell_and_none_of_a_collapsed_one(results:
 
 
 def test_a_sweep_without_age_networks_has_no_grid(make: Callable[..., Folder]) -> None:
-    results = trials.read(make([(Recipe(name), "finished", {}) for name in ("vgg16", "custom-1")]))
+    results = read(make([(Recipe(name), "finished", {}) for name in ("vgg16", "custom-1")]))
     assert set(drawn(results)) == {"accuracy", "pairs", "curves", "confusion", "roc", "reliability"}
 
 
@@ -295,7 +296,7 @@ def test_the_files_are_images_and_the_same_every_time(analysed: tuple[Folder, st
         assert len(np.unique(np.asarray(image))) > 50, "something is drawn"
         assert folder.read_bytes(f"figures/{name}.svg").startswith(b"<?xml")
         assert folder.read_bytes(f"figures/{name}.pdf").startswith(b"%PDF")
-    again = drawn(trials.read(folder))
+    again = drawn(read(folder))
     assert set(again) == FIGURES
     for name, drawing in again.items():
         for kind, content in rendered(drawing.figure).items():
@@ -365,9 +366,10 @@ def test_object_classes_are_judged_apart_and_the_clean_part_left_alone(make: Cal
         "object_class": (["cat", "cat", "dog"] * size)[:size],
     }
     folder.write_table(
-        "images.parquet", pa.table(who | told | {"in_train": [place % 20 == 0 for place in range(size)]})
+        "images.parquet",
+        pa.table(who | told | {"duplicate": [None if place % 20 else "exact" for place in range(size)]}),
     )
-    results = trials.read(folder)
+    results = read(folder)
     found = findings(results)
     cats = pa.table(told)["object_class"].to_numpy()[VALIDATION:] == "cat"
     assert found.classes.set_index("object_class")["images"].to_dict() == {"cat": cats.sum(), "dog": (~cats).sum()}
@@ -380,9 +382,9 @@ def test_object_classes_are_judged_apart_and_the_clean_part_left_alone(make: Cal
 
 
 def test_the_area_is_compared_only_where_each_has_one_seed(make: Callable[..., Folder]) -> None:
-    assert "auc_p_holm" in findings(trials.read(make(twelve()))).comparisons
+    assert "auc_p_holm" in findings(read(make(twelve()))).comparisons
     twice = make([*twelve(), *twelve(seed=1)])
-    found = findings(trials.read(twice)).comparisons
+    found = findings(read(twice)).comparisons
     assert "auc_p_holm" not in found
     assert set(found["seeds"]) == {2}
 
@@ -439,7 +441,7 @@ def test_the_sample_and_a_smoke_run_are_named_for_what_they_are(make: Callable[.
     data = manifest()["data"] | {"source": "sample"}
     folder = make(twelve(), data=data, settings={"smoke": True})
     html, markdown = analyse(folder), folder.read_bytes("tables/results.md").decode()
-    drawings = drawn(trials.read(folder))
+    drawings = drawn(read(folder))
     for caveat in (SAMPLE_CAVEAT, SMOKE_CAVEAT):
         assert caveat in html
         assert caveat in markdown
@@ -453,7 +455,7 @@ def test_the_sample_and_a_smoke_run_are_named_for_what_they_are(make: Callable[.
 def test_one_trial(make: Callable[..., Folder]) -> None:
     folder = make([(Recipe(BEST), "finished", {})])
     assert "1 network in 1 trial with 1 seed: 1 ranked." in analyse(folder)
-    assert len(trials.confusions(trials.read(folder))) == 1
+    assert len(judged.confusions(read(folder))) == 1
     assert not folder.exists("figures/grid.png")
     assert not folder.exists("tables/networks.csv")
 
@@ -507,7 +509,7 @@ def test_metrics_that_are_not_numbers(make: Callable[..., Folder]) -> None:
     )
     record.write()
     html = analyse(folder).replace("\N{NO-BREAK SPACE}", " ")
-    results = trials.read(folder)
+    results = read(folder)
     assert results.ranked["network"].tolist() == [AGE[0]]
     assert results.flagged["network"].tolist() == [AGE[3], AGE[1], AGE[2]]
     assert not re.search(r">nan|nan %|– %", html)
@@ -518,8 +520,8 @@ def test_scores_that_are_missing_leave_the_matrix_out(make: Callable[..., Folder
     folder = make(twelve())
     folder.delete(f"scores/{Recipe(BEST).identity('data')}.parquet")
     analyse(folder)
-    results = trials.read(folder)
-    assert results.trials.set_index("trial").loc[list(trials.confusions(results)), "network"].tolist() == [WORST]
+    results = read(folder)
+    assert results.trials.set_index("trial").loc[list(judged.confusions(results)), "network"].tolist() == [WORST]
 
 
 def test_a_record_on_another_file_system(make: Callable[..., Folder]) -> None:
@@ -554,7 +556,7 @@ def test_a_missing_or_corrupt_record_is_one_sentence(make: Callable[..., Folder]
 
 
 def test_analysis_imports_neither_ray_nor_tensorflow() -> None:
-    code = "import analysis.__main__, sys; print({'ray', 'keras', 'tensorflow'} & set(sys.modules))"
+    code = "import analysis.__main__, analysis.report, sys; print({'ray', 'keras', 'tensorflow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "set()"
 

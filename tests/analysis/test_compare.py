@@ -70,7 +70,7 @@ def test_nothing_that_differs_is_nothing(tmp_path: Path) -> None:
     found = compare.differences(one, other)
     assert found["difference"].tolist() == [0, 0]
     assert found["p_holm"].tolist() == [1, 1]
-    assert "No result differs beyond noise" in compare.verdict(found, one, other)
+    assert "No result differs beyond noise" in compare.verdict(found)
 
 
 def test_a_hyperparameter_of_one_network_is_told_with_its_network(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_difference_beyond_noise_is_told_with_its_direction(tmp_path: Path) ->
     assert found.loc[AGE[1], "p_holm"] < 0.01 < 0.05 < found.loc[AGE[0], "p_holm"]
     low, high = found.loc[AGE[1], ["low", "high"]]
     assert low < 0.05 < high
-    told = compare.verdict(found.reset_index(), one, other)
+    told = compare.verdict(found.reset_index())
     assert told.startswith(f"B is better in {AGE[1]} (2 networks, paired")
     assert "With one seed" in told
 
@@ -109,13 +109,13 @@ def test_other_test_images_are_compared_unpaired(tmp_path: Path) -> None:
     found = compare.differences(one, other)
     assert not found["paired"].any()
     assert found["p_holm"].item() < 0.001
-    assert "over different test images" in compare.verdict(found, one, other)
+    assert "over different test images" in compare.verdict(found)
 
 
 def name_images(folder: Folder, order: np.ndarray) -> None:
     """Put the test images of a record in this order, and write down their paths."""
     images = {"split": ["test"] * IMAGES, "row": np.arange(IMAGES), "path": [f"test/{place}.jpg" for place in order]}
-    nothing = {"object_class": [None] * IMAGES, "in_train": [False] * IMAGES}
+    nothing = {"object_class": [None] * IMAGES, "duplicate": pa.nulls(IMAGES, pa.string())}
     folder.write_table("images.parquet", pa.table(images | nothing))
     for name in folder.folder("scores").names():
         scores = folder.read_table(f"scores/{name}").to_pandas()

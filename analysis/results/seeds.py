@@ -1,0 +1,80 @@
+"""Trials → what their configurations reach over several seeds."""
+
+import pandas as pd
+
+from analysis.results.trials import METRICS, Results
+from sweeps.stats.intervals import mean_interval, share_interval
+from trainables.training.metrics import SELECTION_METRIC, SPLITS
+
+_ENDS = ("low", "high")
+
+
+def has_seeds(trials: pd.DataFrame) -> bool:
+    """Whether the trials have more than one seed."""
+    return bool(trials["seed"].nunique() > 1)
+
+
+def has_spread(results: Results) -> bool:
+    """Whether a configuration has more than one ranked trial."""
+    return bool(results.ranked["configuration"].duplicated().any())
+
+
+def without_choosers(trials: pd.DataFrame) -> pd.DataFrame:
+    """Drop the search trial of every configuration that was retrained with new seeds: its score is selection-biased."""
+    is_retrained = trials["number"].isna().groupby(trials["configuration"]).transform("any")
+    return trials[~is_retrained | trials["number"].isna()]
+
+
+def networks(results: Results) -> pd.DataFrame:
+    """One row a configuration, best mean first: each metric's mean and standard deviation over its seeds.
+
+    `_low` and `_high` are the 95 % interval of the mean (Student's t). `n` counts the ranked trials, which alone enter,
+    and `flagged` the others. A deviation (of n - 1) needs two trials.
+    """
+    ranked, trials = (frame.groupby("configuration") for frame in (results.ranked, results.trials))
+    table = pd.DataFrame({"network": trials["network"].first(), "parameters": trials["parameters"].max()})
+    table["n"] = ranked.size().reindex(table.index, fill_value=0)
+    table["flagged"] = trials.size() - table["n"]
+    spread = {f"{name}_{how}": ranked[name].agg(how) for name in METRICS for how in ("mean", "std")}
+    for name in METRICS:
+        interval = mean_interval if name.endswith("loss") else share_interval
+        for place, end in enumerate(_ENDS, 1):
+            spread[f"{name}_{end}"] = ranked[name].agg(lambda values, of=interval, at=place: of(values)[at])
+    table = table.join(pd.DataFrame(spread))
+    metric, is_loss = results.provenance.metric, results.provenance.direction == "min"
+    return table.sort_values(f"{metric}_mean", ascending=is_loss, kind="stable").reset_index()
+
+
+def repeats(results: Results) -> pd.DataFrame:
+    """One row a configuration of a search that was retrained with new seeds, without the seed that chose it.
+
+    Mean and 95 % interval (Student's t, over n seeds) of the accuracies: `test_clean_accuracy_low` and so on.
+    """
+    ranked = results.ranked if results.provenance.search else results.ranked.iloc[:0]
+    rows = []
+    for configuration, trials in ranked[ranked["number"].isna()].groupby("configuration", sort=False):
+        row = {"configuration": configuration, "n": len(trials)}
+        for split in SPLITS:
+            names = [f"{split}_accuracy_{name}" for name in ("mean", *_ENDS)]
+            row |= dict(zip(names, share_interval(trials[f"{split}_accuracy"]), strict=True))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def grid(trials: pd.DataFrame) -> pd.DataFrame:
+    """The networks named `age-TRUNK-HEAD`, one row each: trunk, head, mean, std, n, flagged and states of its seeds.
+
+    `mean` and `std` are of the validation accuracy of the n ranked trials. Empty if there are fewer than two such
+    networks, if none has a ranked trial, or if a network's trials differ in more than the seed: a mean over them means
+    nothing.
+    """
+    named = trials.join(trials["network"].str.extract(r"^age-(?P<trunk>c\d+)-(?P<head>f\d+)$")).dropna(subset="trunk")
+    is_ranked = named["rank"].notna()
+    if named["network"].nunique() < 2 or not is_ranked.any() or (named["configuration"] != named["network"]).any():
+        return named.iloc[:0]
+    columns = {"accuracy": named[SELECTION_METRIC].where(is_ranked), "state": named["status"].mask(is_ranked)}
+    cells = named.assign(**columns).groupby(["trunk", "head"])
+    table = cells["accuracy"].agg(["mean", "std", "count", "size"])
+    table["states"] = cells["state"].agg(lambda states: ", ".join(states.dropna().unique()))
+    table["flagged"] = table["size"] - table["count"]
+    return table.rename(columns={"count": "n"}).reset_index()
