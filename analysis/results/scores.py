@@ -45,7 +45,7 @@ class Scores:
     def is_right(self, trial: str, part: str) -> np.ndarray:
         """Whether one trial is right about each image at the threshold of training, (n,) bool."""
         labels, logits = self.of(trial, part)
-        return np.equal(logits > 0, labels == 1)
+        return np.asarray((logits > 0) == (labels == 1))
 
 
 def scores(folder: Folder, trials: Iterable[str]) -> Scores:

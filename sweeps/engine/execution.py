@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+from rich.progress import Progress
+
 from data_prep.errors import InputError
 from sweeps.engine.progress import Display
 from sweeps.engine.sweep import Sweep
@@ -51,10 +53,10 @@ class Execution:
         self.error: OSError | InputError | None = None
         self.is_interrupted = False
 
-    def show(self) -> Display:
-        """A display of the sweep, from where its record stands."""
+    def show(self) -> Progress:
+        """Show the sweep from where its record stands, within the context of the returned bar."""
         self._display = Display(self.sweep, self.record)
-        return self._display
+        return self._display.bar
 
     @property
     def trials(self) -> list[str]:

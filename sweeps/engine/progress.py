@@ -37,15 +37,9 @@ class Display:
             for epoch in epochs.values():
                 self._note(epoch, record.trials[trial])
         columns = [BarColumn(), TaskProgressColumn(), TextColumn("{task.description}")]
-        self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
-        self._task = self._bar.add_task("starting", total=self._epochs, completed=self._done)
-
-    def __enter__(self) -> "Display":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        #: The live bar, a context.
+        self.bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
+        self._task = self.bar.add_task("starting", total=self._epochs, completed=self._done)
 
     def added(self, row: dict[str, Any]) -> None:
         """Count a trial that has come into the record."""
@@ -60,7 +54,7 @@ class Display:
         self._done += is_new
         self._note(epoch, row)
         text = self._describe()
-        self._bar.update(self._task, completed=self._done, total=self._epochs, description=text)
+        self.bar.update(self._task, completed=self._done, total=self._epochs, description=text)
         if not self._console.is_terminal and time.monotonic() - self._logged > _SECONDS_BETWEEN_LOG_LINES:
             self._logged = time.monotonic()
             self._console.print(f"     {text}", soft_wrap=True)

@@ -37,8 +37,8 @@ class Manifest:
     """The manifest of a record, as its JSON file has it.
 
     `settings` are the options that decide what a result means, `search` identifies a search, `data` says which images
-    were used, `weights` has a hash a body, and `floor` is what linear probes reach. `locked` holds what was fixed ahead of
-    scoring test, and `looks` each look at test: when, and the seeds a network.
+    were used, `weights` has a hash a body, and `floor` is what linear probes reach. `locked` holds what was fixed before
+    test was scored; `looks` has each look at test: when, and the seeds a network.
     """
 
     sweep: str

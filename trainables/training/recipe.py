@@ -65,7 +65,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "arguments", _canonical(self.arguments))
-        for name, kind in _types(type(self)).items():
+        for name, kind in _types().items():
             object.__setattr__(self, name, checked(name, getattr(self, name), kind))
 
     @classmethod
@@ -101,8 +101,8 @@ class Recipe:
 
 
 @functools.cache  # evaluating the annotations takes longer than all the rest of making a recipe
-def _types(recipe: type[Recipe]) -> dict[str, Any]:
-    return get_type_hints(recipe, include_extras=True)
+def _types() -> dict[str, Any]:
+    return get_type_hints(Recipe, include_extras=True)
 
 
 def _canonical(arguments: Any) -> str:

@@ -20,8 +20,8 @@ _SMOKE_IMAGES = {"train": 400, "validation": 100, "test": 400}
 class Split:
     """Some rows of one split: `images` (n, height, width, 3) uint8, `labels` (n,) int8, 0 REAL and 1 FAKE.
 
-    `rows` (n,) int32 are positions in the shards' split, from 0; `duplicate` (n,) bool marks test images that also stand
-    in the source's training split.
+    `rows` (n,) int32 are positions in the shards' split, from 0; `duplicate` (n,) bool marks test images that the
+    source's training split has too.
     """
 
     images: np.ndarray
@@ -31,10 +31,6 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
-
-    def first(self, count: int) -> "Split":
-        """The first `count` rows."""
-        return Split(self.images[:count], self.labels[:count], self.rows[:count], self.duplicate[:count])
 
 
 @dataclass(frozen=True)

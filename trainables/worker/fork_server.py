@@ -1,8 +1,8 @@
 """Fork server: one process a node imports TensorFlow, and is forked for every trial.
 
-Importing TensorFlow takes 4–10 s and 400 MB. A node pays for it once, while the driver still prepares; a trial starts in
-milliseconds, shares that memory, and leaves nothing behind when it ends. The server computes nothing itself, so it has
-one thread, which makes forking safe.
+Importing TensorFlow takes 4–10 s and 400 MB. A node pays for it once, while the driver still prepares; a trial starts
+in milliseconds, shares that memory, and leaves nothing behind when it ends. The server computes nothing itself, so it
+has one thread, which makes forking safe.
 
 The node folder holds the server's socket and the arrays that trials share (`training.arrays`). The server lives as long
 as the process that started it, and deletes the folder when it ends.

@@ -1,4 +1,4 @@
-"""A trial, from its recipe or its last checkpoint to its final row. It reports what the record stores, and knows no Ray.
+"""A trial, from its recipe or its last checkpoint to its final row. It reports what a record stores, without Ray.
 
 epoch report    an epoch's row, and what is known of the trial: parameters, initial weights, batch size used
 last report     the trial's row: status, reason, metrics of the best epoch
@@ -30,7 +30,7 @@ _STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.ETIMEDOUT)
 def run_trial(assignment: Assignment, node_folder: Path) -> Iterator[Report]:
     """Train, checkpoint and score one trial, from its last checkpoint on.
 
-    The trial's own errors are reported, not raised: they would come again, while the loss of a process would not. A full
+    The trial's own errors are reported, not raised: they would recur, while the loss of a process would not. A full
     disk, or storage that no longer answers, is not the trial's own, and ends the sweep.
     """
     started = time.perf_counter()
@@ -48,7 +48,7 @@ def run_trial(assignment: Assignment, node_folder: Path) -> Iterator[Report]:
 
 
 def _train_and_score(assignment: Assignment, data: Data, known: dict[str, Any]) -> Iterator[Report]:
-    """Train, in smaller batches after running out of memory, and score. Enters what is known of the trial in `known`."""
+    """Train, in smaller batches after running out of memory, and score. Fills `known` with facts on the trial."""
     pipeline.set_up(assignment.threads)
     recipe, folder = assignment.recipe, checkpoints(assignment.record, assignment.trial)
     parent = checkpoints(assignment.record, recipe.parent) if recipe.parent else None
