@@ -21,6 +21,7 @@ from data_prep.job import prepare
 from data_prep.storage import Folder
 from support.commands import ROOT, Command, refused
 from support.trees import make_tree
+from trainables.record import read_epochs
 
 Server = subprocess.Popen[bytes]
 
