@@ -139,24 +139,19 @@ def _locked_scratch(folder: Folder, options: dict[str, Any]) -> Iterator[Path]:
     name = f"cifake-sweeps-{_hash([str(folder), options])}"
     path = Path(f"{folder.local_path()}.partial" if folder.is_local else f"{tempfile.gettempdir()}/{name}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.with_suffix(".lock")
+    lock, job = path.with_suffix(".lock"), path / "job.json"
+    content = json.dumps({"format_version": shards.FORMAT_VERSION, **options})
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
-            _empty_unless(path, options | {"format_version": shards.FORMAT_VERSION})
+            if not job.exists() or job.read_text() != content:
+                shutil.rmtree(path, ignore_errors=True)
+                path.mkdir()
+                job.write_text(content)
             yield path
             shutil.rmtree(path)
         finally:
             lock.unlink(missing_ok=True)
-
-
-def _empty_unless(scratch: Path, job: dict[str, Any]) -> None:
-    """Empty a folder for parts unless they are of this very job."""
-    known = scratch / "job.json"
-    if not known.exists() or known.read_text() != json.dumps(job):
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir()
-        known.write_text(json.dumps(job))
 
 
 def _write_shards(pool: Executor, parts: Parts, folder: Folder, rows: pd.DataFrame) -> list[Future[_Shard]]:

@@ -60,8 +60,8 @@ def worker_pool(workers: int | None, items: list[Item]) -> Executor:
     if count <= 1 or len(items) <= _ITEMS_IN_PROCESS:
         _items[:] = items
         return ThreadPoolExecutor(1)
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    return ProcessPoolExecutor(count, context, initializer=_begin_work, initargs=(items,))
+    method = "fork" if sys.platform == "linux" else "spawn"
+    return ProcessPoolExecutor(count, multiprocessing.get_context(method), _begin_work, (items,))
 
 
 def _begin_work(items: list[Item]) -> None:

@@ -17,7 +17,10 @@ class FolderSource(Source):
             folders[:] = [folder for folder in folders if not _leads_back(Path(parent, folder))]
             for file in files:
                 path = Path(parent, file)
-                _check_name(path)
+                try:
+                    str(path).encode()
+                except UnicodeEncodeError:
+                    raise InputError(f"The name of {str(path)!a} is not UTF-8; rename the file.")
                 yield File(path.relative_to(self.name).as_posix(), path.stat().st_size if path.exists() else 0)
 
     def read(self, file: File) -> bytes:
@@ -35,10 +38,3 @@ def _refuse_folder(error: OSError) -> None:
 def _leads_back(folder: Path) -> bool:
     """Whether a folder is a link to one of its own parents, so that walking into it would never end."""
     return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
-
-
-def _check_name(path: Path) -> None:
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        raise InputError(f"The name of {str(path)!a} is not UTF-8; rename the file.")

@@ -15,7 +15,6 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 import requests
@@ -47,14 +46,18 @@ def fetch(folder: Path) -> Path:
     if not zipfile.is_zipfile(whole):
         part = folder / f"{whole.name}.part"
         with contextlib.redirect_stdout(io.StringIO()):  # the package prints advice and every retry
-            checked = _download(_log_in(), part)
+            checked = _download(part)
         part.replace(whole)
         click.echo(f"{whole.name}: {checked} checked", err=True)
     return whole
 
 
-def _log_in() -> Any:
-    """Return an authenticated KaggleApi. Raises InputError without credentials that Kaggle accepts."""
+def _download(part: Path) -> str:
+    """Log in and bring `part` to the whole zip, continuing what is there; return what was checked.
+
+    Raises InputError without credentials that Kaggle accepts, and, once `part` is deleted, if its bytes are not those
+    that the server announced.
+    """
     with _in_one_sentence(f"The Kaggle credentials cannot be used: {LOG_IN}."):
         # Late, because importing the package logs in, makes its settings folder and may exit. It hides why a login
         # failed, so log in again and see.
@@ -62,14 +65,6 @@ def _log_in() -> Any:
 
         api = KaggleApi()
         api.authenticate()
-    return api
-
-
-def _download(api: Any, part: Path) -> str:
-    """Bring `part` to the whole zip, continuing what is there; return what was checked.
-
-    Raises InputError, and deletes `part`, if the bytes are not those that the server announced.
-    """
     from kagglesdk.datasets.types.dataset_api_service import ApiDownloadDatasetRequest
 
     request = ApiDownloadDatasetRequest()
