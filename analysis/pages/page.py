@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jinja2
-import pandas as pd
 
 from analysis.figures.style import PAGE_WIDTH, Drawing
 from analysis.pages.summary import summary
 from analysis.pages.tables import (
+    NETWORKS_NOTE,
     comparison_cells,
     flagged_cells,
     metric_cells,
@@ -25,24 +25,6 @@ from analysis.results.trials import Results
 
 _TEMPLATE = "report.html.j2"
 _PAGE_REM = 56  # width of a figure that is as wide as a journal's page
-#: The columns that hold words, not numbers.
-_TEXTS = ("network", "status", "reason", "on", "told apart")
-_REPEATS = (
-    "Mean and 95 % interval (Student's t) over n new seeds, in %. The seed that a trial was chosen by does not enter: "
-    "the best of many is partly luck."
-)
-_NETWORKS = (
-    "Mean ± standard deviation over n ranked trials, in %, and the 95 % interval of the mean (Student's t). Flagged "
-    "trials do not enter."
-)
-_COMPARISONS = (
-    "The first configuration less each other one, in points of accuracy on the same test images; p after Holm's "
-    "correction for all pairs. AUC: DeLong's test, where each has one seed. Told apart: p of accuracy below 0.05."
-)
-_METRICS = (
-    "With 95 % intervals, at the threshold of the best balanced accuracy on validation, carried to test. FAKE is the "
-    "positive class. ECE: 15 bins of equal width, and biased upwards. tables/metrics.csv has all trials."
-)
 
 
 @dataclass(frozen=True)
@@ -71,31 +53,20 @@ def report(
         (drawing, _address(svg, "svg+xml"), round(rem_per_inch * drawing.figure.get_figwidth(), 1))
         for drawing, svg in drawings
     ]
+    environment.filters["unbroken"] = unbroken
     return environment.get_template(_TEMPLATE).render(
         provenance=results.provenance,
-        summary=[unbroken(paragraph) for paragraph in summary(results, findings)],
-        tables=_tables(results, findings),
-        details=_with_rows([("All metrics", _METRICS, metric_cells(findings))]),
-        texts=_TEXTS,
+        summary=summary(results, findings),
+        repeats=repeat_cells(results),
+        ranking=ranked_cells(results),
+        ranking_note=note(results),
+        networks=network_cells(results) if has_spread(results) and not results.provenance.search else (),
+        networks_note=NETWORKS_NOTE,
+        comparisons=comparison_cells(findings),
+        flagged=flagged_cells(results),
+        metrics=metric_cells(findings),
         figures=[*figures, *((sheet, _address(sheet.png, "png"), _PAGE_REM) for sheet in sheets)],
     )
-
-
-def _tables(results: Results, findings: Findings) -> list[tuple[str, str, pd.DataFrame]]:
-    """Title, caption and cells of each table at the top of the page."""
-    has_networks = has_spread(results) and not results.provenance.search
-    tables = [
-        ("Trained again with new seeds", _REPEATS, repeat_cells(results)),
-        ("Ranking", note(results), ranked_cells(results)),
-        ("Networks over their seeds", _NETWORKS, network_cells(results) if has_networks else pd.DataFrame()),
-        ("Compared with the first", _COMPARISONS, comparison_cells(findings)),
-        ("Not ranked", "Trials that are not results, or not yet.", flagged_cells(results)),
-    ]
-    return _with_rows(tables)
-
-
-def _with_rows(tables: list[tuple[str, str, pd.DataFrame]]) -> list[tuple[str, str, pd.DataFrame]]:
-    return [(title, unbroken(caption), cells) for title, caption, cells in tables if len(cells)]
 
 
 def _address(image: bytes, kind: str) -> str:

@@ -48,7 +48,6 @@ def _data(results: Results) -> str:
 
 
 def _winner(results: Results) -> str:
-    """The first trial, those level with it, and its accuracies."""
     best = results.ranked.iloc[0]
     equals = [_name(row, results) for _, row in results.ranked.iloc[1:].iterrows() if row["rank"] == 1]
     level = f", level with {'; '.join(equals)}" if equals else ""
@@ -67,7 +66,6 @@ def _winner(results: Results) -> str:
 
 
 def _noise(results: Results, findings: Findings) -> str:
-    """Which configurations the first cannot be told apart from, by the paired tests on test."""
     if len(results.ranked) < 2:
         return ""
     if not len(findings.comparisons):
@@ -85,7 +83,6 @@ def _noise(results: Results, findings: Findings) -> str:
 
 
 def _luck(results: Results, findings: Findings) -> str:
-    """What being the best of many adds to the winner's validation accuracy."""
     if not len(findings.comes_first):
         return ""
     best = results.ranked.iloc[0]
@@ -98,24 +95,21 @@ def _luck(results: Results, findings: Findings) -> str:
 
 
 def _floor(results: Results) -> str:
-    """Which configurations have learned no more than a linear probe."""
+    floor = next(iter(floors(results).items()), None)
     means = results.ranked.groupby("configuration")["test_accuracy"].mean().dropna()
-    if not len(means):
+    if floor is None or not len(means):
         return ""
-    for name, level in floors(results).items():
-        below = means[means <= level].sort_values().index.tolist()
-        stand = (
-            f"{_counted(len(below), 'configuration')}{_listed(below, ' ({})')} stand{'s' * (len(below) == 1)} no higher"
-        )
-        return (
-            f"The floor is {percent(level)} % of the test images, which a {name} gets right: "
-            f"{stand if below else 'all that were scored on test stand above it'}."
-        )
-    return ""
+    below = means[means <= floor[1]].sort_values().index.tolist()
+    counted = f"{_counted(len(below), 'configuration')}{_listed(below, ' ({})')}"
+    stand = (
+        f"{counted} stand{'s' * (len(below) == 1)} no higher"
+        if below
+        else "all that were scored on test stand above it"
+    )
+    return f"The floor is {percent(floor[1])} % of the test images, which a {floor[0]} gets right: {stand}."
 
 
 def _seeds(results: Results) -> str:
-    """The first configuration over its seeds, or what is missing for want of them."""
     if results.provenance.search:
         return "" if len(repeats(results)) else _ADVICE
     first = networks(results).iloc[0] if has_spread(results) else None  # the means over seeds take their time
@@ -132,7 +126,6 @@ def _seeds(results: Results) -> str:
 
 
 def _search(results: Results) -> str:
-    """What a search spent, and what its choice reached when it was trained again."""
     frame, search = searched(results), results.provenance.search
     if not len(frame):
         return ""
@@ -156,7 +149,6 @@ def _interval(row: dict[str, Any], split: str) -> str:
 
 
 def _flagged(results: Results) -> str:
-    """Why some trials are apart, and that the page is of an unfinished sweep."""
     states = set(results.flagged["status"])
     sentences = []
     if states & {"collapsed", "diverged", "failed"}:

@@ -14,6 +14,10 @@ from analysis.results.trials import METRICS, Results, varied_hyperparameters
 from trainables.training.metrics import METRICS as JUDGED
 from trainables.training.metrics import SPLITS
 
+NETWORKS_NOTE = (
+    "Accuracies in %, mean ± standard deviation over n ranked trials, and the 95 % interval of the mean (Student's t); "
+    "flagged trials do not enter."
+)
 #: A column of cells: its heading, what writes a cell, and the columns of the data frame that this takes.
 Column = tuple[str, Callable[..., str], *tuple[str, ...]]
 
@@ -150,11 +154,7 @@ def note(results: Results) -> str:
 def networks_markdown(results: Results) -> str:
     """`networks.md`: mean and standard deviation over the seeds."""
     title = f"# Networks of the sweep `{results.provenance.sweep}` over their seeds"
-    reading = (
-        "Accuracies in %, mean ± standard deviation over n ranked trials, and the 95 % interval of the mean (Student's "
-        "t); flagged trials do not enter."
-    )
-    return "\n\n".join([title, *results.provenance.caveats, _markdown(network_cells(results)), reading]) + "\n"
+    return "\n\n".join([title, *results.provenance.caveats, _markdown(network_cells(results)), NETWORKS_NOTE]) + "\n"
 
 
 def _share(share: float, low: float, high: float, digits: int = 1) -> str:

@@ -56,7 +56,7 @@ class Findings:
 
 def findings(results: Results) -> Findings:
     """Judge the trials of a record by their raw scores, on all cores."""
-    scored = _scored(results)
+    scored = _scored_trials(results)
     rows = scored.to_dict("records") if "validation" in results.scores.parts else []
     judgments = [partial(_judgment, results, row, rank < _MOST_WITH_INTERVALS) for rank, row in enumerate(rows)]
     calls = [
@@ -166,14 +166,13 @@ def confusions(results: Results) -> dict[str, np.ndarray]:
     return {trial: confusion(*results.scores.of(trial, "test")) for trial in ends if trial in results.scores}
 
 
-def _scored(results: Results) -> pd.DataFrame:
-    """The ranked trials that have scores."""
+def _scored_trials(results: Results) -> pd.DataFrame:
     return results.ranked[results.ranked["trial"].isin(results.scores.trials)]
 
 
 def _compared_trials(results: Results) -> dict[str, list[str]]:
     """Configuration → its trials, best first; the first configurations by the mean over their seeds."""
-    groups = without_choosers(_scored(results)).groupby("configuration")
+    groups = without_choosers(_scored_trials(results)).groupby("configuration")
     is_loss = results.provenance.direction == "min"
     means = groups[results.provenance.metric].mean().sort_values(ascending=is_loss).head(_MOST_COMPARED)
     return {str(name): groups.get_group(name)["trial"].tolist() for name in means.index}

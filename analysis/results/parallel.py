@@ -1,4 +1,4 @@
-"""Work on all cores, by processes that are forked, and so know what this one knows."""
+"""Work on all cores, by forked processes, which know what this one knows."""
 
 import multiprocessing
 import os
@@ -9,11 +9,11 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-_kept: list[Callable[[], Any]] = []  # in a process that was forked to call them
+_calls: list[Callable[[], Any]] = []  # of a forked process
 
 
 def side_by_side(calls: Sequence[Callable[[], Any]]) -> list[Any]:
-    """What the functions return, in their order; one after another where this process cannot be forked."""
+    """The results of the functions, in their order. Where this process cannot fork, they run one after another."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
     processes = min(cores, len(calls))
     if processes < 2:
@@ -25,8 +25,8 @@ def side_by_side(calls: Sequence[Callable[[], Any]]) -> list[Any]:
 
 def _begin(calls: Sequence[Callable[[], Any]]) -> None:
     threadpool_limits(1)  # of the BLAS library, whose threads would wait for each other's cores
-    _kept.extend(calls)
+    _calls.extend(calls)
 
 
 def _call(place: int) -> Any:
-    return _kept[place]()
+    return _calls[place]()

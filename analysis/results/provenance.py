@@ -112,8 +112,7 @@ def _setting(value: Any) -> str:
     return "default" if value is None else "yes" if value is True else "no" if value is False else str(value)
 
 
-def _counts(counts: dict[str, Any]) -> str:
-    """`train 500 REAL + 500 FAKE; test …`."""
+def _counts(counts: dict[str, Any]) -> str:  # train 500 REAL + 500 FAKE; test …
     return "; ".join(
         f"{split} {' + '.join(f'{count:,} {label}' for label, count in labels.items())}"
         for split, labels in counts.items()
@@ -128,7 +127,6 @@ def _commit(manifest: dict[str, Any]) -> str:
 
 
 def _findings(audit: dict[str, Any]) -> list[str]:
-    """The findings of the shards' audit, one a line, warnings first."""
     lines = [f"Warning: {warning}" for warning in audit.get("warnings", ())]
     lines += [form.format(audit[name]) for name, form in _AUDIT_COUNTS.items() if audit.get(name) is not None]
     if pairs := _section(audit, "duplicate_pairs"):

@@ -52,6 +52,7 @@ from support.records import (
 from sweeps.record.writer import Record
 from sweeps.stats.intervals import wilson
 from trainables import MODELS, Recipe
+from trainables.record import EPOCHS, TRIALS, part_file
 from trainables.training import metrics
 
 
@@ -489,7 +490,7 @@ def test_nothing_but_failures_from_the_start_and_nothing_at_all(make: Callable[.
     assert "0 ranked, 12 failed." in html
     assert "<img" not in html
     empty = Record(Folder(str(tmp_path / "empty")))
-    empty.folder.write_json("manifest.json", {"format_version": 1})
+    empty.folder.write_json("manifest.json", {"format_version": 2})
     empty.write()
     assert "The record holds no trial yet." in analyse(empty.folder)
 
@@ -503,10 +504,9 @@ def test_metrics_that_are_not_numbers(make: Callable[..., Folder]) -> None:
         (Recipe(AGE[3]), "diverged", {"reason": "the loss was no longer finite"}),
     ]
     folder = make(trials)
-    record = Record(folder)
-    record.update(
-        Recipe(AGE[3]).identity("data"), {}, [{"epoch": 3, "train_loss": float("nan"), "validation_loss": float("inf")}]
-    )
+    record = Record(folder, "data")
+    epoch = {"epoch": 3, "train_loss": float("nan"), "validation_loss": float("inf")}
+    record.update(record.identity(Recipe(AGE[3])), {}, epoch)
     record.write()
     html = analyse(folder).replace("\N{NO-BREAK SPACE}", " ")
     results = read(folder)
@@ -543,7 +543,7 @@ def test_the_command_prints_the_ranking_and_where_the_files_are(make: Callable[.
     assert f"{folder}/report.html" in done.stdout
 
 
-@pytest.mark.parametrize("damaged", ["manifest.json", "trials.parquet", "epochs.parquet", None])
+@pytest.mark.parametrize("damaged", ["manifest.json", part_file(TRIALS, 0), part_file(EPOCHS, 0), None])
 def test_a_missing_or_corrupt_record_is_one_sentence(make: Callable[..., Folder], damaged: str | None) -> None:
     folder = make(twelve())
     if damaged:

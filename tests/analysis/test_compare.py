@@ -23,18 +23,17 @@ IMAGES = 2_000
 def record(place: Path, right: dict[str, float], seeds: int = 1, draw: int = 0, **hyperparameters: Any) -> Folder:
     """A record of networks that are each right about that share of the test images, drawn anew for every `draw`."""
     changes = hyperparameters.pop("manifest", {})
-    found = Record(Folder(str(place)))
+    found = Record(Folder(str(place)), "data")
     found.folder.write_json("manifest.json", manifest(**changes))
     labels = np.resize(np.array([0, 1], np.int8), IMAGES)
     for seed in range(seeds):
         for number, (network, share) in enumerate(right.items()):
             recipe = Recipe(network, seed=seed, **hyperparameters)
-            trial = recipe.identity("data")
+            trial = found.add(recipe)
             is_right = np.random.default_rng([draw, seed, number]).random(IMAGES) < share
             logits = np.where(is_right, 1, -1) * (2 * labels - 1)
             accuracy = {f"{split}_accuracy": float(is_right.mean()) for split in ("validation", "test")}
             images = {"validation_images": IMAGES, "test_images": IMAGES}
-            found.add(trial, recipe)
             found.update(trial, {"status": "finished", **accuracy, **images})
             parts = {"split": ["test"] * IMAGES, "row": np.arange(IMAGES), "label": labels}
             found.folder.write_table(f"scores/{trial}.parquet", pa.table(parts | {"score": logits.astype(np.float32)}))
