@@ -17,7 +17,6 @@ from trainables.training.selection import DataSelection
 
 #: `data` of the record's own images in tables, where others have the name of their folder.
 OWN = "own"
-_COLUMNS = ["image", "label", "path", "object_class", "group", "duplicate"]
 _MOST_CODECS = 3
 
 
@@ -26,16 +25,14 @@ class ScoredImages:
     """Some images of one test split: `images` (n, side, side, 3) uint8, `labels` (n,) 0 REAL and 1 FAKE.
 
     `rows` (n,) are their rows in the shards' split. `duplicates` (n,) str are "exact" for images that stand in train
-    too and "" for others, or None where that is not known. `paths` and `classes` are (n,) str. `data` is OWN or the
-    folder's name; `codecs` are the codecs of the source's files; `warnings` are sentences.
+    too and "" for others, or None where that is not known. `data` is OWN or the folder's name; `codecs` are the codecs
+    of the source's files; `warnings` are sentences.
     """
 
     images: np.ndarray
     labels: np.ndarray
     rows: np.ndarray
     duplicates: np.ndarray | None
-    paths: np.ndarray
-    classes: np.ndarray
     data: str
     fingerprint: str
     codecs: tuple[str, ...]
@@ -69,7 +66,7 @@ def images_to_score(results: Results, folder: Folder | None = None, limit: int |
 def own_images(results: Results, folder: Folder | None = None, limit: int | None = None) -> ScoredImages:
     """The test images that the record's trials scored, read from its shards. Raises InputError."""
     if folder is None:
-        folder = _shards(results)
+        folder = Folder(str(recorded_data(results).get("shards")))
         if not folder.exists(shards.MANIFEST):
             raise InputError(f"The record's shards are no longer at {folder}; say with --data where they are now.")
     if not _is_own(results, folder):
@@ -86,10 +83,6 @@ def recorded_data(results: Results) -> dict[str, Any]:
     return results.provenance.manifest.get("data") or {}
 
 
-def _shards(results: Results) -> Folder:
-    return Folder(str(recorded_data(results).get("shards")))
-
-
 def _is_own(results: Results, folder: Folder) -> bool:
     """Whether the record was made with these shards."""
     settings = results.provenance.manifest.get("settings") or {}
@@ -101,20 +94,18 @@ def _is_own(results: Results, folder: Folder) -> bool:
 def _read(folder: Folder, labels: np.ndarray, rows: np.ndarray, limit: int | None) -> pa.Table:
     """Those rows of the test split, or the first `limit` of them, in this order, with their number under `row`."""
     taken = rows[first_balanced(labels, limit)] if limit else rows
-    table = pa.concat_tables(shards.read_tables(folder, "test", _COLUMNS)).combine_chunks()
-    return table.take(pa.array(taken)).append_column("row", pa.array(taken.astype(np.int32)))
+    tables = shards.read_tables(folder, "test", ["image", "label", "group", "duplicate"])
+    table = pa.concat_tables(tables).combine_chunks().take(pa.array(taken))
+    return table.append_column("row", pa.array(taken.astype(np.int32)))
 
 
 def _images(table: pa.Table, data: str, folder: Folder, duplicates: np.ndarray | None) -> ScoredImages:
     manifest = shards.read_manifest(folder)
-    paths, classes = (np.array([text or "" for text in table[name].to_pylist()]) for name in ("path", "object_class"))
     return ScoredImages(
         images=shards.images_of(table),
         labels=table["label"].to_numpy(),
         rows=table["row"].to_numpy(),
         duplicates=duplicates,
-        paths=paths,
-        classes=classes,
         data=data,
         fingerprint=manifest.fingerprint,
         codecs=codecs(manifest.audit),
@@ -123,7 +114,7 @@ def _images(table: pa.Table, data: str, folder: Folder, duplicates: np.ndarray |
 
 def _training_groups(results: Results) -> set[str] | None:
     """The groups of the images that trials may have trained on or been chosen by; None where the shards are gone."""
-    own = _shards(results)
+    own = Folder(str(recorded_data(results).get("shards")))
     if not own.exists(shards.MANIFEST) or not _is_own(results, own):
         return None
     tables = [table for split in ("train", "validation") for table in shards.read_tables(own, split, ["group"])]

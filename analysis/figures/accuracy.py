@@ -1,7 +1,5 @@
 """Accuracy on test of each configuration, with its interval, beside the floor that linear probes set."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -29,8 +27,8 @@ def draw(results: Results) -> Drawing | None:
             _draw_part(axes, rows, str(part))
         seeds = frame[(frame["part"] == "test") & (frame["n"] > 1)].explode("values")
         if len(seeds):
-            look: dict[str, Any] = {"linestyle": "", "marker": "|", "markersize": 6, "color": INK, "alpha": 0.7}
-            axes.plot(seeds["values"].astype(float), seeds["place"] - 0.12, label="one seed", **look)
+            shares, places = seeds["values"].astype(float), seeds["place"] - 0.12
+            axes.plot(shares, places, "|", markersize=6, color=INK, alpha=0.7, label="one seed")
         for name, level in floors(results).items():
             axes.axvline(level, color=GREY, linestyle=":", linewidth=1.2, label=f"{name} ({percent(level, 1)} %)")
         axes.set_yticks(range(len(names)), names)
@@ -77,11 +75,17 @@ def accuracies(results: Results) -> pd.DataFrame:
 
 def _draw_part(axes: Axes, rows: pd.DataFrame, part: str) -> None:
     is_clean = part == "test_clean"
-    errors = np.abs(rows[["low", "high"]].to_numpy(float).T - rows["mean"].to_numpy(float))
-    look: dict[str, Any] = {"fmt": "o", "markersize": 4, "linewidth": 1.1, "color": PALETTE[int(is_clean)]}
-    look["markerfacecolor"] = "white" if is_clean else PALETTE[0]
-    places = rows["place"] + (0.18 if is_clean else -0.12)
-    axes.errorbar(rows["mean"], places, xerr=errors, label=_PARTS[part], **look)
+    axes.errorbar(
+        rows["mean"],
+        rows["place"] + (0.18 if is_clean else -0.12),
+        xerr=np.abs(rows[["low", "high"]].to_numpy(float).T - rows["mean"].to_numpy(float)),
+        fmt="o",
+        markersize=4,
+        linewidth=1.1,
+        color=PALETTE[int(is_clean)],
+        markerfacecolor="white" if is_clean else PALETTE[0],
+        label=_PARTS[part],
+    )
 
 
 def floors(results: Results) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """How accuracy and AUC fall as images are corrupted: a panel a corruption, accuracy above AUC."""
 
+import textwrap
 from typing import Any
 
 import pandas as pd
@@ -9,7 +10,7 @@ from matplotlib.ticker import MultipleLocator
 
 from analysis.detector.corruptions import CLEAN, CORRUPTIONS, settings_in_order
 from analysis.detector.robustness_table import SECOND, data_sets
-from analysis.figures.panels import Panel, add_panels, legend_columns, shortened
+from analysis.figures.panels import Panel, add_panels, legend_columns
 from analysis.figures.robustness_summary import conditions, image_side, name_of, paragraphs
 from analysis.figures.style import GREY, MARKERS, PAGE_WIDTH, PALE, PALETTE, Drawing, new_figure, percent_tick
 from analysis.results.trials import Results
@@ -97,11 +98,11 @@ def _set_limits(grid: list[Panel], rows: pd.DataFrame) -> None:
 
 
 def _handles(results: Results, looks: dict[str, dict[str, Any]]) -> list[Line2D]:
-    handles = [
-        Line2D([], [], markersize=3.5, label=shortened(name_of(results, trial), _LEGEND_CHARACTERS), **look)
-        for trial, look in looks.items()
-        if look["color"] != PALE
-    ]
+    handles = []
+    for trial, look in looks.items():
+        if look["color"] != PALE:
+            label = textwrap.shorten(name_of(results, trial), _LEGEND_CHARACTERS, placeholder="…")
+            handles.append(Line2D([], [], markersize=3.5, label=label, **look))
     if others := len(looks) - len(handles):
         handles.append(Line2D([], [], color=PALE, linewidth=0.8, label=f"{others} others, worse on validation"))
     return handles

@@ -37,7 +37,9 @@ def paragraphs(results: Results, table: pd.DataFrame) -> list[str]:
             sentences = [_clean(name_of(results, str(best)), clean)]
             if len(corrupted):
                 sentences.append(_costs(clean, corrupted, image_side(results)))
-                sentences += [_harmless(clean, corrupted), _threshold(clean, corrupted), _second(corrupted)]
+                sentences += [_harmless(clean, corrupted), _threshold(clean, corrupted)]
+            if compression := _compression(corrupted):
+                sentences.append(f"JPEG here is a {compression}; once more at the same quality changes little.")
             texts.append(" ".join(filter(None, sentences)))
     return texts
 
@@ -108,11 +110,6 @@ def _threshold(clean: "pd.Series[Any]", corrupted: pd.DataFrame) -> str:
         f"{text} The network still ranks the images better than its threshold divides them: {missed} % of the {side} "
         f"are called {other}, and a threshold set on blurred images would win some of them back."
     )
-
-
-def _second(corrupted: pd.DataFrame) -> str:
-    compression = _compression(corrupted)
-    return f"JPEG here is a {compression}; once more at the same quality changes little." if compression else ""
 
 
 def _compression(rows: pd.DataFrame) -> str:
