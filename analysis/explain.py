@@ -39,7 +39,6 @@ SCHEMA = pa.schema(
         ("images", pa.int64()),  # of the test split, from which these were chosen
     ]
 )
-_IMAGES = 8
 
 #: File name in `explanations/`, title, text that stands for it, and caption.
 Sheet = tuple[str, str, str, str]
@@ -48,9 +47,7 @@ Sheet = tuple[str, str, str, str]
 @click.command("explain")
 @click.argument("target", metavar="RESULTS[:TRIAL]")
 @click.option("--layer", help="The layer that Grad-CAM looks at; else the deepest whose map has a side of at least 4.")
-@click.option(
-    "--images", "count", default=_IMAGES, show_default=True, type=click.IntRange(1, 64), help="Images a sheet."
-)
+@click.option("--images", "count", default=8, show_default=True, type=click.IntRange(1, 64), help="Images a sheet.")
 @click.option("--data", help="Where the record's shards are now.")
 def main(target: str, layer: str | None, count: int, data: str | None) -> None:
     """Show a network's surest mistakes and its doubts, with Grad-CAM and saliency, in RESULTS/explanations.
@@ -86,8 +83,8 @@ def chosen(one: Stored, images: ScoredImages, count: int) -> pd.DataFrame:
         {
             "trial": one.trial,
             "name": one.name,
-            "kind": [kind for kind, found in places.items() for _ in found],
-            "place": [place for found in places.values() for place in range(len(found))],
+            "kind": np.repeat(list(places), [len(of_kind) for of_kind in places.values()]),
+            "place": np.concatenate([np.arange(len(of_kind)) for of_kind in places.values()]),
             "split": "test",
             "row": test.rows[positions],
             "path": test.paths[positions],

@@ -14,10 +14,6 @@ from PIL import Image, ImageEnhance
 from scipy.ndimage import gaussian_filter
 
 _NOISE_SEED = 0
-_MOST_PIXEL = 255
-
-#: Images, severity and rows in, images out.
-Apply = Callable[[np.ndarray, float, np.ndarray], np.ndarray]
 
 
 def jpeg(images: np.ndarray, quality: float, rows: np.ndarray) -> np.ndarray:
@@ -71,7 +67,7 @@ def _map(change: Callable[[Image.Image], Image.Image], images: np.ndarray) -> np
 
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:
-    return np.asarray(np.clip(np.rint(values), 0, _MOST_PIXEL), np.uint8)
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,7 @@ class Corruption:
 
     title: str
     unit: str
-    apply: Apply
+    apply: Callable[[np.ndarray, float, np.ndarray], np.ndarray]
     severities: tuple[float, ...]
 
 
@@ -104,9 +100,9 @@ Setting = tuple[str, float]
 
 def settings(side: int) -> list[Setting]:
     """Every setting, clean first, for images of `side` x `side` pixels: `rescale` has sides in pixels."""
-    pairs = [(name, value) for name, corruption in CORRUPTIONS.items() for value in corruption.severities]
-    scaled = [(name, float(round(value * side)) if name == "rescale" else value) for name, value in pairs]
-    return [(CLEAN, 0.0), *scaled]
+    severities = {name: corruption.severities for name, corruption in CORRUPTIONS.items()}
+    severities["rescale"] = tuple(float(round(share * side)) for share in severities["rescale"])
+    return [(CLEAN, 0.0), *((name, value) for name, values in severities.items() for value in values)]
 
 
 def settings_in_order(name: str, side: int) -> list[Setting]:

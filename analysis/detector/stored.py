@@ -26,14 +26,16 @@ _NAME = re.compile(r"\w[\w.+-]*")  # of one file, in whichever folder
 
 @dataclass(frozen=True)
 class Stored:
-    """A ranked trial of the record in `folder`; `row` is its row of `results.trials`."""
+    """A ranked trial of the record in `folder`; `row` is its row of `results.trials`.
+
+    Raises InputError for names that lead out of the record's folder.
+    """
 
     folder: Folder
     results: Results
     row: "pd.Series[object]"
 
     def __post_init__(self) -> None:
-        """Raises InputError for names that lead out of the record's folder."""
         for column in ("trial", "network"):
             if not _NAME.fullmatch(str(self.row[column])):
                 raise InputError(

@@ -20,8 +20,8 @@ def draw(results: Results) -> Drawing | None:
     if not len(frame):
         return None
     names = frame.drop_duplicates("place")["configuration"]
-    footers = note(results, frame), *results.provenance.caveats
-    with new_figure(PAGE_WIDTH * 0.85, 1.5 + 0.21 * len(names), *footers) as figure:
+    size = (PAGE_WIDTH * 0.85, 1.5 + 0.21 * len(names))
+    with new_figure(*size, note(results, frame), *results.provenance.caveats) as figure:
         axes = figure.subplots()
         for part, rows in frame.groupby("part"):
             _draw_part(axes, rows, str(part))
@@ -31,8 +31,7 @@ def draw(results: Results) -> Drawing | None:
             axes.plot(shares, places, "|", markersize=6, color=INK, alpha=0.7, label="one seed")
         for name, level in floors(results).items():
             axes.axvline(level, color=GREY, linestyle=":", linewidth=1.2, label=f"{name} ({percent(level, 1)} %)")
-        axes.set_yticks(range(len(names)), names)
-        axes.set(ylim=(len(names) - 0.4, -0.6), xlabel="Accuracy (%)")
+        axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6), xlabel="Accuracy (%)")
         axes.xaxis.set_major_formatter(percent_tick)
         axes.grid(visible=False, axis="y")
         figure.legend(loc="outside upper left", ncols=3)

@@ -29,7 +29,7 @@ def draw(results: Results, findings: Findings) -> Drawing | None:
             recalls, places = rows[metric].to_numpy(float), np.arange(len(rows)) + 0.3 * place - 0.15
             errors = np.abs(rows[[f"{metric}_low", f"{metric}_high"]].to_numpy(float).T - recalls)
             axes.errorbar(recalls, places, None, errors, marker, color=colour, markersize=4, linewidth=1.1, label=label)
-        axes.set_yticks(range(len(rows)), rows["object_class"])
+        axes.set(yticks=range(len(rows)), yticklabels=rows["object_class"])
         axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel="Recall (%)")
         axes.xaxis.set_major_formatter(percent_tick)
         axes.grid(visible=False, axis="y")

@@ -62,9 +62,9 @@ def draw(results: Results) -> Drawing | None:
         figure.legend(handles=series, loc="outside upper left", ncols=columns)
         figure.legend(handles=styles, loc="outside upper right", ncols=len(styles) if columns == len(series) else 1)
     alt = f"Accuracy and loss of {len(trials)} trials against epoch: {', '.join(trials['configuration'].unique())}."
-    for best in results.ranked.head(1).to_dict("records"):
-        accuracy = percent(best["validation_accuracy"])
-        alt += f" The first on validation, {best['configuration']}, reaches {accuracy} %."
+    if len(results.ranked):
+        best = results.ranked.iloc[0]
+        alt += f" The first, {best['configuration']}, reaches {percent(best['validation_accuracy'])} % on validation."
     return Drawing(figure, "Curves", alt, _CAPTION)
 
 

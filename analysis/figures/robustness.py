@@ -66,8 +66,7 @@ def _draw_panel(panel: Panel, name: str, rows: pd.DataFrame, looks: dict[str, di
             places = [place for place, setting in enumerate(drawn) if setting in by_setting.index]
             points = by_setting.loc[[drawn[place] for place in places]]
             _draw_line(axes, places, points, metric, look | {"gid": f"{trial}:{name}:{metric}"})
-        axes.set_xticks(range(len(labels)), labels)
-        axes.set_xlim(-0.3, len(labels) - 0.7)
+        axes.set(xticks=range(len(labels)), xticklabels=labels, xlim=(-0.3, len(labels) - 0.7))
         axes.axhline(_CHANCE, color=GREY, linewidth=0.9, linestyle=":")
         axes.axvline(labels.index(CLEAN), color=GREY, linewidth=0.6)
     panel["accuracy"].set_title(corruption.title, loc="left", fontweight="bold")
