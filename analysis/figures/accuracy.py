@@ -5,13 +5,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.figures.style import GREY, INK, PAGE_WIDTH, PALETTE, Drawing, new_figure, percent_tick
-from analysis.results.format import percent
+from analysis.results.format import TITLES, percent
 from analysis.results.seeds import without_choosers
 from analysis.results.trials import Results
 from sweeps.stats.intervals import share_interval, wilson
 
 _MOST_ROWS, _MOST_IN_WORDS = 40, 12
-_PARTS = {"test": "test", "test_clean": "clean test"}
+_PARTS = ("test", "test_clean")
 
 
 def draw(results: Results) -> Drawing | None:
@@ -83,7 +83,7 @@ def _draw_part(axes: Axes, rows: pd.DataFrame, part: str) -> None:
         linewidth=1.1,
         color=PALETTE[int(is_clean)],
         markerfacecolor="white" if is_clean else PALETTE[0],
-        label=_PARTS[part],
+        label=TITLES[part],
     )
 
 
