@@ -8,6 +8,7 @@ same pixels, whichever other images stand beside them.
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from PIL import Image, ImageEnhance
@@ -49,14 +50,14 @@ def rescale(images: np.ndarray, side: float, rows: np.ndarray) -> np.ndarray:
     return _map(lambda image: image.resize((int(side), int(side)), bicubic).resize((width, height), bicubic), images)
 
 
-def brightness(images: np.ndarray, factor: float, rows: np.ndarray) -> np.ndarray:
-    """Multiply every value by `factor`, cut off at 255; 1 changes nothing."""
-    return _map(lambda image: ImageEnhance.Brightness(image).enhance(factor), images)
+def enhance(
+    kind: Callable[[Image.Image], ImageEnhance._Enhance], images: np.ndarray, factor: float, rows: np.ndarray
+) -> np.ndarray:
+    """Multiply by `factor`, cut off at 0 and 255; 1 changes nothing.
 
-
-def contrast(images: np.ndarray, factor: float, rows: np.ndarray) -> np.ndarray:
-    """Multiply the distance of every value from the image's mean grey by `factor`; 1 changes nothing."""
-    return _map(lambda image: ImageEnhance.Contrast(image).enhance(factor), images)
+    Pillow's Brightness multiplies every value; its Contrast, every value's distance from the image's mean grey.
+    """
+    return _map(lambda image: kind(image).enhance(factor), images)
 
 
 def _map(change: Callable[[Image.Image], Image.Image], images: np.ndarray) -> np.ndarray:
@@ -88,8 +89,8 @@ CORRUPTIONS = {
     "blur": Corruption("Gaussian blur", "σ in pixels", blur, (0.3, 0.5, 0.8, 1.0, 1.5)),
     "noise": Corruption("Gaussian noise", "σ, of 255", noise, (2, 4, 8, 16, 32)),
     "rescale": Corruption("Rescaling and back", "side in pixels", rescale, (24 / 32, 16 / 32, 12 / 32)),
-    "brightness": Corruption("Brightness", "factor", brightness, (0.6, 0.8, 1.2, 1.5)),
-    "contrast": Corruption("Contrast", "factor", contrast, (0.6, 0.8, 1.2, 1.5)),
+    "brightness": Corruption("Brightness", "factor", partial(enhance, ImageEnhance.Brightness), (0.6, 0.8, 1.2, 1.5)),
+    "contrast": Corruption("Contrast", "factor", partial(enhance, ImageEnhance.Contrast), (0.6, 0.8, 1.2, 1.5)),
 }
 #: The images as they are.
 CLEAN = "clean"
