@@ -11,7 +11,7 @@ from scipy.special import expit
 
 from analysis.detector.scored_images import ScoredImages, own_images
 from analysis.detector.stored import Stored, stored
-from analysis.figures.sheets import KINDS, Pictures, alt, caption, draw, title
+from analysis.figures.sheets import KINDS, Pictures, draw, words
 from analysis.figures.style import rendered
 from analysis.results.decisions import best_threshold
 from analysis.results.trials import read_extra
@@ -39,7 +39,6 @@ SCHEMA = pa.schema(
         ("images", pa.int64()),  # of the test split, from which these were chosen
     ]
 )
-_IMAGES = 8
 
 #: File name in `explanations/`, title, text that stands for it, and caption.
 Sheet = tuple[str, str, str, str]
@@ -48,9 +47,7 @@ Sheet = tuple[str, str, str, str]
 @click.command("explain")
 @click.argument("target", metavar="RESULTS[:TRIAL]")
 @click.option("--layer", help="The layer that Grad-CAM looks at; else the deepest whose map has a side of at least 4.")
-@click.option(
-    "--images", "count", default=_IMAGES, show_default=True, type=click.IntRange(1, 64), help="Images a sheet."
-)
+@click.option("--images", "count", default=8, show_default=True, type=click.IntRange(1, 64), help="Images a sheet.")
 @click.option("--data", help="Where the record's shards are now.")
 def main(target: str, layer: str | None, count: int, data: str | None) -> None:
     """Show a network's surest mistakes and its doubts, with Grad-CAM and saliency, in RESULTS/explanations.
@@ -73,7 +70,7 @@ def chosen(one: Stored, images: ScoredImages, count: int) -> pd.DataFrame:
 
     Mistakes are judged at the threshold from validation; the network is surest where the logit is farthest from it.
     """
-    labels, logits = one.scores("test")
+    (labels, logits), test = one.scores("test"), one.results.scores.parts["test"]
     threshold = best_threshold(*one.scores("validation"))
     called, distance = logits > threshold, np.abs(logits - threshold)
     mistakes = {"real_called_fake": called & (labels == 0), "fake_called_real": ~called & (labels == 1)}
@@ -86,13 +83,13 @@ def chosen(one: Stored, images: ScoredImages, count: int) -> pd.DataFrame:
         {
             "trial": one.trial,
             "name": one.name,
-            "kind": [kind for kind, found in places.items() for _ in found],
-            "place": [place for found in places.values() for place in range(len(found))],
+            "kind": np.repeat(list(places), [len(of_kind) for of_kind in places.values()]),
+            "place": np.concatenate([np.arange(len(of_kind)) for of_kind in places.values()]),
             "split": "test",
-            "row": images.rows[positions],
-            "path": images.paths[positions],
-            "object_class": images.classes[positions],
-            "label": images.labels[positions],
+            "row": test.rows[positions],
+            "path": test.paths[positions],
+            "object_class": test.classes[positions],
+            "label": labels[positions],
             "score": logits[positions].astype(float),
             "probability": expit(logits[positions].astype(float)),
             "threshold": threshold,
@@ -143,4 +140,4 @@ def sheets(folder: Folder, trial: str | None = None) -> list[Sheet]:
     frame = explanations(folder)
     frame = frame[frame["trial"] == trial] if trial else frame
     groups = dict(iter(frame.groupby(["trial", "kind"], sort=False)))
-    return [(_file(*key), title(rows), alt(rows), caption(rows)) for key, rows in groups.items()]
+    return [(_file(*key), *words(rows)) for key, rows in groups.items()]

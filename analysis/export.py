@@ -2,7 +2,6 @@
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -16,9 +15,6 @@ from data_prep.errors import InputError
 from data_prep.layout import LABEL_NAMES
 from data_prep.sources import open_source
 from data_prep.storage import Folder
-
-if TYPE_CHECKING:
-    import keras
 
 _IMAGES = 64
 
@@ -44,7 +40,10 @@ def main(target: str, out: str | None) -> None:
     network = for_inference(trial.network)
     onnx = to_onnx(network, _properties(detector))
     agreed = agreement(trial.network, onnx, sample(trial.image_size))
-    files = {f"{name}.keras": _keras_file(network), f"{name}.onnx": onnx}
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch, "network.keras")
+        network.save(path, include_optimizer=False)
+        files = {f"{name}.keras": path.read_bytes(), f"{name}.onnx": onnx}
     files["README.md"] = card(name, detector, agreed).encode()
     folder = Folder(out) if out else trial.folder.folder(f"exports/{name}")
     for file, content in files.items():
@@ -62,13 +61,6 @@ def _properties(detector: Detector) -> dict[str, str]:
     numbers = {"threshold": detector.threshold, "slope": detector.slope, "offset": detector.offset}
     origin = {"network": str(trial.row["network"]), "trial": trial.trial, "labels": ", ".join(LABEL_NAMES)}
     return origin | {name: f"{value:.9g}" for name, value in numbers.items()}
-
-
-def _keras_file(network: "keras.Model") -> bytes:
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch, "network.keras")
-        network.save(path, include_optimizer=False)
-        return path.read_bytes()
 
 
 def sample(image_size: int) -> np.ndarray:

@@ -26,14 +26,15 @@ from data_prep.errors import InputError
 from data_prep.layout import LABEL_NAMES
 from data_prep.storage import Folder
 
-_FORMATS = ("csv", "json", "table")
 _UNREADABLE = "unreadable"
 
 
 @click.command()
 @click.argument("target", metavar="RESULTS[:TRIAL]")
 @click.argument("images", nargs=-1, required=True)
-@click.option("--format", "kind", type=click.Choice(_FORMATS), help="Default: table on a terminal, else csv.")
+@click.option(
+    "--format", "kind", type=click.Choice(["csv", "json", "table"]), help="Default: table on a terminal, else csv."
+)
 @click.option("--out", help="A file to write instead of standard output.")
 def main(target: str, images: tuple[str, ...], kind: str | None, out: str | None) -> int:
     """Say of each of IMAGES whether it is REAL or FAKE, by a network of the record RESULTS, such as results/age.

@@ -16,7 +16,7 @@ from analysis.detector.corruptions import CLEAN, CORRUPTIONS, Setting, settings
 from analysis.detector.robustness_table import ROBUSTNESS, add, of_images, robustness_table, rows
 from analysis.detector.scored_images import OWN, ScoredImages, images_to_score
 from analysis.detector.scoring import Job, scores
-from analysis.detector.stored import Stored, is_named
+from analysis.detector.stored import Stored, best_named
 from analysis.figures.robustness import draw
 from analysis.figures.robustness_summary import paragraphs
 from analysis.figures.style import rendered
@@ -25,7 +25,6 @@ from analysis.results.trials import Results, read
 from data_prep.errors import InputError
 from data_prep.storage import Folder
 from sweeps.engine.progress import duration
-from trainables.training.recipe import nearest
 
 _MOST_OTHER_VERDICTS = 0.01
 _HELP = f"""Score the test images of the record RESULTS, corrupted in several ways and degrees, by its networks.
@@ -65,14 +64,8 @@ def choose(folder: Folder, results: Results, wanted: str) -> list[Stored]:
     if wanted in ("best", "all") or wanted.isdecimal():
         count = {"best": 1, "all": len(ranked)}.get(wanted) or int(wanted)
         return [Stored(folder, results, row) for _, row in ranked.head(max(1, count)).iterrows()]
-    places = set()
-    for name in map(str.strip, wanted.split(",")):
-        named = ranked.index[is_named(ranked, name)]
-        if not len(named):
-            near = nearest(name, [*ranked["network"].unique(), *ranked["trial"]])
-            raise InputError(f"--trials: there is no ranked trial {name!r}; the nearest name is {near!r}.")
-        places.add(named[0])
-    return [Stored(folder, results, ranked.loc[place]) for place in sorted(places)]
+    named = {row.name: row for row in (best_named(folder, ranked, name.strip()) for name in wanted.split(","))}
+    return [Stored(folder, results, row) for _, row in sorted(named.items())]
 
 
 def _score(folder: Folder, chosen: Sequence[Stored], images: ScoredImages, limit: int) -> None:

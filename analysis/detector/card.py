@@ -38,7 +38,7 @@ def card(name: str, detector: Detector, agreed: Agreement) -> str:
         row={**dict.fromkeys(stored.row.index), **known},
         size=stored.image_size,
         provenance=stored.results.provenance,
-        codecs=listed(detector.codecs) or "files whose codecs the record does not tell",
+        codecs=listed(detector.codecs) or "files of codecs that the record does not name",
         pretrained=entry.pretrained if entry else "",
         recipe={name: known[name] for name in hyperparameters if name in known},
         parts=[(TITLES[part], f"{len(images):,}") for part, images in parts.items()],

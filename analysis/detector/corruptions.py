@@ -8,16 +8,13 @@ same pixels, whichever other images stand beside them.
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from PIL import Image, ImageEnhance
 from scipy.ndimage import gaussian_filter
 
 _NOISE_SEED = 0
-_MOST_PIXEL = 255
-
-#: Images, severity and rows in, images out.
-Apply = Callable[[np.ndarray, float, np.ndarray], np.ndarray]
 
 
 def jpeg(images: np.ndarray, quality: float, rows: np.ndarray) -> np.ndarray:
@@ -53,14 +50,14 @@ def rescale(images: np.ndarray, side: float, rows: np.ndarray) -> np.ndarray:
     return _map(lambda image: image.resize((int(side), int(side)), bicubic).resize((width, height), bicubic), images)
 
 
-def brightness(images: np.ndarray, factor: float, rows: np.ndarray) -> np.ndarray:
-    """Multiply every value by `factor`, cut off at 255; 1 changes nothing."""
-    return _map(lambda image: ImageEnhance.Brightness(image).enhance(factor), images)
+def enhance(
+    kind: Callable[[Image.Image], ImageEnhance._Enhance], images: np.ndarray, factor: float, rows: np.ndarray
+) -> np.ndarray:
+    """Multiply by `factor`, cut off at 0 and 255; 1 changes nothing.
 
-
-def contrast(images: np.ndarray, factor: float, rows: np.ndarray) -> np.ndarray:
-    """Multiply the distance of every value from the image's mean grey by `factor`; 1 changes nothing."""
-    return _map(lambda image: ImageEnhance.Contrast(image).enhance(factor), images)
+    Pillow's Brightness multiplies every value; its Contrast, every value's distance from the image's mean grey.
+    """
+    return _map(lambda image: kind(image).enhance(factor), images)
 
 
 def _map(change: Callable[[Image.Image], Image.Image], images: np.ndarray) -> np.ndarray:
@@ -71,7 +68,7 @@ def _map(change: Callable[[Image.Image], Image.Image], images: np.ndarray) -> np
 
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:
-    return np.asarray(np.clip(np.rint(values), 0, _MOST_PIXEL), np.uint8)
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ class Corruption:
 
     title: str
     unit: str
-    apply: Apply
+    apply: Callable[[np.ndarray, float, np.ndarray], np.ndarray]
     severities: tuple[float, ...]
 
 
@@ -92,8 +89,8 @@ CORRUPTIONS = {
     "blur": Corruption("Gaussian blur", "σ in pixels", blur, (0.3, 0.5, 0.8, 1.0, 1.5)),
     "noise": Corruption("Gaussian noise", "σ, of 255", noise, (2, 4, 8, 16, 32)),
     "rescale": Corruption("Rescaling and back", "side in pixels", rescale, (24 / 32, 16 / 32, 12 / 32)),
-    "brightness": Corruption("Brightness", "factor", brightness, (0.6, 0.8, 1.2, 1.5)),
-    "contrast": Corruption("Contrast", "factor", contrast, (0.6, 0.8, 1.2, 1.5)),
+    "brightness": Corruption("Brightness", "factor", partial(enhance, ImageEnhance.Brightness), (0.6, 0.8, 1.2, 1.5)),
+    "contrast": Corruption("Contrast", "factor", partial(enhance, ImageEnhance.Contrast), (0.6, 0.8, 1.2, 1.5)),
 }
 #: The images as they are.
 CLEAN = "clean"
@@ -104,9 +101,9 @@ Setting = tuple[str, float]
 
 def settings(side: int) -> list[Setting]:
     """Every setting, clean first, for images of `side` x `side` pixels: `rescale` has sides in pixels."""
-    pairs = [(name, value) for name, corruption in CORRUPTIONS.items() for value in corruption.severities]
-    scaled = [(name, float(round(value * side)) if name == "rescale" else value) for name, value in pairs]
-    return [(CLEAN, 0.0), *scaled]
+    severities = {name: corruption.severities for name, corruption in CORRUPTIONS.items()}
+    severities["rescale"] = tuple(float(round(share * side)) for share in severities["rescale"])
+    return [(CLEAN, 0.0), *((name, value) for name, values in severities.items() for value in values)]
 
 
 def settings_in_order(name: str, side: int) -> list[Setting]:

@@ -48,7 +48,10 @@ def load_network(content: bytes) -> "keras.Model":
             network = keras.saving.load_model(path, compile=False, safe_mode=True)
         except Exception as error:  # whatever the layers that the file names raise
             raise ValueError(str(error).strip().partition("\n")[0] or type(error).__name__)
-    _check_shapes(network)
+    inputs, outputs = (getattr(network, f"{end}_shape", None) for end in ("input", "output"))
+    side = inputs[1] if isinstance(inputs, tuple) and len(inputs) == 4 else None
+    if not isinstance(side, int) or inputs != (None, side, side, 3) or outputs != (None, 1):
+        raise ValueError(f"it turns {inputs} into {outputs}, not square colour images into a logit")
     return network
 
 
@@ -63,8 +66,6 @@ def check(content: bytes) -> None:
             config, weights = json.loads(archive.read(_CONFIG)), archive.read(_WEIGHTS)
         _check_config({**config, "compile_config": None})  # which is not loaded
         _check_weights(weights)
-    except ValueError:
-        raise
     except Exception as error:  # whatever the parsers raise for a damaged file
         raise ValueError(str(error).partition("\n")[0] or type(error).__name__)
 
@@ -81,14 +82,6 @@ def _import_keras() -> None:
     finally:
         os.dup2(kept, _STANDARD_ERROR)
         os.close(kept)
-
-
-def _check_shapes(network: "keras.Model") -> None:
-    """Raise ValueError unless a network turns square colour images of one size into a logit."""
-    inputs, outputs = (getattr(network, f"{end}_shape", None) for end in ("input", "output"))
-    side = inputs[1] if isinstance(inputs, tuple) and len(inputs) == 4 else None
-    if not isinstance(side, int) or inputs != (None, side, side, 3) or outputs != (None, 1):
-        raise ValueError(f"it turns {inputs} into {outputs}, not square colour images into a logit")
 
 
 def _check_config(part: Any) -> None:

@@ -17,7 +17,6 @@ from trainables.training.selection import DataSelection
 
 #: `data` of the record's own images in tables, where others have the name of their folder.
 OWN = "own"
-_COLUMNS = ["image", "label", "path", "object_class", "group", "duplicate"]
 _MOST_CODECS = 3
 
 
@@ -26,16 +25,14 @@ class ScoredImages:
     """Some images of one test split: `images` (n, side, side, 3) uint8, `labels` (n,) 0 REAL and 1 FAKE.
 
     `rows` (n,) are their rows in the shards' split. `duplicates` (n,) str are "exact" for images that stand in train
-    too and "" for others, or None where that is not known. `paths` and `classes` are (n,) str. `data` is OWN or the
-    folder's name; `codecs` are the codecs of the source's files; `warnings` are sentences.
+    too and "" for others, or None where that is not known. `data` is OWN or the folder's name; `codecs` are the codecs
+    of the source's files; `warnings` are sentences.
     """
 
     images: np.ndarray
     labels: np.ndarray
     rows: np.ndarray
     duplicates: np.ndarray | None
-    paths: np.ndarray
-    classes: np.ndarray
     data: str
     fingerprint: str
     codecs: tuple[str, ...]
@@ -58,18 +55,20 @@ def images_to_score(results: Results, folder: Folder | None = None, limit: int |
     """
     if folder is None or _is_own(results, folder):
         return own_images(results, folder, limit)
-    labels = np.concatenate([table["label"].to_numpy() for table in shards.read_tables(folder, "test", ["label"])])
-    table = _read(folder, labels, np.arange(len(labels)), limit)
-    known, duplicates = _training_groups(results), None
-    if known is not None:
-        duplicates = np.array(["exact" if group in known else "" for group in table["group"].to_pylist()])
-    return _fitted(_images(table, str(folder), folder, duplicates), results)
+    images, groups = _read(folder, str(folder), limit)
+    own, duplicates = Folder(str(recorded_data(results).get("shards"))), None
+    if own.exists(shards.MANIFEST) and _is_own(results, own):
+        tables = [table for split in ("train", "validation") for table in shards.read_tables(own, split, ["group"])]
+        # The groups of the images that trials trained on or were chosen by.
+        known = set(pa.concat_tables(tables)["group"].to_pylist())
+        duplicates = np.array(["exact" if group in known else "" for group in groups])
+    return _fitted(replace(images, duplicates=duplicates), results)
 
 
 def own_images(results: Results, folder: Folder | None = None, limit: int | None = None) -> ScoredImages:
     """The test images that the record's trials scored, read from its shards. Raises InputError."""
     if folder is None:
-        folder = _shards(results)
+        folder = Folder(str(recorded_data(results).get("shards")))
         if not folder.exists(shards.MANIFEST):
             raise InputError(f"The record's shards are no longer at {folder}; say with --data where they are now.")
     if not _is_own(results, folder):
@@ -77,8 +76,7 @@ def own_images(results: Results, folder: Folder | None = None, limit: int | None
     test = results.scores.parts.get("test")
     if test is None:
         raise InputError("The record has no scores of test images; run the sweep again to make them.")
-    table = _read(folder, test.labels, test.rows, limit)
-    return _images(table, OWN, folder, np.array([duplicate or "" for duplicate in table["duplicate"].to_pylist()]))
+    return _read(folder, OWN, limit, test.rows)[0]
 
 
 def recorded_data(results: Results) -> dict[str, Any]:
@@ -86,48 +84,34 @@ def recorded_data(results: Results) -> dict[str, Any]:
     return results.provenance.manifest.get("data") or {}
 
 
-def _shards(results: Results) -> Folder:
-    return Folder(str(recorded_data(results).get("shards")))
-
-
 def _is_own(results: Results, folder: Folder) -> bool:
     """Whether the record was made with these shards."""
     settings = results.provenance.manifest.get("settings") or {}
-    whole = shards.read_manifest(folder).fingerprint
-    fingerprint = DataSelection(folder, settings.get("limit"), bool(settings.get("smoke"))).fingerprint(whole)
-    return bool(fingerprint == recorded_data(results).get("fingerprint"))
+    selection = DataSelection(folder, settings.get("limit"), bool(settings.get("smoke")))
+    own = recorded_data(results).get("fingerprint")
+    return bool(selection.fingerprint(shards.read_manifest(folder).fingerprint) == own)
 
 
-def _read(folder: Folder, labels: np.ndarray, rows: np.ndarray, limit: int | None) -> pa.Table:
-    """Those rows of the test split, or the first `limit` of them, in this order, with their number under `row`."""
-    taken = rows[first_balanced(labels, limit)] if limit else rows
-    table = pa.concat_tables(shards.read_tables(folder, "test", _COLUMNS)).combine_chunks()
-    return table.take(pa.array(taken)).append_column("row", pa.array(taken.astype(np.int32)))
-
-
-def _images(table: pa.Table, data: str, folder: Folder, duplicates: np.ndarray | None) -> ScoredImages:
-    manifest = shards.read_manifest(folder)
-    paths, classes = (np.array([text or "" for text in table[name].to_pylist()]) for name in ("path", "object_class"))
-    return ScoredImages(
+def _read(
+    folder: Folder, data: str, limit: int | None, rows: np.ndarray | None = None
+) -> tuple[ScoredImages, list[str]]:
+    """Images of the test split, and the group of each: those `rows`, or all; of these the first `limit`, balanced."""
+    columns, manifest = ["image", "label", "group", "duplicate"], shards.read_manifest(folder)
+    table = pa.concat_tables(shards.read_tables(folder, "test", columns)).combine_chunks()
+    rows = np.arange(len(table), dtype=np.int32) if rows is None else rows.astype(np.int32)
+    if limit:
+        rows = rows[first_balanced(table["label"].to_numpy()[rows], limit)]
+    table = table.take(pa.array(rows))
+    images = ScoredImages(
         images=shards.images_of(table),
         labels=table["label"].to_numpy(),
-        rows=table["row"].to_numpy(),
-        duplicates=duplicates,
-        paths=paths,
-        classes=classes,
+        rows=rows,
+        duplicates=np.array([duplicate or "" for duplicate in table["duplicate"].to_pylist()]),
         data=data,
         fingerprint=manifest.fingerprint,
         codecs=codecs(manifest.audit),
     )
-
-
-def _training_groups(results: Results) -> set[str] | None:
-    """The groups of the images that trials may have trained on or been chosen by; None where the shards are gone."""
-    own = _shards(results)
-    if not own.exists(shards.MANIFEST) or not _is_own(results, own):
-        return None
-    tables = [table for split in ("train", "validation") for table in shards.read_tables(own, split, ["group"])]
-    return set(pa.concat_tables(tables)["group"].to_pylist())
+    return images, table["group"].to_pylist()
 
 
 def _fitted(images: ScoredImages, results: Results) -> ScoredImages:

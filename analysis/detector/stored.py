@@ -16,24 +16,28 @@ from analysis.detector.loading import load_network
 from analysis.results.trials import Results, read
 from data_prep.errors import InputError
 from data_prep.storage import Folder
+from trainables.training.recipe import nearest
 
 if TYPE_CHECKING:
     import keras
 
+_MOST_NAMED = 20
 _REMAKE = "restore what is missing, or make the record again with --fresh"
 _NAME = re.compile(r"\w[\w.+-]*")  # of one file, in whichever folder
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A ranked trial of the record in `folder`; `row` is its row of `results.trials`."""
+    """A ranked trial of the record in `folder`; `row` is its row of `results.trials`.
+
+    Raises InputError for names that lead out of the record's folder.
+    """
 
     folder: Folder
     results: Results
     row: "pd.Series[object]"
 
     def __post_init__(self) -> None:
-        """Raises InputError for names that lead out of the record's folder."""
         for column in ("trial", "network"):
             if not _NAME.fullmatch(str(self.row[column])):
                 raise InputError(
@@ -89,15 +93,20 @@ def stored(target: str) -> Stored:
     ranked = results.ranked
     if not len(ranked):
         raise InputError(f"{folder} has no ranked trial yet; run the sweep again to go on with it.")
-    named = ranked[is_named(ranked, wanted)] if wanted else ranked
+    return Stored(folder, results, best_named(folder, ranked, wanted) if wanted else ranked.iloc[0])
+
+
+def best_named(folder: Folder, ranked: pd.DataFrame, name: str) -> "pd.Series[object]":
+    """The first row of `ranked` that a name stands for: an identity, a network, or a configuration.
+
+    Raises InputError, which lists the names that there are.
+    """
+    named = ranked[ranked[["trial", "network", "configuration"]].eq(name).any(axis=1)]
     if not len(named):
-        names = ", ".join(filter(_NAME.fullmatch, ranked["network"].unique()[:20]))
+        networks = list(filter(_NAME.fullmatch, ranked["network"].unique()))
+        near = nearest(name, [*networks, *ranked["trial"]])
         raise InputError(
-            f"{folder} has no ranked trial {wanted!r}; it has {names}, and the identities in its trials.parquet."
+            f"{folder} has no ranked trial {name!r}; it has {', '.join(networks[:_MOST_NAMED])}, and the identities in "
+            f"its trials.parquet; the nearest name is {near!r}."
         )
-    return Stored(folder, results, named.iloc[0])
-
-
-def is_named(ranked: pd.DataFrame, name: str) -> "pd.Series[bool]":
-    """Which trials a name stands for: an identity, a network, or a configuration."""
-    return ranked[["trial", "network", "configuration"]].eq(name).any(axis=1)
+    return named.iloc[0]

@@ -1,19 +1,17 @@
 """Accuracy on test of each configuration, with its interval, beside the floor that linear probes set."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.figures.style import GREY, INK, PAGE_WIDTH, PALETTE, Drawing, new_figure, percent_tick
-from analysis.results.format import percent
+from analysis.results.format import TITLES, percent
 from analysis.results.seeds import without_choosers
 from analysis.results.trials import Results
 from sweeps.stats.intervals import share_interval, wilson
 
 _MOST_ROWS, _MOST_IN_WORDS = 40, 12
-_PARTS = {"test": "test", "test_clean": "clean test"}
+_PARTS = ("test", "test_clean")
 
 
 def draw(results: Results) -> Drawing | None:
@@ -22,19 +20,18 @@ def draw(results: Results) -> Drawing | None:
     if not len(frame):
         return None
     names = frame.drop_duplicates("place")["configuration"]
-    footers = note(results, frame), *results.provenance.caveats
-    with new_figure(PAGE_WIDTH * 0.85, 1.5 + 0.21 * len(names), *footers) as figure:
+    size = (PAGE_WIDTH * 0.85, 1.5 + 0.21 * len(names))
+    with new_figure(*size, note(results, frame), *results.provenance.caveats) as figure:
         axes = figure.subplots()
         for part, rows in frame.groupby("part"):
             _draw_part(axes, rows, str(part))
         seeds = frame[(frame["part"] == "test") & (frame["n"] > 1)].explode("values")
         if len(seeds):
-            look: dict[str, Any] = {"linestyle": "", "marker": "|", "markersize": 6, "color": INK, "alpha": 0.7}
-            axes.plot(seeds["values"].astype(float), seeds["place"] - 0.12, label="one seed", **look)
+            shares, places = seeds["values"].astype(float), seeds["place"] - 0.12
+            axes.plot(shares, places, "|", markersize=6, color=INK, alpha=0.7, label="one seed")
         for name, level in floors(results).items():
             axes.axvline(level, color=GREY, linestyle=":", linewidth=1.2, label=f"{name} ({percent(level, 1)} %)")
-        axes.set_yticks(range(len(names)), names)
-        axes.set(ylim=(len(names) - 0.4, -0.6), xlabel="Accuracy (%)")
+        axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6), xlabel="Accuracy (%)")
         axes.xaxis.set_major_formatter(percent_tick)
         axes.grid(visible=False, axis="y")
         figure.legend(loc="outside upper left", ncols=3)
@@ -77,11 +74,17 @@ def accuracies(results: Results) -> pd.DataFrame:
 
 def _draw_part(axes: Axes, rows: pd.DataFrame, part: str) -> None:
     is_clean = part == "test_clean"
-    errors = np.abs(rows[["low", "high"]].to_numpy(float).T - rows["mean"].to_numpy(float))
-    look: dict[str, Any] = {"fmt": "o", "markersize": 4, "linewidth": 1.1, "color": PALETTE[int(is_clean)]}
-    look["markerfacecolor"] = "white" if is_clean else PALETTE[0]
-    places = rows["place"] + (0.18 if is_clean else -0.12)
-    axes.errorbar(rows["mean"], places, xerr=errors, label=_PARTS[part], **look)
+    axes.errorbar(
+        rows["mean"],
+        rows["place"] + (0.18 if is_clean else -0.12),
+        xerr=np.abs(rows[["low", "high"]].to_numpy(float).T - rows["mean"].to_numpy(float)),
+        fmt="o",
+        markersize=4,
+        linewidth=1.1,
+        color=PALETTE[int(is_clean)],
+        markerfacecolor="white" if is_clean else PALETTE[0],
+        label=TITLES[part],
+    )
 
 
 def floors(results: Results) -> dict[str, float]:

@@ -1,7 +1,5 @@
 """How the first trial does on each kind of object."""
 
-from typing import Any
-
 import numpy as np
 
 from analysis.figures.style import PAGE_WIDTH, PALETTE, Drawing, new_figure, percent_tick
@@ -28,11 +26,10 @@ def draw(results: Results, findings: Findings) -> Drawing | None:
     with new_figure(PAGE_WIDTH * 0.8, 1.5 + 0.24 * len(rows), note, *results.provenance.caveats) as figure:
         axes = figure.subplots()
         for place, (metric, (label, colour, marker)) in enumerate(_LOOKS.items()):
-            recalls = rows[metric].to_numpy(float)
+            recalls, places = rows[metric].to_numpy(float), np.arange(len(rows)) + 0.3 * place - 0.15
             errors = np.abs(rows[[f"{metric}_low", f"{metric}_high"]].to_numpy(float).T - recalls)
-            look: dict[str, Any] = {"fmt": marker, "color": colour, "markersize": 4, "linewidth": 1.1}
-            axes.errorbar(recalls, np.arange(len(rows)) + 0.3 * place - 0.15, xerr=errors, label=label, **look)
-        axes.set_yticks(range(len(rows)), rows["object_class"])
+            axes.errorbar(recalls, places, None, errors, marker, color=colour, markersize=4, linewidth=1.1, label=label)
+        axes.set(yticks=range(len(rows)), yticklabels=rows["object_class"])
         axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel="Recall (%)")
         axes.xaxis.set_major_formatter(percent_tick)
         axes.grid(visible=False, axis="y")

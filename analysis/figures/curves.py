@@ -4,6 +4,7 @@ One rule says which curve goes where, for 1 trial or 50: the name of its network
 """
 
 import math
+import textwrap
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.panels import Panel, add_panels, legend_columns, shortened
+from analysis.figures.panels import Panel, add_panels, legend_columns
 from analysis.figures.style import GREY, INK, MARKERS, PAGE_WIDTH, PALE, PALETTE, Drawing, new_figure, percent_tick
 from analysis.results.format import percent
 from analysis.results.seeds import has_seeds
@@ -26,6 +27,15 @@ _LEGEND_CHARACTERS, _LEGEND_ROW = 66, 0.17  # of a row, and its height in inches
 _LABELS = {"accuracy": "Accuracy (%)", "loss": "Loss (nats)"}
 _CHANCE = {"accuracy": 0.5, "loss": math.log(2)}
 _TRAIN: dict[str, Any] = {"linestyle": (0, (4, 2)), "alpha": 0.6, "markerfacecolor": "white"}
+_CAPTION = (
+    "Accuracy and loss against epoch, validation solid, training dashed. Training values are means over an epoch in "
+    "which the weights change, and so may lie below validation."
+)
+_STYLES: dict[str, dict[str, Any]] = {
+    "validation": {"color": INK},
+    "training": {"color": INK} | _TRAIN,
+    "chance": {"color": GREY, "linestyle": ":"},
+}
 
 
 def draw(results: Results) -> Drawing | None:
@@ -34,29 +44,28 @@ def draw(results: Results) -> Drawing | None:
     if not len(frame):
         return None
     names = sorted(frame["panel"].unique())
-    series, styles = _series_handles(frame), _style_handles()
+    series, styles = _series_handles(frame), [Line2D([], [], label=name, **look) for name, look in _STYLES.items()]
     columns = legend_columns(series, _LEGEND_CHARACTERS)
     legend_rows = max(math.ceil(len(series) / columns), 1 if columns > 1 else 3)
     in_a_row = len(names) if len(names) <= _MOST_IN_A_ROW else math.ceil(len(names) / 2)
     height = 0.8 + _LEGEND_ROW * legend_rows + 1.85 * 2 * math.ceil(len(names) / in_a_row)
-    with new_figure(PAGE_WIDTH, height, _note(results, frame), *results.provenance.caveats) as figure:
+    trials = results.trials[results.trials["trial"].isin(results.epochs["trial"])]
+    note = (
+        f"{len(trials)} trial{'s' * (len(trials) != 1)}. Validation: n = {results.images('validation')} images. "
+        f"Training: n = {results.images('train')}, as a mean over the epoch while the weights change."
+    )
+    with new_figure(PAGE_WIDTH, height, note, *results.provenance.caveats) as figure:
         grid = add_panels(figure, len(names), in_a_row, _LABELS)
         for panel, name in zip(grid, names, strict=True):
             _draw_panel(panel, frame[frame["panel"] == name], str(name), has_seeds(results.trials))
         _set_limits(grid, frame)
         figure.legend(handles=series, loc="outside upper left", ncols=columns)
         figure.legend(handles=styles, loc="outside upper right", ncols=len(styles) if columns == len(series) else 1)
-    drawn = results.trials[results.trials["trial"].isin(results.epochs["trial"])]
-    alt = f"Accuracy and loss of {len(drawn)} trials against epoch: {', '.join(drawn['configuration'].unique())}."
+    alt = f"Accuracy and loss of {len(trials)} trials against epoch: {', '.join(trials['configuration'].unique())}."
     if len(results.ranked):
         best = results.ranked.iloc[0]
-        accuracy = percent(best["validation_accuracy"])
-        alt += f" The first on validation, {best['configuration']}, reaches {accuracy} %."
-    caption = (
-        "Accuracy and loss against epoch, validation solid, training dashed. Training values are means over an epoch "
-        "in which the weights change, and so may lie below validation."
-    )
-    return Drawing(figure, "Curves", alt, caption)
+        alt += f" The first, {best['configuration']}, reaches {percent(best['validation_accuracy'])} % on validation."
+    return Drawing(figure, "Curves", alt, _CAPTION)
 
 
 def placed_epochs(results: Results) -> pd.DataFrame:
@@ -160,22 +169,7 @@ def _series_handles(frame: pd.DataFrame) -> list[Line2D]:
     """A line for each series, in the order of their colours, grey last."""
     series = frame.drop_duplicates("series").sort_values("place", key=lambda place: place.replace(-1, len(PALETTE)))
     pairs = zip(series["series"], series["place"], strict=True)
-    return [Line2D([], [], label=shortened(name, _LEGEND_CHARACTERS), **_look(place)) for name, place in pairs]
-
-
-def _style_handles() -> list[Line2D]:
-    styles: dict[str, dict[str, Any]] = {
-        "validation": {"color": INK},
-        "training": {"color": INK} | _TRAIN,
-        "chance": {"color": GREY, "linestyle": ":"},
-    }
-    return [Line2D([], [], label=name, **look) for name, look in styles.items()]
-
-
-def _note(results: Results, frame: pd.DataFrame) -> str:
-    """How to read the curves, with n."""
-    count = frame["trial"].nunique()
-    return (
-        f"{count} {'trial' if count == 1 else 'trials'}. Validation: n = {results.images('validation')} images. "
-        f"Training: n = {results.images('train')}, as a mean over the epoch while the weights change."
-    )
+    return [
+        Line2D([], [], label=textwrap.shorten(name, _LEGEND_CHARACTERS, placeholder="…"), **_look(place))
+        for name, place in pairs
+    ]

@@ -31,9 +31,8 @@ def draw(results: Results) -> Drawing | None:
             _draw_cell(axes, heads.index(row["head"]), trunks.index(row["trunk"]), row, image)
         axes.hlines(np.arange(0.5, len(trunks) - 1), -0.5, len(heads) - 0.5, color="white", linewidth=2)
         axes.vlines(np.arange(0.5, len(heads) - 1), -0.5, len(trunks) - 0.5, color="white", linewidth=2)
-        axes.set(xlabel="Head", ylabel="Trunk")
-        axes.set_xticks(range(len(heads)), heads)
-        axes.set_yticks(range(len(trunks)), trunks)
+        axes.set(xlabel="Head", xticks=range(len(heads)), xticklabels=heads)
+        axes.set(ylabel="Trunk", yticks=range(len(trunks)), yticklabels=trunks)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
     words = "; ".join(

@@ -27,8 +27,8 @@ def draw(results: Results, findings: Findings) -> Drawing | None:
             _draw_cell(axes, second, first, row["difference"], most, row["told_apart"])
             _draw_cell(axes, first, second, -row["difference"], most, row["told_apart"])
         axes.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(names)), names)
-        axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5))
+        ends = (-0.5, len(names) - 0.5)
+        axes.set(yticks=range(len(names)), yticklabels=names, xlim=ends, ylim=ends[::-1])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
     apart = f"{int(frame['told_apart'].sum())} of {len(frame)} pairs are told apart"

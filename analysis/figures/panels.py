@@ -1,7 +1,6 @@
 """Figures of many panels: two metrics below each other in each, and legends as wide as their labels allow."""
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -24,11 +23,6 @@ def add_panels(figure: Figure, count: int, columns: int, labels: Mapping[str, st
         for metric, label in labels.items():
             panel[metric].set_ylabel(label)
     return panels[:count]
-
-
-def shortened(label: str, characters: int) -> str:
-    """A label of a legend, cut off between words where it is longer than that."""
-    return textwrap.shorten(label, characters, placeholder="…")
 
 
 def legend_columns(handles: Sequence[Line2D], characters: int) -> int:

@@ -1,7 +1,5 @@
 """Whether the probabilities of the first configurations can be taken at their word."""
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -46,8 +44,17 @@ def _draw_trial(above: Axes, below: Axes, results: Results, trial: str) -> None:
     for bins, colour, marker, name in ((raw, PALETTE[0], "o", "as it is"), (calibrated, PALETTE[1], "s", "calibrated")):
         full = bins[bins["n"] > 0]
         errors = np.abs(full[["low", "high"]].to_numpy(float).T - full["share"].to_numpy(float))
-        look: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 3.5, "linewidth": 1, "elinewidth": 0.8}
-        above.errorbar(full["probability"], full["share"], yerr=errors, label=name, **look)
+        above.errorbar(
+            full["probability"],
+            full["share"],
+            errors,
+            color=colour,
+            marker=marker,
+            markersize=3.5,
+            linewidth=1,
+            elinewidth=0.8,
+            label=name,
+        )
     widths = raw["right"] - raw["left"]
     below.bar(raw["left"], raw["n"], width=widths, align="edge", color=PALETTE[0], edgecolor="white", linewidth=0.5)
     below.set_xlabel("Probability of FAKE (%)")

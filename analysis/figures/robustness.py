@@ -1,5 +1,6 @@
 """How accuracy and AUC fall as images are corrupted: a panel a corruption, accuracy above AUC."""
 
+import textwrap
 from typing import Any
 
 import pandas as pd
@@ -9,9 +10,10 @@ from matplotlib.ticker import MultipleLocator
 
 from analysis.detector.corruptions import CLEAN, CORRUPTIONS, settings_in_order
 from analysis.detector.robustness_table import SECOND, data_sets
-from analysis.figures.panels import Panel, add_panels, legend_columns, shortened
-from analysis.figures.robustness_summary import conditions, image_side, name_of, paragraphs
+from analysis.figures.panels import Panel, add_panels, legend_columns
+from analysis.figures.robustness_summary import conditions, image_side, paragraphs
 from analysis.figures.style import GREY, MARKERS, PAGE_WIDTH, PALE, PALETTE, Drawing, new_figure, percent_tick
+from analysis.results.seeds import trial_name
 from analysis.results.trials import Results
 
 _COLUMNS = 3
@@ -40,7 +42,9 @@ def draw(results: Results, table: pd.DataFrame) -> Drawing | None:
         for name, panel in zip(names, grid, strict=True):
             _draw_panel(panel, name, rows, looks, image_side(results))
         _set_limits(grid, rows)
-        handles = _handles(results, looks)
+        handles = [Line2D([], [], markersize=3.5, **look) for look in looks.values() if "label" in look]
+        if others := len(looks) - len(handles):
+            handles.append(Line2D([], [], color=PALE, linewidth=0.8, label=f"{others} others, worse on validation"))
         columns = legend_columns(handles, _LEGEND_CHARACTERS)
         figure.legend(handles=handles, loc="outside upper left", ncols=columns)
     alt = f"Accuracy and AUC against the degree of each corruption. {words[0]}"
@@ -48,12 +52,16 @@ def draw(results: Results, table: pd.DataFrame) -> Drawing | None:
 
 
 def _looks(results: Results, rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Trial → how its lines look, best first."""
-    trials = [trial for trial in results.ranked["trial"] if trial in set(rows["trial"])]
-    coloured = len(trials) if len(trials) <= len(PALETTE) else _COLOURED_OF_MANY
-    looks = [{"color": PALETTE[place], "marker": MARKERS[place], "linewidth": 1.3} for place in range(coloured)]
-    others = [{"color": PALE, "marker": "", "linewidth": 0.8}] * (len(trials) - coloured)
-    return dict(zip(trials, [*looks, *others], strict=True))
+    """Trial → how its lines look, best first; those in colour have a label."""
+    trials = results.ranked[results.ranked["trial"].isin(rows["trial"])]
+    coloured = trials if len(trials) <= len(PALETTE) else trials.head(_COLOURED_OF_MANY)
+    looks: dict[str, dict[str, Any]] = {
+        trial: {"color": PALE, "marker": "", "linewidth": 0.8} for trial in trials["trial"]
+    }
+    for colour, marker, (_, row) in zip(PALETTE, MARKERS, coloured.iterrows(), strict=False):
+        label = textwrap.shorten(trial_name(row, results), _LEGEND_CHARACTERS, placeholder="…")
+        looks[row["trial"]] = {"color": colour, "marker": marker, "linewidth": 1.3, "label": label}
+    return looks
 
 
 def _draw_panel(panel: Panel, name: str, rows: pd.DataFrame, looks: dict[str, dict[str, Any]], side: int) -> None:
@@ -65,8 +73,7 @@ def _draw_panel(panel: Panel, name: str, rows: pd.DataFrame, looks: dict[str, di
             places = [place for place, setting in enumerate(drawn) if setting in by_setting.index]
             points = by_setting.loc[[drawn[place] for place in places]]
             _draw_line(axes, places, points, metric, look | {"gid": f"{trial}:{name}:{metric}"})
-        axes.set_xticks(range(len(labels)), labels)
-        axes.set_xlim(-0.3, len(labels) - 0.7)
+        axes.set(xticks=range(len(labels)), xticklabels=labels, xlim=(-0.3, len(labels) - 0.7))
         axes.axhline(_CHANCE, color=GREY, linewidth=0.9, linestyle=":")
         axes.axvline(labels.index(CLEAN), color=GREY, linewidth=0.6)
     panel["accuracy"].set_title(corruption.title, loc="left", fontweight="bold")
@@ -79,7 +86,7 @@ def _draw_panel(panel: Panel, name: str, rows: pd.DataFrame, looks: dict[str, di
 def _draw_line(axes: Axes, places: list[int], points: pd.DataFrame, metric: str, look: dict[str, Any]) -> None:
     """One trial, with its band of 95 % intervals if it is in colour."""
     axes.plot(places, points[metric], markersize=3.5, **look)
-    if look["color"] != PALE:
+    if "label" in look:
         band = points[f"{metric}_low"], points[f"{metric}_high"]
         axes.fill_between(places, *band, color=look["color"], alpha=0.18, linewidth=0)
 
@@ -94,14 +101,3 @@ def _set_limits(grid: list[Panel], rows: pd.DataFrame) -> None:
             panel[metric].tick_params(labelleft=bool(panel[metric].get_ylabel()))
     for panel in grid:
         panel["accuracy"].yaxis.set_major_formatter(percent_tick)
-
-
-def _handles(results: Results, looks: dict[str, dict[str, Any]]) -> list[Line2D]:
-    handles = [
-        Line2D([], [], markersize=3.5, label=shortened(name_of(results, trial), _LEGEND_CHARACTERS), **look)
-        for trial, look in looks.items()
-        if look["color"] != PALE
-    ]
-    if others := len(looks) - len(handles):
-        handles.append(Line2D([], [], color=PALE, linewidth=0.8, label=f"{others} others, worse on validation"))
-    return handles

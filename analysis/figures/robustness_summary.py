@@ -8,7 +8,7 @@ from analysis.detector.corruptions import CLEAN, CORRUPTIONS, Setting, settings_
 from analysis.detector.robustness_table import SECOND, data_sets
 from analysis.detector.scored_images import OWN, recorded_data
 from analysis.results.format import percent, span
-from analysis.results.seeds import has_seeds
+from analysis.results.seeds import trial_name
 from analysis.results.trials import Results
 
 _CHANCE = 0.5
@@ -29,15 +29,17 @@ def paragraphs(results: Results, table: pd.DataFrame) -> list[str]:
     """A paragraph a data set, about the best trial that the table has of it: what lowers its accuracy, and how."""
     texts = []
     for rows in data_sets(table):
-        scored = set(rows["trial"])
-        best = next((trial for trial in results.ranked["trial"] if trial in scored), None)
-        of_best = rows[(rows["part"] == "test") & (rows["trial"] == best)].set_index(["corruption", "severity"])
+        best = results.ranked[results.ranked["trial"].isin(rows["trial"])].head(1)
+        of_best = rows[(rows["part"] == "test") & rows["trial"].isin(best["trial"])]
+        of_best = of_best.set_index(["corruption", "severity"])
         if _CLEAN in of_best.index:
             clean, corrupted = of_best.loc[_CLEAN], of_best.drop(_CLEAN)
-            sentences = [_clean(name_of(results, str(best)), clean)]
+            sentences = [_clean(trial_name(best.iloc[0], results), clean)]
             if len(corrupted):
                 sentences.append(_costs(clean, corrupted, image_side(results)))
-                sentences += [_harmless(clean, corrupted), _threshold(clean, corrupted), _second(corrupted)]
+                sentences += [_harmless(clean, corrupted), _threshold(clean, corrupted)]
+            if compression := _compression(corrupted):
+                sentences.append(f"JPEG here is a {compression}; once more at the same quality changes little.")
             texts.append(" ".join(filter(None, sentences)))
     return texts
 
@@ -110,11 +112,6 @@ def _threshold(clean: "pd.Series[Any]", corrupted: pd.DataFrame) -> str:
     )
 
 
-def _second(corrupted: pd.DataFrame) -> str:
-    compression = _compression(corrupted)
-    return f"JPEG here is a {compression}; once more at the same quality changes little." if compression else ""
-
-
 def _compression(rows: pd.DataFrame) -> str:
     """What the notes say about compression."""
     notes = [note for note in rows["note"].unique() if SECOND in note]
@@ -131,12 +128,6 @@ def conditions(rows: pd.DataFrame) -> str:
         "with 95 % intervals (Wilson); AUC with DeLong's. Degrees at even distances, not to scale; dotted: chance."
         + (f" JPEG is a {compression}." if compression else "")
     )
-
-
-def name_of(results: Results, trial: str) -> str:
-    """A trial's configuration, and its seed where the record has several."""
-    row = results.trials.set_index("trial").loc[trial]
-    return f"{row['configuration']} (seed {row['seed']})" if has_seeds(results.trials) else str(row["configuration"])
 
 
 def image_side(results: Results) -> int:

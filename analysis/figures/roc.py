@@ -32,8 +32,7 @@ def draw(results: Results) -> Drawing | None:
     with new_figure(PAGE_WIDTH, 3.6, note, *results.provenance.caveats) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
         chance = np.linspace(_LEAST_RATE, 1, 200)
-        right.set_xscale("log")
-        right.set_xlim(_LEAST_RATE, 1)
+        right.set(xscale="log", xlim=(_LEAST_RATE, 1))
         for axes in (left, right):
             axes.plot(chance, chance, color=GREY, linewidth=0.9, linestyle=":")
             for colour, (trial, (false, true)) in zip(PALETTE, curves.items(), strict=False):

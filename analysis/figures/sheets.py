@@ -36,7 +36,7 @@ class Pictures:
 def draw(frame: pd.DataFrame, pictures: Pictures) -> Figure:
     """One sheet: `frame` has the rows of one kind, in order, with the columns of `explain.SCHEMA`."""
     rows = -(-len(frame) // _COLUMNS)
-    with new_figure(PAGE_WIDTH, 0.9 + _ROW_HEIGHT * rows, caption(frame)) as figure:
+    with new_figure(PAGE_WIDTH, 0.9 + _ROW_HEIGHT * rows, words(frame)[2]) as figure:
         cells = figure.subfigures(rows, _COLUMNS, squeeze=False).ravel()
         for place, (row, cell) in enumerate(zip(frame.to_dict("records"), cells, strict=False)):
             _draw_image(list(cell.subplots(1, len(_PICTURES))), pictures, place)
@@ -50,9 +50,8 @@ def _draw_image(cell: list[Axes], pictures: Pictures, place: int) -> None:
     side = len(image)
     cell[0].imshow(image, interpolation="nearest")
     cell[1].imshow(image.mean(axis=2), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    look: dict[str, Any] = {"cmap": "magma", "vmin": 0, "vmax": heat.max() or 1, "alpha": 0.6}
-    cell[1].imshow(heat, extent=(-0.5, side - 0.5, side - 0.5, -0.5), interpolation="bilinear", **look)
-    brightest = np.percentile(saliency, _BRIGHTEST) or 1
+    extent, brightest = (-0.5, side - 0.5, side - 0.5, -0.5), np.percentile(saliency, _BRIGHTEST) or 1
+    cell[1].imshow(heat, "magma", vmin=0, vmax=heat.max() or 1, alpha=0.6, interpolation="bilinear", extent=extent)
     cell[2].imshow(saliency, cmap="magma", vmin=0, vmax=brightest, interpolation="nearest")
     for axes, name in zip(cell, _PICTURES, strict=True):
         axes.set_xlabel(name, fontsize=6.5, labelpad=2)
@@ -66,28 +65,19 @@ def _label(row: dict[str, Any]) -> str:
     return f"{name}, truly {LABEL_NAMES[row['label']]}, P(FAKE) {percent(row['probability'], 1)} %"
 
 
-def title(frame: pd.DataFrame) -> str:
-    """The kind of a sheet's images, and the trial."""
-    first = frame.iloc[0]
-    return f"{KINDS[first['kind']]}: {first['name']}"
-
-
-def caption(frame: pd.DataFrame) -> str:
-    """How to read a sheet, with n and conditions."""
-    first = frame.iloc[0]
+def words(frame: pd.DataFrame) -> tuple[str, str, str]:
+    """A sheet's title; the text that stands for it, image by image; and how to read it, with n and conditions."""
+    first, side = frame.iloc[0], frame["map_side"].iloc[0]
+    title = f"{KINDS[first['kind']]}: {first['name']}"
+    labels = "; ".join(_label(row) for row in frame.to_dict("records"))
+    alt = f"Contact sheet of {len(frame)} images, with Grad-CAM and saliency beside each: {labels}."
     bound = percent(1 / (1 + np.exp(-first["threshold"])), 1)
-    side = first["map_side"]
     verdict = "the verdict" if first["kind"] == "uncertain" else "the wrong verdict"
-    return (
-        f"{title(frame)}. {len(frame)} of n = {first['images']:,} test images; FAKE is the verdict above a probability "
-        f"of {bound} %, the threshold from validation. Above each: row of the test split, object class, truth. "
+    caption = (
+        f"{title}. {len(frame)} of n = {first['images']:,} test images; FAKE is the verdict above a probability of "
+        f"{bound} %, the threshold from validation. Above each: row of the test split, object class, truth. "
         f"Grad-CAM: what speaks for {verdict}, at {first['layer']} ({side} x {side} places, smoothed over the image). "
         "Saliency: the pixels that change the logit most (absolute gradient, largest over the channels). Brighter is "
         "more, on a scale of its own for each picture."
     )
-
-
-def alt(frame: pd.DataFrame) -> str:
-    """A sheet in words, image by image."""
-    labels = "; ".join(_label(row) for row in frame.to_dict("records"))
-    return f"Contact sheet of {len(frame)} images, with Grad-CAM and saliency beside each: {labels}."
+    return title, alt, caption

@@ -8,7 +8,7 @@ from analysis.figures.accuracy import floors
 from analysis.results.format import mean_and_deviation, percent, span
 from analysis.results.judged import Findings
 from analysis.results.searches import searched
-from analysis.results.seeds import has_seeds, has_spread, networks, repeats
+from analysis.results.seeds import has_spread, networks, repeats, trial_name
 from analysis.results.trials import RANKED, Results
 from trainables.training.metrics import SPLITS
 
@@ -49,9 +49,11 @@ def _data(results: Results) -> str:
 
 def _winner(results: Results) -> str:
     best = results.ranked.iloc[0]
-    equals = [_name(row, results) for _, row in results.ranked.iloc[1:].iterrows() if row["rank"] == 1]
+    equals = [trial_name(row, results) for _, row in results.ranked.iloc[1:].iterrows() if row["rank"] == 1]
     level = f", level with {'; '.join(equals)}" if equals else ""
-    first = f"By {results.provenance.metric.replace('_', ' ').replace('auc', 'AUC')}, {_name(best, results)} is first"
+    first = (
+        f"By {results.provenance.metric.replace('_', ' ').replace('auc', 'AUC')}, {trial_name(best, results)} is first"
+    )
     if best["status"] == "stopped":
         return (
             f"{first}{level}: {_accuracy(best, 'validation')}. No trial has been trained to the end, so none is scored "
@@ -88,9 +90,9 @@ def _luck(results: Results, findings: Findings) -> str:
     best = results.ranked.iloc[0]
     share = findings.comes_first.get(best["trial"], float("nan"))
     return (
-        f"A new sample of validation images would put {_name(best, results)} first {percent(share, 0)} % of the time; "
-        f"being the best of {len(findings.comes_first):,} adds about {percent(max(0.0, findings.optimism))} points to "
-        "its validation accuracy."
+        f"A new sample of validation images would put {trial_name(best, results)} first "
+        f"{percent(share, 0)} % of the time; being the best of {len(findings.comes_first):,} adds about "
+        f"{percent(max(0.0, findings.optimism))} points to its validation accuracy."
     )
 
 
@@ -156,10 +158,6 @@ def _flagged(results: Results) -> str:
     if states & {"running", "pending"}:
         sentences.append("The sweep is not finished: run the same command again to continue it.")
     return " ".join(sentences)
-
-
-def _name(row: "pd.Series[str]", results: Results) -> str:
-    return f"{row['configuration']} (seed {row['seed']})" if has_seeds(results.trials) else str(row["configuration"])
 
 
 def _accuracy(row: "pd.Series[float]", split: str) -> str:

@@ -1,5 +1,7 @@
 """Trials → what their configurations reach over several seeds."""
 
+from typing import Any
+
 import pandas as pd
 
 from analysis.results.trials import METRICS, Results
@@ -12,6 +14,11 @@ _ENDS = ("low", "high")
 def has_seeds(trials: pd.DataFrame) -> bool:
     """Whether the trials have more than one seed."""
     return bool(trials["seed"].nunique() > 1)
+
+
+def trial_name(row: "pd.Series[Any]", results: Results) -> str:
+    """A trial's configuration, and its seed where the record has several."""
+    return f"{row['configuration']} (seed {row['seed']})" if has_seeds(results.trials) else str(row["configuration"])
 
 
 def has_spread(results: Results) -> bool:

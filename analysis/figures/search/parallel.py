@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -28,8 +27,7 @@ def draw(results: Results) -> Drawing | None:
     with new_figure(PAGE_WIDTH, 3.4, *footers, grid=False) as figure:
         axes = figure.subplots()
         # From the fifth percentile on, or a few failures would take all the colours.
-        limits = Normalize(float(accuracies.quantile(0.05)), float(accuracies.max()))
-        scale = ScalarMappable(limits, matplotlib.colormaps["cividis"])
+        scale = ScalarMappable(Normalize(float(accuracies.quantile(0.05)), float(accuracies.max())), "cividis")
         for row in frame.to_dict("records"):
             heights = [_height(values, row[name]) for name, values in space.items()]
             colour = scale.to_rgba(row["validation_accuracy"])

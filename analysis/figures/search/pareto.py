@@ -1,7 +1,5 @@
 """The Pareto front of a search for two objectives."""
 
-from typing import Any
-
 from analysis.figures.search.status import ACCURACY, note
 from analysis.figures.style import PAGE_WIDTH, PALE, PALETTE, Drawing, new_figure, percent_tick
 from analysis.results.searches import front, searched
@@ -19,14 +17,13 @@ def draw(results: Results) -> Drawing | None:
     against = str(results.provenance.search["against"])
     frame, ordered = searched(results).dropna(subset=["validation_accuracy", against]), best.sort_values(against)
     label, scale = _AXES[against]
+    xs, ys = ordered[against] * scale, ordered["validation_accuracy"]
     with new_figure(PAGE_WIDTH * 0.8, 3.6, note(results, frame), *results.provenance.caveats) as figure:
         axes = figure.subplots()
         axes.plot(frame[against] * scale, frame["validation_accuracy"], "o", color=PALE, markersize=4, label="trial")
-        look: dict[str, Any] = {"where": "post", "color": PALETTE[0], "marker": "o", "markersize": 4}
-        axes.step(ordered[against] * scale, ordered["validation_accuracy"], label="Pareto front", **look)
-        for row in ordered.to_dict("records"):
-            place = (row[against] * scale, row["validation_accuracy"])
-            axes.annotate(row["configuration"], place, (3, -8), textcoords="offset points", fontsize=6)
+        axes.step(xs, ys, where="post", color=PALETTE[0], marker="o", markersize=4, label="Pareto front")
+        for *place, name in zip(xs, ys, ordered["configuration"], strict=True):
+            axes.annotate(name, tuple(place), (3, -8), textcoords="offset points", fontsize=6)
         axes.set(xscale="log", xlabel=label, ylabel=ACCURACY)
         axes.yaxis.set_major_formatter(percent_tick)
         figure.legend(loc="outside upper left", ncols=2)
