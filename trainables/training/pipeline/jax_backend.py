@@ -1,6 +1,6 @@
 """Batches and gradients on JAX. Training images lie in the device's memory, on a CPU too."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -24,11 +24,22 @@ def trainer(model: keras.Model, split: Split) -> keras.Model:
     return ResidentTrainer(model, split.images)
 
 
-def training_batches(split: Split, batch_size: int, seed: int, epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield one epoch for `trainer`, in the order of (seed, epoch): indices (b,) int32 and labels (b, 1) float32."""
-    order = epoch_order(split, seed, epoch)
-    for indices in np.split(order, range(batch_size, len(order), batch_size)):
-        yield indices, split.labels[indices].astype(np.float32)[:, None]
+def training_batches(split: Split, batch_size: int, seed: int, epoch: int) -> keras.utils.PyDataset:
+    """One epoch for `trainer`, in the order of (seed, epoch): indices (b,) int32 and labels (b, 1) float32."""
+    return _IndexBatches(epoch_order(split, seed, epoch), split.labels, batch_size)
+
+
+class _IndexBatches(keras.utils.PyDataset):  # type: ignore[misc]
+    def __init__(self, order: np.ndarray, labels: np.ndarray, batch_size: int) -> None:
+        super().__init__(workers=0)
+        self._batches = np.split(order, range(batch_size, len(order), batch_size))
+        self._labels = labels.astype(np.float32)[:, None]
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return self._batches[index], self._labels[self._batches[index]]
 
 
 def forward(model: keras.Model) -> Callable[[np.ndarray], Any]:
