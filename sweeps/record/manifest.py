@@ -38,7 +38,7 @@ class Manifest:
 
     `settings` are the options that decide what a result means, `search` identifies a search, `data` says which images
     were used, `weights` has a hash a body, and `floor` is what linear probes reach. `locked` holds what was fixed before
-    test was scored; `looks` has each look at test: when, and the seeds a network.
+    test was scored; `looks` has each look at test: when, and how many seeds a network.
     """
 
     sweep: str

@@ -73,7 +73,7 @@ class Trackers:
 
 @contextlib.contextmanager
 def following(record: Record, sweep: str, fingerprint: str, names: Collection[str], lease: Lease) -> Iterator[Trackers]:
-    """The trackers, while a sweep runs; at its end they catch up, unless another sweep has taken the record's lease."""
+    """The trackers, while a sweep runs; at its end they catch up, unless another sweep has taken the lease."""
     trackers = Trackers(record, sweep, fingerprint, names)
     try:
         yield trackers
@@ -132,14 +132,18 @@ class _Follower(threading.Thread):
             self._ledger.save()  # its token must be on disk before the tracker receives it
             self._tracker.begin(self._ledger.token)
             self._has_begun = True
-        for identity in list(self.behind):
-            self.behind[identity] = self.behind.pop(identity)  # to the end, in case this trial is what fails
-            self._tracker.write(self._trials[identity])
-            if self._trials[identity].is_complete:
-                self._ledger.complete.append(identity)
+        complete = len(self._ledger.complete)
+        try:
+            for identity in list(self.behind):
+                self.behind[identity] = self.behind.pop(identity)  # to the end, in case this trial is what fails
+                self._tracker.write(self._trials[identity])
+                if self._trials[identity].is_complete:
+                    self._ledger.complete.add(identity)
+                    del self._trials[identity]
+                del self.behind[identity]
+        finally:
+            if len(self._ledger.complete) > complete:
                 self._ledger.save()
-                del self._trials[identity]
-            del self.behind[identity]
 
 
 class _Ledger:
@@ -152,20 +156,20 @@ class _Ledger:
         except (FileNotFoundError, ValueError):
             self._content = {"token": secrets.token_hex(4), "complete": {}}
         self.token = str(self._content["token"])
-        key = hashlib.sha256(target.encode()).hexdigest()[:12]  # an address may hold a password
-        self.complete: list[str] = self._content["complete"].setdefault(key, [])
+        self._target = hashlib.sha256(target.encode()).hexdigest()[:12]  # an address may hold a password
+        self.complete = set(self._content["complete"].get(self._target, ()))
 
     def save(self) -> None:
         """Write the token and the complete trials into the record."""
+        self._content["complete"][self._target] = sorted(self.complete)
         self._folder.write_json(self._name, self._content)
 
     def incomplete(self, record: Record) -> dict[str, Trial]:
         """The trials of the record that have begun and are not complete in the tracker, by identity."""
-        complete = set(self.complete)
         begun = {
             identity: Trial(dict(row))
             for identity, row in record.trials.items()
-            if identity not in complete and (row["epochs_done"] or record.is_complete(identity))
+            if identity not in self.complete and (row["epochs_done"] or record.is_complete(identity))
         }
         for identity, trial in begun.items():
             trial.epochs |= record.epochs[identity]
