@@ -37,7 +37,7 @@ class Manifest:
     """The manifest of a record, as its JSON file has it.
 
     `settings` are the options that decide what a result means, `search` identifies a search, `data` says which images
-    were used, `weights` has a hash a body, and `floor` is what linear probes reach. `locked` holds what was fixed before
+    were used, `weights` has a hash a body, and `floor` is what linear probes reach. `locked` is what was fixed before
     test was scored; `looks` has each look at test: when, and how many seeds a network.
     """
 

@@ -27,7 +27,7 @@ from sweeps.trackers.tensorboard import TensorBoard
 from sweeps.trackers.trial import Tracker, Trial
 from sweeps.trackers.wandb import WandB, check_login
 
-#: What `--track` takes, beside TensorBoard, which always follows: name → the tracker, of a sweep's name and fingerprint.
+#: What `--track` takes beside TensorBoard, which always follows: name → tracker, from a sweep's name and fingerprint.
 TRACKERS: dict[str, Callable[[str, str], Tracker]] = {"mlflow": MLflow, "wandb": WandB}
 
 _SECONDS_BETWEEN_ROUNDS = 2.0
