@@ -1,23 +1,21 @@
 """A sweep from its options to its report: prepare inputs, run what is left of its trials, analyse the record."""
 
 import contextlib
+import functools
 import importlib
 import math
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 from data_prep.errors import InputError, run_command
 from data_prep.storage import Folder
-from sweeps.engine import inputs as sweep_inputs
 from sweeps.engine.costs import Costs
 from sweeps.engine.execution import Execution
-from sweeps.engine.inputs import Inputs
+from sweeps.engine.inputs import Inputs, prepare
 from sweeps.engine.options import Asked, Options, command
 from sweeps.engine.sweep import Sweep
 from sweeps.record.lease import Lease, held
@@ -48,8 +46,11 @@ def run(sweep: Sweep, options: Options) -> int:
 
         return plan.show(sweep, options)
     try:
-        inputs = sweep_inputs.prepare(sweep.strategy, options)
-        _check_arguments(sweep, inputs)
+        inputs = prepare(sweep.strategy, options)
+        arguments = sweep.strategy.network_arguments()
+        refusals = "trainables.training.network:refusals"  # of arguments, which takes Keras
+        for refusal in fork_server.stream(inputs.node_folder, refusals, arguments, MODELS) if arguments else ():
+            raise InputError(refusal)
         folder = Folder(options.results).folder(sweep.name)
         with held(folder) as lease:
             make_way(folder, sweep, options, inputs)
@@ -58,29 +59,31 @@ def run(sweep: Sweep, options: Options) -> int:
         fork_server.stop()
 
 
-def _check_arguments(sweep: Sweep, inputs: Inputs) -> None:
-    """Raise InputError for an argument that a network does not take: only where Keras is at hand can that be judged."""
-    asked = sweep.strategy.network_arguments()
-    if asked:
-        function = "trainables.training.network:refusals"
-        for refusal in fork_server.stream(inputs.node_folder, function, asked, MODELS):
-            raise InputError(refusal)
-
-
 def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: Lease) -> int:
-    """Run what is left of a sweep, as the only one that writes its record."""
-    record, analysis = Record(folder, inputs.data.fingerprint), _Analysis(folder)
+    """Run what is left of a sweep, as the only one that writes its record, and name the trials that failed."""
+    # The analysis imports what it needs, and waits for a line; without one it ends with this process.
+    analysis = [sys.executable, "-P", "-m", "analysis", str(folder), "--wait"]
+    start_analysis = functools.cache(lambda: subprocess.Popen(analysis, stdin=subprocess.PIPE))
+    record, costs = Record(folder, inputs.data.fingerprint), Costs(inputs)
     sweep.strategy.open(record, inputs.node_folder)
+    images = {split: len(getattr(inputs.data, split)) for split in ("train", "validation")}
     with (
         following.following(record, sweep.name, record.fingerprint, options.track, lease) as trackers,
         contextlib.ExitStack() as cluster,
     ):
-        costs, images = Costs(inputs), {split: len(getattr(inputs.data, split)) for split in ("train", "validation")}
-        execution = Execution(sweep, record, trackers, images, costs.longest_first, analysis.prepare)
+        execution = Execution(sweep, record, trackers, images, costs.longest_first, start_analysis)
         if execution.has_work():
             _Job(sweep, options, inputs, record, lease, costs).run(execution, cluster)
-        process = analysis.begin()  # while Ray ends
-    return _exit_code(record, execution.trials, process.wait())
+        process = start_analysis()
+        assert process.stdin
+        process.stdin.write(b"\n")
+        process.stdin.close()  # and while Ray ends, the analysis begins
+    failed = [record.trials[trial] for trial in execution.trials if record.trials[trial]["status"] == "failed"]
+    for row in failed:
+        print(f"failed: {row['network']} (seed {row['seed']}): {row['reason']}", file=sys.stderr)
+    if failed:
+        print(f"{len(failed)} trials failed; the same command tries them again.", file=sys.stderr)
+    return process.wait() or int(bool(failed))
 
 
 @dataclass
@@ -99,110 +102,65 @@ class _Job:
         from sweeps.engine import cluster as ray_cluster
         from sweeps.engine import resources
 
-        started, probes = time.monotonic(), self._probes()
-        with ThreadPoolExecutor(1) as beside:  # the fork server may still be importing TensorFlow
-            strategy = self.sweep.strategy
-            measured = beside.submit(self.costs.measure, [*strategy.representatives, *strategy.follow_ups])
-            cluster.callback(ray_cluster.disconnect)
-            print(ray_cluster.connect(), flush=True)
-            tune = importlib.import_module("sweeps.engine.tune")
-            measured.result()
-        request = resources.request(strategy, self.costs, self.inputs, self.options)
-        execution.room = partial(resources.room, request)
-        manifest = describe(self.sweep, self.options, self.inputs, ray_cluster.hardware())
+        started, strategy, inputs = time.monotonic(), self.sweep.strategy, self.inputs
+        probe = fork_server.stream(
+            inputs.node_folder, "trainables.training.probes:measure", inputs.selection, inputs.node_folder
+        )
+        beside = ThreadPoolExecutor(2)  # for the fork server may still be importing TensorFlow
+        floor = beside.submit(next, probe, None)  # what linear probes reach on the same images
+        measured = beside.submit(self.costs.measure, [*strategy.representatives, *strategy.follow_ups])
+        beside.shutdown(wait=False)
+        cluster.callback(ray_cluster.disconnect)
+        print(ray_cluster.connect(), flush=True)
+        importlib.import_module("sweeps.engine.tune")
+        measured.result()
+        request = resources.request(strategy, self.costs, inputs, self.options)
+        execution.room = functools.partial(resources.room, request)
+        manifest = describe(self.sweep, self.options, inputs, ray_cluster.hardware())
         self.lease.check()
         ray_cluster.check_shared(self.lease.folder, self.lease.name)
         self.record.write()
-        self.record.folder.write_table(IMAGES, self.inputs.selection.image_rows(self.inputs.data))
+        self.record.folder.write_table(IMAGES, inputs.selection.image_rows(inputs.data))
         manifest.write(self.record.folder)
-        with self._left_in_order():
-            seconds = self._seconds_left()
-            if seconds > 0:
-                tune.run_trials(execution, self._trainable(), request, seconds)
-        if self._seconds_left() <= 0:
-            over = sum(map(self.record.is_complete, self.record.trials))
-            left = max(strategy.trials, len(self.record.trials)) - over
-            print(f"The time budget is spent: the same command goes on, with {left} trials left.")
+        self._train(execution, request, manifest.backend)
         seeds = sorted({row["seed"] for row in self.record.trials.values()})
-        ended = {"wall_seconds": time.monotonic() - started, "floor": probes.result(), "seeds": seeds}
+        ended = {"wall_seconds": time.monotonic() - started, "floor": floor.result(), "seeds": seeds}
         self.record.folder.write_json(MANIFEST, read_manifest(self.record.folder) | ended)
 
-    def _probes(self) -> "Future[dict[str, Any] | None]":
-        """Begin to measure what linear probes reach on the same images, beside the trials."""
-        function, folder = "trainables.training.probes:measure", self.inputs.node_folder
-        pool = ThreadPoolExecutor(1)
-        answer = pool.submit(next, fork_server.stream(folder, function, self.inputs.selection, folder), None)
-        pool.shutdown(wait=False)
-        return answer
+    def _train(self, execution: Execution, request: dict[str, float], backend: str) -> None:
+        """Run the trials, and leave the record as one that the same command continues, however they end."""
+        from sweeps.engine import tune
 
-    @contextlib.contextmanager
-    def _left_in_order(self) -> Iterator[None]:
-        """Leave the record as one that the same command goes on with, however the trials end."""
+        record, strategy, budget = self.record, self.sweep.strategy, self.sweep.time_budget
+        deadline = self.options.begun + budget - _SECONDS_TO_REPORT if budget else math.inf
         try:
-            yield
+            if time.monotonic() < deadline:
+                tune.run_trials(execution, self._shared(backend), request, deadline - time.monotonic())
         finally:
             if not self.lease.error:  # for then the record is another sweep's
-                self.record.interrupt()
-                self.record.write()
-                self.sweep.strategy.close(self.record)
-            over = sum(map(self.record.is_complete, self.record.trials))
-            print(f"{over} of {len(self.record.trials)} trials are over.")
+                record.interrupt()
+                record.write()
+                strategy.close(record)
+            over = sum(map(record.is_complete, record.trials))
+            print(f"{over} of {len(record.trials)} trials are over.")
+        left = max(strategy.trials, len(record.trials)) - over
+        if left and time.monotonic() >= deadline:
+            print(f"The time budget is spent: the same command goes on, with {left} trials left.")
 
-    def _seconds_left(self) -> float:
-        """Seconds of the time budget that are left, without the report."""
-        if self.sweep.time_budget is None:
-            return math.inf
-        return self.options.begun + self.sweep.time_budget - _SECONDS_TO_REPORT - time.monotonic()
-
-    def _trainable(self) -> Callable[..., None]:
-        """The function that Tune calls for each trial."""
+    def _shared(self, backend: str) -> Shared:
+        """What all trials are handed."""
         import ray
-        from ray import tune
 
         from sweeps.engine import cluster
-        from trainables.worker.actor import run_trial
 
         inputs = self.inputs
-        shared = Shared(
+        return Shared(
             token=inputs.token,
             selection=inputs.selection,
             models=MODELS,
             weights={body: weights.layers for body, weights in inputs.weights.items()},
             record=self.record.folder.absolute(),
-            backend=read_manifest(self.record.folder)["backend"],
+            backend=backend,
             hang_minutes=self.options.hang_minutes,
             data=ray.put(in_memory(inputs.data)) if cluster.must_send(inputs.selection.folder) else None,
         )
-        return tune.with_parameters(run_trial, shared=shared)  # type: ignore[no-any-return]
-
-
-class _Analysis:
-    """The analysis of a record, in a process of its own."""
-
-    def __init__(self, folder: Folder) -> None:
-        self._command = [sys.executable, "-P", "-m", "analysis", str(folder), "--wait"]
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def prepare(self) -> subprocess.Popen[bytes]:
-        """Start the process: it imports what it needs, and waits. It ends with this process if it is never begun."""
-        if not self._process:
-            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE)
-        return self._process
-
-    def begin(self) -> subprocess.Popen[bytes]:
-        """Let it begin."""
-        process = self.prepare()
-        assert process.stdin
-        process.stdin.write(b"\n")
-        process.stdin.close()
-        return process
-
-
-def _exit_code(record: Record, trials: list[str], analysed: int) -> int:
-    """Name the failed trials of the sweep, and return the exit code."""
-    failed = [record.trials[trial] for trial in trials if record.trials[trial]["status"] == "failed"]
-    for row in failed:
-        print(f"failed: {row['network']} (seed {row['seed']}): {row['reason']}", file=sys.stderr)
-    if failed:
-        print(f"{len(failed)} trials failed; the same command tries them again.", file=sys.stderr)
-    return 1 if failed else analysed

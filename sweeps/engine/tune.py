@@ -15,7 +15,7 @@ import json
 import math
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from ray import tune
@@ -24,21 +24,27 @@ from ray.tune.search import Searcher
 
 from sweeps.engine import cluster
 from sweeps.engine.execution import MOST_LOSSES, Execution
+from trainables.worker.actor import run_trial
+from trainables.worker.assignment import Shared
 
 _MOST_ROUNDS = 3
 
 
-def run_trials(
-    execution: Execution, trainable: Callable[..., None], resources: dict[str, float], seconds: float = math.inf
-) -> None:
+def run_trials(execution: Execution, shared: Shared, request: dict[str, float], seconds: float = math.inf) -> None:
     """Run trials on the connected cluster until none is left, for so many seconds at most.
 
-    Tune does not repeat a trial whose node goes while it is being placed: then another round does.
+    Each trial gets the resources of `request`. Tune does not repeat a trial whose node goes while it is being placed:
+    another round does.
     """
+    run(execution, tune.with_resources(tune.with_parameters(run_trial, shared=shared), request), seconds)
+
+
+def run(execution: Execution, trainable: Any, seconds: float = math.inf) -> None:
+    """Run trials by any trainable that reports as `run_trial` does."""
     for _ in range(_MOST_ROUNDS):
         if execution.resume():
             with execution.show():
-                _fit(execution, tune.with_resources(trainable, resources), seconds)
+                _fit(execution, trainable, seconds)
 
 
 def _fit(execution: Execution, trainable: Any, seconds: float) -> None:

@@ -74,6 +74,7 @@ def execution_of(count: int, folder: str) -> Any:
 
 def ours(count: int) -> float:
     from overhead import empty_trial  # by a name that the forked process knows too
+    from ray import tune as ray_tune
 
     from data_prep.storage import Folder
     from sweeps.engine import cluster, tune
@@ -87,7 +88,7 @@ def ours(count: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         execution = execution_of(count, folder)
         started = time.perf_counter()
-        tune.run_trials(execution, empty_trial, {"cpu": 1})
+        tune.run(execution, ray_tune.with_resources(empty_trial, {"cpu": 1}))
         execution.record.write()
         seconds = time.perf_counter() - started
         finished = sum(row["status"] == "finished" for row in Record(Folder(folder)).trials.values())
