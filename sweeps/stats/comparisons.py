@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import t
@@ -13,15 +12,8 @@ _FEWEST_FOR_CHI2 = 25  # discordant pairs
 
 #: Difference, low and high of its 95 % interval, and p.
 Difference = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True)
-class _Component:
-    """A component of a variance: its estimate, and the mean square behind it with its degrees of freedom."""
-
-    variance: float
-    mean_square: float
-    freedom: float
+# A component of a variance: its estimate, and the mean square behind it with its degrees of freedom.
+_Component = tuple[float, float, float]
 
 
 def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:
@@ -70,7 +62,7 @@ def mean_difference(right_a: np.ndarray, right_b: np.ndarray) -> Difference:
     differences = right_a.mean(axis=0) - right_b.mean(axis=0)
     adjusted = np.append(differences, [1.0, -1.0])
     variance = adjusted.var() / len(adjusted)
-    components = [_Component(variance, variance, images + 1), *_of_seeds(_over_seeds(right_a), _over_seeds(right_b))]
+    components = [(variance, variance, images + 1), *_of_seeds(_over_seeds(right_a), _over_seeds(right_b))]
     low, high, p = _welch(float(adjusted.mean()), components)
     has_one_seed_each = len(right_a) == len(right_b) == 1
     return float(differences.mean()), low, high, mcnemar(right_a[0], right_b[0]) if has_one_seed_each else p
@@ -91,7 +83,7 @@ def shares_difference(shares_a: np.ndarray, images_a: int, shares_b: np.ndarray,
         share = (float(np.mean(shares)) * images + 1) / (images + 2)
         variance = share * (1 - share) / (images + 2)
         adjusted.append(share)
-        components.append(_Component(variance, variance, images + 1))
+        components.append((variance, variance, images + 1))
         over_seeds.append((len(shares), float(np.var(shares, ddof=1)) if len(shares) > 1 else 0.0, 0.0))
     low, high, p = _welch(adjusted[0] - adjusted[1], [*components, *_of_seeds(*over_seeds)])
     return float(np.mean(shares_a) - np.mean(shares_b)), low, high, p
@@ -114,15 +106,15 @@ def _of_seeds(*networks: tuple[int, float, float]) -> list[_Component]:
     several = [network for network in networks if network[0] > 1]
     other = 1.0 if len(several) == 1 else 0.0  # the other network's single seed is taken to vary as these do
     return [
-        _Component(max(variance - interaction, 0.0) * (1 / seeds + other), variance * (1 / seeds + other), seeds - 1)
+        (max(variance - interaction, 0.0) * (1 / seeds + other), variance * (1 / seeds + other), seeds - 1)
         for seeds, variance, interaction in several
     ]
 
 
 def _welch(difference: float, components: list[_Component]) -> tuple[float, float, float]:
     """Low and high, within -1–1, of the 95 % interval of a difference of shares, and its p, after Welch (1947)."""
-    variance = sum(component.variance for component in components)
-    freedom = variance**2 / sum(component.mean_square**2 / component.freedom for component in components)
+    variance = sum(estimate for estimate, _, _ in components)
+    freedom = variance**2 / sum(mean_square**2 / own_freedom for _, mean_square, own_freedom in components)
     half = float(t.ppf(0.975, freedom)) * math.sqrt(variance)
     p = 2 * float(t.sf(abs(difference) / math.sqrt(variance), freedom))
     return max(difference - half, -1.0), min(difference + half, 1.0), p
