@@ -146,7 +146,7 @@ def _configurations(frame: pd.DataFrame) -> list[str]:
 
 
 def _setting(name: str, value: object) -> str:
-    """`learning_rate 0.001`; of the arguments of a network, each by its name: `padding same, units 64`."""
+    """`momentum 0.9`; of the arguments of a network, each by its name: `padding same, units 64`."""
     if name == "arguments" and isinstance(value, str):
         return ", ".join(_setting(argument, given) for argument, given in json.loads(value).items())
     return f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
