@@ -1,6 +1,7 @@
 """Fixtures that all tests share: the real data where it is at hand, and commands as a user runs them."""
 
 import gc
+import io
 import os
 import runpy
 import signal
@@ -15,10 +16,14 @@ from support.commands import Command, Done, run_python
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests on one worker of pytest-xdist: those of Ray, lest one joins another's cluster; those of a module."""
+    """Keep tests on one worker of pytest-xdist: those of Ray, lest one joins another's cluster; those of a module.
+
+    Other groups, of modules that share what is dear to make, are marked there.
+    """
     for item in items:
         starts_ray = any(item.get_closest_marker(name) for name in ("cluster", "disaster"))
-        item.add_marker(pytest.mark.xdist_group("ray" if starts_ray else item.nodeid.partition("::")[0]))
+        if starts_ray or not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group("ray" if starts_ray else item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session")
@@ -60,10 +65,10 @@ def run_as_main() -> None:
 def command_here(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
     """As `command`, but in this process, which has the imports already: for input that is refused before much happens.
 
-    `env` is added to the environment.
+    `env` is added to the environment; `given` is what can be read from standard input.
     """
 
-    def run(*arguments: object, cwd: Path = tmp_path, env: dict[str, str] | None = None) -> Done:
+    def run(*arguments: object, cwd: Path = tmp_path, env: dict[str, str] | None = None, given: str = "") -> Done:
         words = [str(argument) for argument in arguments]
         handler = signal.getsignal(signal.SIGTERM)
         capfd.readouterr()
@@ -72,6 +77,7 @@ def command_here(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch:
             for name, value in (env or {}).items():
                 patch.setenv(name, value)
             patch.setattr("sys.argv", words)
+            patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
             with pytest.raises(SystemExit) as ended:
                 run_as_main()
         signal.signal(signal.SIGTERM, handler)

@@ -30,7 +30,7 @@ from support.commands import ROOT
 
 FILES = files()
 SWEEP_FILES = set((ROOT / "sweeps").glob("*.py"))
-PIPELINES = sorted((ROOT / "trainables" / "training").glob("pipeline*.py"))
+PIPELINES = sorted((ROOT / "trainables" / "training" / "pipeline").glob("*.py"))
 #: What each room of analysis may import from the other rooms; commands, which stand at the top, may import all.
 ROOMS = {
     "results": set(),

@@ -15,6 +15,7 @@ README = (ROOT / "README.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
+@pytest.mark.cluster
 def test_the_pandas_example_runs_as_printed(tmp_path: Path) -> None:
     done = run_python(ROOT / "sweeps" / "age.py", "--smoke", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -23,10 +24,11 @@ def test_the_pandas_example_runs_as_printed(tmp_path: Path) -> None:
     assert "age-c4-f4" in printed.stdout
 
 
+@pytest.mark.cluster
 def test_the_example_network_is_a_file_and_a_line(tmp_path: Path) -> None:
     """It gets its contracts run, and sweeps."""
     copy = copy_of_the_code(tmp_path, {"tiny.py": EXAMPLES[1]}, EXAMPLES[2])
-    contracts = run_python("-m", "pytest", "tests/trainables/test_trainables.py", "-k", "tiny", "-v", "-n0", **copy)
+    contracts = run_python("-m", "pytest", "tests/trainables/test_models.py", "-k", "tiny", "-v", "-n0", **copy)
     assert contracts.returncode == 0, contracts.stdout
     assert "takes_pixels_and_gives_one_logit[tiny] PASSED" in contracts.stdout
     swept = run_python("sweeps/zoo.py", "--models", "tiny,age-c2-f1", "--smoke", **copy)

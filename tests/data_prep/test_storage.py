@@ -104,6 +104,7 @@ def test_a_bucket_that_does_not_exist_is_one_sentence(server: Server, command: C
     assert "s3://nowhere/shards: no such file or folder; check the path." in refused(done)
 
 
+@pytest.mark.cluster
 def test_shards_and_records_can_live_there(server: Server, command: Command, tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "tree", images=60)
     Folder("s3://sweeps/shards").write_bytes("train-00000.parquet", b"of a job that was killed")
@@ -125,6 +126,7 @@ def test_shards_and_records_can_live_there(server: Server, command: Command, tmp
     assert "2 finished; 4 of 4 epochs" in watched.stdout
 
 
+@pytest.mark.cluster
 def test_a_shard_that_is_deleted_under_a_sweep_is_one_sentence(
     server: Server, command: Command, tmp_path: Path
 ) -> None:

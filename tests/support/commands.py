@@ -22,6 +22,13 @@ def run_python(*arguments: object, cwd: Path, **options: object) -> Done:
     return subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=600, check=False, **options)  # type: ignore[call-overload,no-any-return]
 
 
+def trained(folder: Path, *options: object) -> Path:
+    """The folder, in which the zoo with these options has left a record in results/zoo, without Ray."""
+    done = run_python("-m", "support.trained", *options, cwd=folder, env=os.environ | {"PYTHONPATH": PATH_TO_SUPPORT})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
 def copy_of_the_code(folder: Path, files: dict[str, str], lines: str) -> dict[str, Any]:
     """A copy of the packages in `folder`, with more files in trainables and more lines of MODELS: options for a run."""
     for package in ("data_prep", "trainables", "sweeps", "analysis", "tests"):

@@ -192,6 +192,7 @@ def epochs_done(results: str) -> int:
     return len(table(record, "epochs")) if record.exists("epochs.parquet") else 0
 
 
+@pytest.mark.cluster
 def test_a_submitted_sweep_runs_on_several_hosts_and_reports_on_shared_storage(cluster: Cluster) -> None:
     cluster.sweep("s3://sweeps/smoke", "--smoke")
     record = Folder("s3://sweeps/smoke/age")

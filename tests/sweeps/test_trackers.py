@@ -1,9 +1,7 @@
-"""Trackers: a real sweep, killed and resumed, as TensorBoard, MLflow and Weights & Biases read it afterwards."""
+"""Trackers of a real sweep that was killed and went on: each epoch once."""
 
 import json
-import os
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -22,19 +20,12 @@ from tensorboard.context import RequestContext
 from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams.backend_context import Context
 
-from data_prep.storage import Folder
-from support.commands import ROOT, refused, run_python
+from support.commands import run_python
+from support.trackers import EPOCHS, SWEEP, environment, mlflow_client
 from support.trees import make_tree
-from sweeps.record.writer import Record
-from sweeps.trackers.following import Trackers
-from sweeps.trackers.mlflow import MLflow
-from sweeps.trackers.tensorboard import TensorBoard
-from sweeps.trackers.trial import Trial
-from trainables import Recipe
 
-ZOO = ROOT / "sweeps" / "zoo.py"
-EPOCHS = 30
-SWEEP = (ZOO, "--models", "age-c2-f1,age-c4-f2", "--data", "shards", "--epochs", EPOCHS, "--batch-size", 4)
+pytestmark = pytest.mark.cluster
+
 CURVES = {
     "loss/train": "train_loss",
     "loss/validation": "validation_loss",
@@ -44,13 +35,6 @@ CURVES = {
     "learning_rate": "learning_rate",
 }
 FINAL = [f"{split}_{name}" for split in ("validation", "test", "test_clean") for name in ("loss", "accuracy", "auc")]
-
-
-def environment(place: Path, **variables: str) -> dict[str, str]:
-    """This process's environment without its user's own trackers, and with trackers that write into `place`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "WANDB_"))}
-    own = {"MLFLOW_TRACKING_URI": f"sqlite:///{place}/mlflow.db", "WANDB_MODE": "offline", "WANDB_DIR": str(place)}
-    return kept | own | variables
 
 
 @pytest.fixture(scope="module")
@@ -182,12 +166,6 @@ def test_mlflow_has_one_run_a_trial_with_each_epoch_once(place: Path) -> None:
         assert {name: run.data.metrics[f"final/{name}"] for name in FINAL} == {name: row[name] for name in FINAL}
 
 
-def mlflow_client(place: Path) -> Any:
-    from mlflow import MlflowClient
-
-    return MlflowClient(f"sqlite:///{place}/mlflow.db")
-
-
 def test_wandb_has_each_epoch_once_in_a_trial_s_last_file(place: Path) -> None:
     for row in rows(place):
         files = [path for path in wandb_files(place) if row["trial"] in path.name]
@@ -239,92 +217,3 @@ def test_a_server_that_is_away_does_not_stop_a_sweep(place: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("mlflow failed (") == 1
     assert set(pd.read_parquet(place / "away/zoo/trials.parquet")["status"]) == {"finished"}
-
-
-def test_a_server_that_never_answers_does_not_hold_up_the_driver(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:  # which accepts, and says nothing
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.getsockname()[1]}")
-        record = Record(Folder(str(tmp_path)))
-        trial = record.add(Recipe("age-c2-f1"))
-        trackers = Trackers(record, "age", "fingerprint", ["mlflow"])
-        row = record.trials[trial] | {"status": "running"}
-        trackers.hear(row, [])
-        server.settimeout(60)
-        server.accept()  # now it is being waited for
-        started = time.monotonic()
-        for epoch in range(1, 1001):
-            trackers.hear(row, [{"epoch": epoch, "wall_seconds": 1.0}])
-        assert time.monotonic() - started < 1
-    trackers.end()
-
-
-@pytest.mark.parametrize("package", ["mlflow", "wandb"])
-def test_a_missing_package_is_named_before_anything_starts(package: str, tmp_path: Path) -> None:
-    code = (
-        f"import runpy, sys; sys.modules[{package!r}] = None; "
-        f"sys.argv = ['zoo.py', '--smoke', '--track', {package!r}]; runpy.run_path({str(ZOO)!r}, run_name='__main__')"
-    )
-    message = refused(run_python("-c", code, cwd=tmp_path))
-    assert f'pip install -e ".[{package}]"' in message
-    assert not (tmp_path / "results").exists()
-
-
-def test_wandb_without_a_key_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    alone = environment(tmp_path, HOME=str(tmp_path), NETRC=str(tmp_path / "none"))
-    del alone["WANDB_MODE"]
-    message = refused(run_python(ZOO, "--smoke", "--track", "wandb", cwd=tmp_path, env=alone))
-    assert "WANDB_MODE=offline" in message
-    assert not (tmp_path / "results").exists()
-
-
-# ── TensorBoard's files ───────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def tracked(epochs: int, status: str = "running") -> Trial:
-    row = {"trial": "0123456789ab", **Recipe("age-c2-f1").hyperparameters(), "status": status, "best_epoch": 1}
-    return Trial(row, {epoch: {"train_loss": 1 / epoch, "wall_seconds": 2.0} for epoch in range(1, epochs + 1)})
-
-
-def test_a_trial_that_is_tried_again_has_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    store = MLflow("age", "fingerprint")
-    store.begin("token")
-    store.write(tracked(2, "failed"))
-    store.write(tracked(3))
-    store.leave()
-    client = mlflow_client(tmp_path)
-    (run,) = client.search_runs([client.get_experiment_by_name("age").experiment_id])
-    assert [each.step for each in client.get_metric_history(run.info.run_id, "loss/train")] == [1, 2, 3]
-    assert (run.info.status, run.data.params["network"]) == ("KILLED", "age-c2-f1")
-
-
-@pytest.mark.parametrize("scheme", ["", "file://"], ids=["appended", "replaced as on an object store"])
-def test_curves_can_be_read_while_they_grow(scheme: str, tmp_path: Path) -> None:
-    tensorboard = TensorBoard(Folder(f"{scheme}{tmp_path}"))
-    tensorboard.write(tracked(2))
-    folder = tmp_path / "tensorboard" / "age-c2-f1-seed0-0123456789ab"
-    open_reader = EventAccumulator(str(folder)).Reload()
-    tensorboard.write(tracked(3))
-    reader = EventAccumulator(str(folder)) if scheme else open_reader  # who has a local file open goes on reading it
-    events = reader.Reload().Scalars("loss/train")
-    assert [(event.step, event.value) for event in events] == [(1, 1.0), (2, 0.5), (3, np.float32(1 / 3))]
-    assert np.allclose(np.diff([event.wall_time for event in events]), 2.0)
-
-
-@pytest.mark.parametrize("lost", [1, 30, 10_000])
-def test_a_file_that_a_kill_cut_short_is_completed(lost: int, tmp_path: Path) -> None:
-    TensorBoard(Folder(str(tmp_path))).write(tracked(3))
-    path = next((tmp_path / "tensorboard").rglob("events*"))
-    path.write_bytes(path.read_bytes()[:-lost])
-    TensorBoard(Folder(str(tmp_path))).write(tracked(4))
-    events = EventAccumulator(str(path.parent)).Reload().Scalars("loss/train")
-    assert [event.step for event in events] == [1, 2, 3, 4]
-
-
-def test_a_file_that_is_ahead_of_the_record_waits_for_it(tmp_path: Path) -> None:
-    for epochs in (3, 1, 4):
-        TensorBoard(Folder(str(tmp_path))).write(tracked(epochs))
-    path = next((tmp_path / "tensorboard").rglob("events*"))
-    assert [event.step for event in EventAccumulator(str(path.parent)).Reload().Scalars("loss/train")] == [1, 2, 3, 4]

@@ -48,6 +48,7 @@ assert resumed.history[-1]["train_loss"] < resumed.history[0]["train_loss"]
 """
 
 
+@pytest.mark.slow
 def test_the_age_networks_give_the_same_scores(tmp_path: Path) -> None:
     images = split_of(20, 0).images
     np.save(tmp_path / "images.npy", images)
@@ -62,11 +63,13 @@ def test_the_age_networks_give_the_same_scores(tmp_path: Path) -> None:
             assert np.allclose(scores[name], expected[name], rtol=1e-4, atol=1e-5), name
 
 
+@pytest.mark.slow
 def test_a_resumed_run_gives_the_same_curve(tmp_path: Path) -> None:
     done = run_python("-c", CURVE, cwd=tmp_path, env=ON_JAX | {"PYTHONPATH": PATH_TO_SUPPORT})
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.cluster
 def test_a_sweep_runs(tmp_path: Path) -> None:
     zoo = ROOT / "sweeps" / "zoo.py"
     done = run_python(zoo, "--models", "age-c2-f1,age-c4-f1", "--smoke", cwd=tmp_path, env=ON_JAX)

@@ -59,6 +59,7 @@ def test_a_file_of_keras_gives_the_features_of_keras(body: str, tmp_path: Path, 
     assert np.allclose(features, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.real
 def test_the_weights_of_imagenet_recognise_textures(imagenet: Path, data: Data) -> None:
     """The real file: Keras reads the same from it as we do."""
     theirs = keras.applications.VGG16(weights=str(imagenet), include_top=False, input_shape=(32, 32, 3))
@@ -165,6 +166,7 @@ def test_images_are_enlarged_inside_the_model() -> None:
 # ── the real data ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.real
 def test_real_transfer_learns_and_preprocessing_is_worth_something(
     cifake: Path, imagenet: Path, tmp_path: Path, command: Command
 ) -> None:

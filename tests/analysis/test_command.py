@@ -1,0 +1,50 @@
+"""`python -m analysis`: what it prints, what it refuses, and what it does not import."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from data_prep.storage import Folder
+from support.commands import ROOT
+from support.records import (
+    AGE,
+    BEST,
+    COLLAPSED,
+    WORST,
+    run,
+    twelve,
+)
+from trainables import MODELS
+from trainables.record import EPOCHS, TRIALS, part_file
+
+
+def test_the_command_prints_the_ranking_and_where_the_files_are(make: Callable[..., Folder]) -> None:
+    folder = make(twelve())
+    done = run(str(folder))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.index(BEST) < done.stdout.index(WORST) < done.stdout.index(f"collapsed: {COLLAPSED}")
+    assert f"{folder}/report.html" in done.stdout
+
+
+@pytest.mark.parametrize("damaged", ["manifest.json", part_file(TRIALS, 0), part_file(EPOCHS, 0), None])
+def test_a_missing_or_corrupt_record_is_one_sentence(make: Callable[..., Folder], damaged: str | None) -> None:
+    folder = make(twelve())
+    if damaged:
+        folder.write_bytes(damaged, folder.read_bytes(damaged)[:-20])
+    done = run(str(folder) if damaged else f"{folder}/nothing")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert not folder.exists("report.html")
+
+
+def test_analysis_imports_neither_ray_nor_tensorflow() -> None:
+    code = "import analysis.__main__, analysis.report, sys; print({'ray', 'keras', 'tensorflow'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_the_networks_of_the_fixture_are_those_of_the_project() -> None:
+    assert [name for name in MODELS if name.startswith("age-")] == AGE

@@ -1,0 +1,97 @@
+"""Records that are not whole: one trial, failures, missing scores, another file system."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from analysis.results import judged
+from analysis.results.trials import read
+from data_prep.storage import Folder
+from support.records import (
+    AGE,
+    BEST,
+    WORST,
+    analyse,
+    twelve,
+)
+from sweeps.record.writer import Record
+from trainables import Recipe
+
+
+def test_one_trial(make: Callable[..., Folder]) -> None:
+    folder = make([(Recipe(BEST), "finished", {})])
+    assert "1 network in 1 trial with 1 seed: 1 ranked." in analyse(folder)
+    assert len(judged.confusions(read(folder))) == 1
+    assert not folder.exists("figures/grid.png")
+    assert not folder.exists("tables/networks.csv")
+
+
+def test_a_half_finished_record(make: Callable[..., Folder]) -> None:
+    states = ["finished"] * 4 + ["running"] * 2 + ["pending"] * 6
+    folder = make([(Recipe(name), state, {}) for name, state in zip(AGE, states, strict=True)], wall_seconds=None)
+    html = analyse(folder)
+    assert "4 ranked, 2 running, 6 pending." in html
+    assert "The sweep is not finished" in html
+    assert all(name in html for name in AGE)
+
+
+def test_an_all_failed_record_deletes_what_an_earlier_analysis_left(make: Callable[..., Folder]) -> None:
+    folder = make(twelve())
+    analyse(folder)
+    folder.write_bytes("figures/mine.txt", b"the user's")
+    record = Record(folder)
+    for trial in record.trials:
+        record.update(trial, {"status": "failed", "reason": "MemoryError: <b>"})
+    record.write()
+    html = analyse(folder)
+    assert "0 ranked, 12 failed." in html
+    assert "MemoryError: &lt;b&gt;" in html
+    assert folder.folder("figures").names() == ["curves.pdf", "curves.png", "curves.svg", "mine.txt"]
+    assert folder.folder("tables").names() == ["results.csv", "results.md", "results.parquet"]
+
+
+def test_nothing_but_failures_from_the_start_and_nothing_at_all(make: Callable[..., Folder], tmp_path: Path) -> None:
+    html = analyse(make([(Recipe(name), "failed", {"reason": "no"}) for name in AGE]))
+    assert "0 ranked, 12 failed." in html
+    assert "<img" not in html
+    empty = Record(Folder(str(tmp_path / "empty")))
+    empty.folder.write_json("manifest.json", {"format_version": 2})
+    empty.write()
+    assert "The record holds no trial yet." in analyse(empty.folder)
+
+
+def test_metrics_that_are_not_numbers(make: Callable[..., Folder]) -> None:
+    nothing = dict.fromkeys(["test_accuracy", "test_auc", "test_clean_accuracy"], float("nan"))
+    trials = [
+        (Recipe(AGE[0]), "finished", nothing),
+        (Recipe(AGE[1]), "finished", {"validation_accuracy": float("nan")}),
+        (Recipe(AGE[2]), "stopped", {"validation_accuracy": None, "test_accuracy": None}),
+        (Recipe(AGE[3]), "diverged", {"reason": "the loss was no longer finite"}),
+    ]
+    folder = make(trials)
+    record = Record(folder, "data")
+    epoch = {"epoch": 3, "train_loss": float("nan"), "validation_loss": float("inf")}
+    record.update(record.identity(Recipe(AGE[3])), {}, epoch)
+    record.write()
+    html = analyse(folder).replace("\N{NO-BREAK SPACE}", " ")
+    results = read(folder)
+    assert results.ranked["network"].tolist() == [AGE[0]]
+    assert results.flagged["network"].tolist() == [AGE[3], AGE[1], AGE[2]]
+    assert not re.search(r">nan|nan %|– %", html)
+    assert "its test accuracy not recorded" in html
+
+
+def test_scores_that_are_missing_leave_the_matrix_out(make: Callable[..., Folder]) -> None:
+    folder = make(twelve())
+    folder.delete(f"scores/{Recipe(BEST).identity('data')}.parquet")
+    analyse(folder)
+    results = read(folder)
+    assert results.trials.set_index("trial").loc[list(judged.confusions(results)), "network"].tolist() == [WORST]
+
+
+def test_a_record_on_another_file_system(make: Callable[..., Folder]) -> None:
+    local = make(twelve())
+    remote = Folder(f"file://{local.local_path()}")  # a URI is handled as s3:// is
+    analyse(remote)
+    assert local.exists("tables/results.csv")
+    assert local.exists("figures/curves.png")

@@ -1,0 +1,81 @@
+"""What the analysis makes of the record of a search."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.figures.accuracy import accuracies, note
+from analysis.pages.summary import summary
+from analysis.results.judged import findings
+from analysis.results.searches import importance
+from analysis.results.trials import read
+from data_prep.storage import Folder
+from support.searches import NETWORK, RATE
+from sweeps.record.writer import Record
+from sweeps.searching.space import Hyperparameter, one_of
+from sweeps.searching.study import Search
+from trainables import Recipe
+
+
+def test_importance_among_trials_that_stand_at_chance_but_one(tmp_path: Path) -> None:
+    """Most resamples of them have no variance to share out."""
+    asked = Search([Hyperparameter("network", one_of("vgg16", "vgg19")), RATE], 12, 9)
+    record = Record(Folder(str(tmp_path)), "data")
+    record.folder.write_json("manifest.json", {"format_version": 2, "search": asked.describe()})
+    for number in range(12):
+        recipe = Recipe("vgg16" if number % 2 else "vgg19", learning_rate=1e-4 * 1.4**number)
+        trial = record.add(recipe, number)
+        accuracy = 0.6 if number == 3 else 0.5
+        record.update(trial, {"status": "stopped", "validation_accuracy": accuracy})
+    record.write()
+    found = importance(read(record.folder))
+    assert set(found["hyperparameter"]) == {"network", "learning_rate"}
+    assert found["mean"].sum() == pytest.approx(1)
+
+
+def searched_record(folder: Path, repeated: int = 0) -> Folder:
+    """A search: #0 and #2 finished, #1 was stopped although it was better by then; #0 was trained again."""
+    asked = Search([NETWORK, RATE], 3, 9)
+    record = Record(Folder(str(folder)), "data")
+    record.folder.write_json("manifest.json", {"format_version": 2, "search": asked.describe()})
+
+    def add(number: int | None, status: str, accuracy: float, **hyperparameters: Any) -> None:
+        recipe = Recipe("age-c2-f1", epochs=9, **hyperparameters)
+        columns = {"number": number, "status": status, "validation_accuracy": accuracy, "validation_images": 100}
+        columns |= {"test_accuracy": accuracy, "test_images": 100} if status == "finished" else {}
+        record.update(record.add(recipe), columns)
+
+    add(0, "finished", 0.9)
+    add(1, "stopped", 0.95, learning_rate=1e-2)
+    add(2, "finished", 0.8, learning_rate=1e-4)
+    for seed in range(1, repeated + 1):
+        add(None, "finished", 0.84, seed=seed)
+    record.write()
+    return record.folder
+
+
+def test_a_stopped_trial_is_not_the_first_and_has_no_accuracy_on_test(tmp_path: Path) -> None:
+    study = read(searched_record(tmp_path))
+    assert study.ranked["configuration"].tolist() == ["#0 age-c2-f1", "#2 age-c2-f1", "#1 age-c2-f1"]
+    assert study.ranked["rank"].tolist() == [1, 2, 3]
+    table = accuracies(study)
+    assert table[["configuration", "place"]].to_numpy().tolist() == [["#0 age-c2-f1", 0], ["#2 age-c2-f1", 1]]
+    told = " ".join(summary(study, findings(study)))
+    assert "#0 age-c2-f1 is first among the trials that trained to the end" in told
+    assert "(--repeat-best)" in told
+
+
+def test_the_seed_that_chose_does_not_enter_where_it_was_trained_again(tmp_path: Path) -> None:
+    study = read(searched_record(tmp_path, repeated=2))
+    table = accuracies(study).set_index("configuration")
+    assert (table.loc["#0 age-c2-f1", "mean"], table.loc["#0 age-c2-f1", "n"]) == (pytest.approx(0.84), 2)
+    assert table.loc["#2 age-c2-f1", "n"] == 1
+    assert "where there are several" in note(study, table)
+    assert "(--repeat-best)" not in " ".join(summary(study, findings(study)))
+
+
+def test_one_repeat_has_no_interval(tmp_path: Path) -> None:
+    study = read(searched_record(tmp_path, repeated=1))
+    told = " ".join(summary(study, findings(study))).replace("\N{NO-BREAK SPACE}", " ")
+    assert "#0 age-c2-f1 84.00 % (n = 1) on validation" in told

@@ -1,0 +1,185 @@
+"""Records from strangers: nothing in them is run, and nothing leads out of them."""
+
+import io
+import json
+import pickle
+import re
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+
+from analysis.detector.loading import check, load_network
+from support.commands import Command, refused, run_python
+from support.detectors import checkpoint, set_in_trials
+
+pytestmark = pytest.mark.xdist_group("trained")
+
+
+class Payload:
+    """What creates a file when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = str(marker)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open, (self.marker, "w")
+
+
+def with_lambda(file: Path, marker: Path) -> None:
+    """A network whose file holds Python code that creates a file wherever it is built."""
+    pixels = keras.Input((32, 32, 3))
+    evil = keras.layers.Lambda(eval(f"lambda x: (__import__('pathlib').Path({str(marker)!r}).touch(), x)[1]"))
+    keras.Model(pixels, keras.layers.Dense(1)(keras.layers.Flatten()(evil(pixels)))).save(file)
+    marker.unlink()
+
+
+def lambda_keras(folder: Path, marker: Path) -> tuple[bytes, Callable[[], object]]:
+    with_lambda(folder / "evil.keras", marker)
+    return (folder / "evil.keras").read_bytes(), lambda: keras.saving.load_model(folder / "evil.keras", safe_mode=False)
+
+
+def lambda_hdf5(folder: Path, marker: Path) -> tuple[bytes, Callable[[], object]]:
+    with_lambda(folder / "evil.h5", marker)
+    return (folder / "evil.h5").read_bytes(), lambda: keras.saving.load_model(folder / "evil.h5", safe_mode=False)
+
+
+def pickled(_: Path, marker: Path) -> tuple[bytes, Callable[[], object]]:
+    content = pickle.dumps(Payload(marker))
+    return content, lambda: pickle.loads(content)
+
+
+@pytest.mark.parametrize("make", [lambda_keras, lambda_hdf5, pickled])
+def test_a_network_file_that_would_run_code_is_refused_and_nothing_runs(
+    analysis: Command,
+    copy: Path,
+    place: Path,
+    tmp_path: Path,
+    make: Callable[[Path, Path], tuple[bytes, Callable[[], object]]],
+) -> None:
+    marker = tmp_path / "marker"
+    content, trust = make(tmp_path, marker)
+    trust()
+    assert marker.exists()  # what happens to those who trust it
+    marker.unlink()
+    checkpoint(copy).write_bytes(content)
+    for done in (analysis("export", copy), run_python("-m", "analysis", "predict", copy, "tree", cwd=place)):
+        assert "no network that can be loaded safely" in refused(done)
+    assert not marker.exists()
+    assert not (copy / "exports").exists()
+
+
+def rezipped(content: bytes, change: Callable[[dict[str, bytes]], None], packing: int = zipfile.ZIP_STORED) -> bytes:
+    """A `.keras` file with its members changed."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    change(members)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", packing) as archive:
+        for name, member in members.items():
+            archive.writestr(name, member)
+    return buffer.getvalue()
+
+
+def with_layer(part: dict[str, Any]) -> Callable[[dict[str, bytes]], None]:
+    """Put `part` in the place of the network's second layer."""
+
+    def change(members: dict[str, bytes]) -> None:
+        config = json.loads(members["config.json"])
+        config["config"]["layers"][1] |= part
+        members["config.json"] = json.dumps(config).encode()
+
+    return change
+
+
+def function(name: str, module: str) -> dict[str, Any]:
+    """How Keras writes down a function."""
+    return {"class_name": "function", "config": name, "module": module, "registered_name": name}
+
+
+RELU = {"function": function("relu", "keras.ops"), "name": "rescaling"}
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        ({"class_name": "Lambda", "config": RELU}, "'Lambda' of 'keras.layers'"),
+        ({"class_name": "TFSMLayer", "config": {"filepath": "/"}}, "'TFSMLayer'"),
+        ({"module": "os", "class_name": "system"}, "'system' of 'os'"),
+        ({"module": None}, "of 'None'"),
+        ({"build_config": {"a": [function("get_file", "keras.utils")]}}, "'function' of 'keras.utils'"),
+        ({"module": "keras.src.layers.core.lambda_layer"}, "keras.src.layers.core.lambda_layer"),
+        ({"module": "keras.layers\n"}, "keras.layers"),
+        ({"class_name": ["Lambda"], "module": ["keras.layers"]}, "Lambda"),
+    ],
+)
+def test_a_network_is_made_of_layers_alone(record: Path, part: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(told)):
+        check(rezipped(checkpoint(record).read_bytes(), with_layer(part)))
+
+
+def test_more_is_refused_than_keras_refuses(record: Path, tmp_path: Path) -> None:
+    path = tmp_path / "function.keras"
+    change = with_layer({"class_name": "Lambda", "config": RELU, "build_config": None})
+    path.write_bytes(rezipped(checkpoint(record).read_bytes(), change))
+    keras.saving.load_model(path, compile=False, safe_mode=True)
+    with pytest.raises(ValueError, match="may run code"):
+        load_network(path.read_bytes())
+
+
+def bomb(members: dict[str, bytes]) -> None:
+    import h5py
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.create_dataset("zeros", (2**31,), "uint8", chunks=(2**20,), compression="gzip")
+    members["model.weights.h5"] = buffer.getvalue()
+
+
+def deeper(members: dict[str, bytes]) -> None:
+    members["config.json"] = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("change", "packing", "told"),
+    [
+        (lambda members: members.update({"assets/x": b""}), zipfile.ZIP_STORED, "other files"),
+        (lambda members: members.update({"../../x": b""}), zipfile.ZIP_STORED, "other files"),
+        (lambda members: members.pop("model.weights.h5"), zipfile.ZIP_STORED, "other files"),
+        (lambda members: members.update({"metadata.json": bytes(2**27)}), zipfile.ZIP_DEFLATED, "unpack to more"),
+        (bomb, zipfile.ZIP_STORED, "its weights would unpack to more"),
+        (deeper, zipfile.ZIP_STORED, "recursion|nest"),
+        (lambda members: members.update({"config.json": b"no JSON"}), zipfile.ZIP_STORED, "Expecting value"),
+        (lambda members: members.update({"model.weights.h5": b"no HDF5"}), zipfile.ZIP_STORED, "signature|truncated"),
+    ],
+)
+def test_a_damaged_or_swollen_file_is_refused(
+    record: Path, change: Callable[[dict[str, bytes]], None], packing: int, told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        check(rezipped(checkpoint(record).read_bytes(), change, packing))
+
+
+def test_a_network_for_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.keras"
+    keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)]).save(path)
+    with pytest.raises(ValueError, match="not square colour images into a logit"):
+        load_network(path.read_bytes())
+
+
+@pytest.mark.parametrize(("column", "value"), [("trial", "../../elsewhere"), ("trial", ""), ("network", "../../../x")])
+def test_a_record_whose_names_lead_out_of_it_is_refused(
+    analysis: Command, copy: Path, place: Path, column: str, value: str
+) -> None:
+    elsewhere = copy.parent / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(checkpoint(copy), elsewhere / "best.keras")
+    set_in_trials(copy, column, value)
+    before = sorted(place.rglob("*"))
+    for command in (("predict", copy, "tree"), ("export", copy)):
+        assert "use a record that you can trust" in refused(analysis(*command))
+    assert sorted(place.rglob("*")) == before

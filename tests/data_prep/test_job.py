@@ -1,0 +1,127 @@
+"""The job that makes shards: the same ones however it runs, whoever kills it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from data_prep import shards
+from data_prep.errors import InputError
+from data_prep.job import prepare
+from support.shards import pixels
+from support.trees import make_tree, zip_tree
+
+# ── the same shards, however they are made ────────────────────────────────────────────────────────────────────────────
+
+
+def test_folder_and_zip_and_any_number_of_workers_give_the_same_shards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data_prep.parts._ITEMS_IN_PROCESS", 0)
+    monkeypatch.setattr("data_prep.parts._ITEMS_PER_PART", 30)
+    tree = make_tree(tmp_path / "tree", images=60)
+    archive = zip_tree(tree, tmp_path / "tree.zip")
+    one = prepare(str(tree), str(tmp_path / "one"), workers=1)
+    two = prepare(str(tree), str(tmp_path / "two"), workers=2)
+    zipped = prepare(str(archive), str(tmp_path / "zipped"), workers=2)
+    assert one.fingerprint == two.fingerprint == zipped.fingerprint
+    for split in shards.SPLITS:
+        assert np.array_equal(pixels(tmp_path / "one", split), pixels(tmp_path / "two", split))
+        assert np.array_equal(pixels(tmp_path / "one", split), pixels(tmp_path / "zipped", split))
+
+
+def test_the_fingerprint_follows_content_and_order(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree")
+    first = prepare(str(tree), str(tmp_path / "first")).fingerprint
+    assert prepare(str(tree), str(tmp_path / "reseeded"), seed=1).fingerprint != first
+    Image.new("RGB", (32, 32), "red").save(tree / "test" / "REAL" / "0003.jpg", quality=75)
+    assert prepare(str(tree), str(tmp_path / "changed")).fingerprint != first
+
+
+def test_preparing_again_changes_nothing_and_other_options_are_refused(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree")
+    prepare(str(tree), str(tmp_path / "out"))
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    prepare(str(tree), str(tmp_path / "out"))
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
+    with pytest.raises(InputError, match="already holds other shards"):
+        prepare(str(tree), str(tmp_path / "out"), seed=1)
+
+
+def test_a_killed_job_goes_on_from_its_parts(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree", images=3_000)
+    words = [sys.executable, "-m", "data_prep", "--source", str(tree), "--out", str(tmp_path / "out"), "--workers", "2"]
+    job = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+    partial = tmp_path / "out.partial"
+    deadline = time.monotonic() + 60
+    while not list(partial.glob("part-*.arrow")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    workers = psutil.Process(job.pid).children(recursive=True)
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    assert psutil.wait_procs(workers, timeout=10)[1] == [], "processes were left behind"
+    parts = {path: path.stat().st_mtime_ns for path in partial.glob("part-*.arrow")}
+    assert parts, "the job was killed before its first part"
+    assert not (tmp_path / "out").exists(), "half-written work is not taken for whole"
+    decoded: list[int] = []
+    manifest = prepare(str(tree), str(tmp_path / "out"), progress=lambda done, total: decoded.append(done))
+    assert manifest.fingerprint == prepare(str(tree), str(tmp_path / "whole")).fingerprint
+    assert not partial.exists()
+
+
+def test_the_fingerprint_follows_how_images_were_brought_to_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = make_tree(tmp_path / "tree")
+    first = prepare(str(tree), str(tmp_path / "first"))
+    assert prepare(str(tree), str(tmp_path / "smaller"), image_size=16).fingerprint != first.fingerprint
+    monkeypatch.setattr("data_prep.job.FIT", "another way")
+    other = prepare(str(tree), str(tmp_path / "other"))
+    assert (first.fit, other.fit) == ("Lanczos, centre crop", "another way")
+    assert other.fingerprint != first.fingerprint
+
+
+# ── splits ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_link_that_leads_back_is_not_walked_through(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree")
+    (tree / "train" / "REAL" / "all").symlink_to("..")
+    shutil.move(tree / "train" / "FAKE", tmp_path / "elsewhere")
+    (tree / "train" / "FAKE").symlink_to(tmp_path / "elsewhere")
+    assert prepare(str(tree), str(tmp_path / "out")).audit["images"] == 80
+
+
+def test_a_pipe_is_unreadable_and_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree")
+    os.mkfifo(tree / "train" / "REAL" / "pipe.jpg")
+    manifest = prepare(str(tree), str(tmp_path / "out"))
+    assert manifest.audit["unreadable"] == {"train/REAL/pipe.jpg": "cannot be read: it is a pipe or a device"}
+    Path(os.fsdecode(os.fsencode(tree) + b"/train/REAL/caf\xe9.jpg")).touch()
+    with pytest.raises(InputError, match="is not UTF-8; rename the file"):
+        prepare(str(tree), str(tmp_path / "more"))
+
+
+def test_two_that_make_the_same_shards_at_once_both_have_them(tmp_path: Path) -> None:
+    make_tree(tmp_path / "tree", images=600)
+    words = [sys.executable, "-m", "data_prep", "--source", "tree", "--out", "out"]
+    jobs = [subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [job.communicate()[1] for job in jobs] == ["", ""]
+    assert [job.returncode for job in jobs] == [0, 0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "tree"]
+
+
+def test_an_out_that_is_a_link_is_what_it_points_to(tmp_path: Path) -> None:
+    make_tree(tmp_path / "tree")
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    prepare(str(tmp_path / "tree"), str(tmp_path / "link"))
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "there" / "manifest.json").exists()

@@ -1,0 +1,115 @@
+"""Wrong input to `python -m data_prep` is one sentence, and leaves nothing behind."""
+
+import os
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from data_prep.sources.zip import ZipSource
+from support.commands import Command, refused, run_python
+from support.trees import make_tree, zip_tree
+
+# ── splits ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_member_unpacks_to_no_more_than_the_archive_promises(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "zeros.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("train/REAL/0000.jpg", bytes(10**6))
+    source = ZipSource(str(tmp_path / "zeros.zip"))
+    (file,) = source.files()
+    assert source.read(file) == bytes(10**6)
+    with pytest.raises(zipfile.BadZipFile, match="damaged"):
+        source.read(file._replace(bytes=1000))
+
+
+# ── wrong input ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def one_label(tmp_path: Path) -> Path:
+    tree = make_tree(tmp_path / "tree")
+    shutil.rmtree(tree / "train" / "FAKE")
+    return tree
+
+
+def no_zip(tmp_path: Path) -> Path:
+    (tmp_path / "a.zip").write_bytes(b"PK but no more")
+    return tmp_path / "a.zip"
+
+
+def cut_zip(tmp_path: Path) -> Path:
+    archive = zip_tree(make_tree(tmp_path / "tree"), tmp_path / "a.zip")
+    archive.write_bytes(archive.read_bytes()[:-1000])
+    return archive
+
+
+def climbing_zip(tmp_path: Path) -> Path:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr("train/REAL/../../../../evil.jpg", b"x")
+    return tmp_path / "a.zip"
+
+
+def bomb(tmp_path: Path) -> Path:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        for index in range(4):
+            file.writestr(f"train/REAL/{index}.bmp", bytes(100 * 2**20))
+    return tmp_path / "a.zip"
+
+
+def empty_folder(tmp_path: Path) -> Path:
+    (tmp_path / "empty").mkdir()
+    return tmp_path / "empty"
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda tmp_path: tmp_path / "missing", "does not exist"),
+        (empty_folder, "it is empty"),
+        (one_label, "lacks FAKE images in its train split"),
+        (no_zip, "no complete zip archive"),
+        (cut_zip, "no complete zip archive"),
+        (climbing_zip, "a path that leaves it"),
+        (bomb, "would unpack to"),
+    ],
+    ids=["missing", "empty", "one label", "no zip", "cut zip", "climbing zip", "bomb"],
+)
+def test_a_wrong_source_is_one_sentence(make, told: str, tmp_path: Path, command: Command) -> None:  # type: ignore[no-untyped-def]
+    done = command("-m", "data_prep", "--source", make(tmp_path), "--out", "out")
+    assert told in refused(done)
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out.partial").exists()
+
+
+def test_a_wrong_option_is_one_sentence(command: Command) -> None:
+    assert "--source" in refused(command("-m", "data_prep", "--sorce", "sample", "--out", "out"))
+    assert "--image-size" in refused(
+        command("-m", "data_prep", "--source", "sample", "--out", "out", "--image-size", "1")
+    )
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path, command: Command) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("precious")
+    assert "other files" in refused(
+        command("-m", "data_prep", "--source", make_tree(tmp_path / "tree"), "--out", "out")
+    )
+    assert (tmp_path / "out" / "thesis.tex").read_text() == "precious"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to mount a small disk")
+def test_a_full_disk_is_one_sentence_and_leaves_no_shards(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "none", str(disk)], check=False).returncode:
+        pytest.skip("this machine does not let root mount a tmpfs")
+    try:
+        done = run_python(
+            "-m", "data_prep", "--source", make_tree(tmp_path / "tree", 100), "--out", disk / "out", cwd=tmp_path
+        )
+        assert "disk is full" in refused(done)
+        assert not (disk / "out").exists()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

@@ -1,0 +1,236 @@
+"""Sweeps in trouble: kills, hangs, memory, full disks. The record ends as if nothing had happened."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+
+from support.commands import Command, copy_of_the_code, refused, run_python, wait_until
+from support.sweeps import (
+    AGE,
+    FORK_SERVER,
+    FOUR,
+    TINY,
+    assert_same_results,
+    checkpoints,
+    is_forked,
+    kill_a_worker,
+    start_sweep,
+    trials,
+)
+
+pytestmark = pytest.mark.cluster
+
+
+# ── disturbed sweeps ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_killed_driver_goes_on_and_repeats_nothing(place: Path, undisturbed: Path) -> None:
+    results = place / "killed"
+    sweep = start_sweep(place, results.name)
+    wait_until(lambda: checkpoints(results) >= 3)
+    sweep.send_signal(signal.SIGKILL)
+    sweep.communicate()
+    time.sleep(3)  # Ray's own processes notice that their driver is gone
+    before = {path: path.stat().st_mtime_ns for path in results.glob("zoo/checkpoints/*/last.npz")}
+    done = run_python(*FOUR, "--results", results.name, cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert_same_results(undisturbed, results)
+    complete = [path for path in before if len(_history(path)) == 3 and path.stat().st_mtime_ns == before[path]]
+    assert len(complete) >= 1, "a trial whose epochs were all checkpointed was trained again"
+
+
+def _history(path: Path) -> list[dict[str, float]]:
+    with np.load(path) as saved:
+        return list(json.loads(saved["state"].tobytes())["history"])
+
+
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(place: Path, undisturbed: Path) -> None:
+    sweep = start_sweep(place, "interrupted")
+    wait_until(lambda: checkpoints(place / "interrupted") >= 1)
+    sweep.send_signal(signal.SIGINT)
+    output, errors = sweep.communicate(timeout=60)
+    assert sweep.returncode == 130
+    assert "Traceback" not in output + errors
+    assert "the same command goes on" in errors
+    assert not (trials(place / "interrupted")["status"] == "running").any()
+    done = run_python(*FOUR, "--results", "interrupted", cwd=place)
+    assert done.returncode == 0
+    assert_same_results(undisturbed, place / "interrupted")
+
+
+@pytest.mark.parametrize("worker", ["ray::ImplicitFunc.train", FORK_SERVER], ids=["actor", "process"])
+def test_a_killed_worker_costs_at_most_an_epoch(worker: str, place: Path, undisturbed: Path) -> None:
+    results = place / f"worker-killed-{worker.rpartition('.')[2]}"
+    sweep = start_sweep(place, results.name)
+    wait_until(lambda: checkpoints(results) >= 2)
+    kill_a_worker(sweep.pid, worker)
+    sweep.communicate(timeout=300)
+    assert sweep.returncode == 0
+    assert_same_results(undisturbed, results)
+
+
+def test_a_second_sweep_on_the_same_record_says_so_and_stops(place: Path, undisturbed: Path) -> None:
+    first = start_sweep(place, "two")
+    wait_until(lambda: (place / "two" / "zoo.running.json").exists())
+    second = run_python(*FOUR, "--results", "two", cwd=place)
+    assert f"written by another sweep (process {first.pid} on " in refused(second)
+    first.communicate(timeout=300)
+    assert first.returncode == 0
+    assert_same_results(undisturbed, place / "two")
+    assert not (place / "two" / "zoo.running.json").exists()
+
+
+SLEEPER = """
+import os
+import time
+
+import keras
+from keras import layers
+
+from trainables.layers.blocks import head, image_input
+
+
+def sleeper(image_size: int) -> keras.Model:
+    if os.environ.get("CUDA_VISIBLE_DEVICES") != "-1":  # which it is where costs are measured
+        time.sleep(3600)
+    pixels, x = image_input(image_size)
+    return keras.Model(pixels, head(layers.Flatten()(x), hidden=()))
+"""
+
+
+def test_a_trial_that_hangs_is_stopped_and_said_so(tmp_path: Path) -> None:
+    line = 'MODELS["sleeper"] = Network("sleeper.sleeper", {}, source="a test")\n'
+    copy = copy_of_the_code(tmp_path, {"sleeper.py": SLEEPER}, line)
+    done = run_python("sweeps/zoo.py", "--models", "age-c2-f1,sleeper", *TINY, "--hang-minutes", "0.2", **copy)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "it hung: no sign of life for 0.2 minutes" in done.stderr
+    rows = trials(tmp_path / "results").set_index("network")
+    assert rows["status"]["sleeper"] == "failed"
+    assert rows["epochs_done"]["age-c2-f1"] == 3
+    assert rows["status"]["age-c2-f1"] in ("finished", "collapsed")
+
+
+@pytest.mark.disaster
+def test_random_kill_points_end_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    from kill_points import count_identical
+
+    assert count_identical(20, 0, tmp_path) == 20
+
+
+def test_nothing_is_left_behind(place: Path) -> None:
+    """By a sweep whose driver was killed: no process of ours, and none of the files that its trials shared."""
+    before = set(Path(tempfile.gettempdir()).glob("cifake-sweeps-*"))
+    sweep = start_sweep(place, "left")
+    wait_until(lambda: checkpoints(place / "left") >= 1)
+    children = psutil.Process(sweep.pid).children(recursive=True)
+    ours = [process for process in children if FORK_SERVER in " ".join(process.cmdline())]
+    assert any(map(is_forked, ours))
+    assert set(Path(tempfile.gettempdir()).glob("cifake-sweeps-*")) > before
+    sweep.send_signal(signal.SIGKILL)
+    sweep.communicate()
+    wait_until(lambda: not any(process.is_running() for process in ours), 20)
+    assert set(Path(tempfile.gettempdir()).glob("cifake-sweeps-*")) == before
+
+
+GREEDY = """
+import keras
+import tensorflow as tf
+from keras import layers
+
+from trainables.layers.blocks import head, image_input
+
+
+class Greedy(layers.Layer):
+    def __init__(self, enough):
+        super().__init__()
+        self.enough = enough
+
+    def call(self, x, training=False):
+        if not training:
+            return x
+        numbers = tf.where(tf.shape(x)[0] > self.enough, tf.constant([2**45], tf.int64), tf.constant([1], tf.int64))
+        return x + tf.fill(numbers, 0.0)[0]
+
+
+def greedy(image_size: int, enough: int) -> keras.Model:
+    pixels, x = image_input(image_size)
+    return keras.Model(pixels, head(layers.Flatten()(Greedy(enough)(x)), ()))
+
+
+def poisoned(image_size: int) -> keras.Model:
+    pixels, x = image_input(image_size)
+    return keras.Model(pixels, head(layers.Flatten()(layers.Rescaling(float("nan"))(x)), ()))
+"""
+GREEDY_MODELS = """
+MODELS["greedy"] = Network("greedy.greedy", {"enough": 4})
+MODELS["insatiable"] = Network("greedy.greedy", {"enough": 3})
+MODELS["poisoned"] = Network("greedy.poisoned")
+"""
+
+
+def test_trials_short_of_memory_or_poisoned_do_not_disturb_the_others(tmp_path: Path) -> None:
+    """TensorFlow is asked for 140 TB, and says that its memory is exhausted."""
+    copy = copy_of_the_code(tmp_path, {"greedy.py": GREEDY}, GREEDY_MODELS)
+    models = "greedy,insatiable,poisoned,age-c2-f1"
+    done = run_python("sweeps/zoo.py", "--models", models, "--smoke", "--batch-size", 32, **copy)
+    rows = pd.read_parquet(tmp_path / "results" / "zoo" / "trials.parquet").set_index("network")
+    assert rows["status"].to_dict() == {
+        "greedy": "finished",
+        "insatiable": "failed",
+        "poisoned": "diverged",
+        "age-c2-f1": "finished",
+    }
+    assert (rows["batch_size"] == 32).all()
+    assert rows["batch_size_used"].to_dict() == {"greedy": 4, "insatiable": 4, "poisoned": 32, "age-c2-f1": 32}
+    assert "too short for a batch of 32, so it was trained in 4s" in rows.loc["greedy", "reason"]
+    assert (rows["learning_rate"] == 1e-3).all()
+    assert "no longer finite after epoch 1" in rows.loc["poisoned", "reason"]
+    assert done.returncode == 1
+    assert "failed: insatiable (seed 0): ResourceExhaustedError" in done.stderr
+
+
+# ── wrong input ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_more_gpus_than_there_are_is_one_sentence(place: Path) -> None:
+    done = run_python(AGE, *TINY, "--gpus-per-trial", "9", "--results", "nine", cwd=place)
+    assert "asks for 9 GPUs" in refused(done)
+    assert not (place / "nine").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small disk")
+@pytest.mark.parametrize("size", ["32k", "3m"], ids=["at the start", "at a checkpoint"])
+def test_a_full_disk_ends_the_sweep_in_one_sentence(size: str, place: Path) -> None:
+    disk = place / f"disk-{size}"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(disk)], check=False).returncode:
+        pytest.skip("this machine does not let root mount a tmpfs")
+    try:
+        assert "disk is full" in refused(run_python(AGE, *TINY, "--results", disk.name, cwd=place))
+        for file in disk.rglob("*.parquet"):
+            pd.read_parquet(file)  # what is there is whole
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_record_of_another_version_or_in_pieces_is_refused(place: Path, command: Command) -> None:
+    shutil.copytree(place / "results", place / "broken")
+    manifest = place / "broken" / "age" / "manifest.json"
+    content = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(content | {"format_version": 99}))
+    assert "format version 99" in refused(run_python(AGE, *TINY, "--results", "broken", cwd=place))
+    manifest.write_text("{")
+    assert "cannot be read" in refused(run_python(AGE, *TINY, "--results", "broken", cwd=place))
+    manifest.write_text(json.dumps(content))
+    (place / "broken" / "age" / "trials.parquet").write_bytes(b"PAR1")
+    assert "is corrupt" in refused(run_python(AGE, *TINY, "--results", "broken", cwd=place))

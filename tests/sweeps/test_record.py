@@ -1,0 +1,59 @@
+"""The record: what is read back is what was written."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from data_prep.storage import Folder
+from sweeps.record.writer import Record
+from trainables import Recipe
+from trainables.record import TRIALS_PER_PART
+
+
+def test_a_record_read_back_is_the_one_written(tmp_path: Path) -> None:
+    record = Record(Folder(str(tmp_path)))
+    first = record.add(Recipe("age-c2-f1"))
+    second = record.add(Recipe("age-c2-f2", learning_rate=0.5))
+    record.update(first, {"status": "running"}, {"epoch": 1, "train_loss": 0.5})
+    record.update(first, {}, {"epoch": 2, "train_loss": 0.4})
+    record.update(first, {"status": "finished", "best_epoch": 2, "validation_auc": float("nan")})
+    record.write()
+    again = Record(Folder(str(tmp_path)))
+    again.write()
+    assert pd.read_parquet(tmp_path / "trials.parquet")["trial"].tolist() == [first, second]
+    assert again.trials.keys() == {first, second}
+    assert again.recipe(second) == Recipe("age-c2-f2", learning_rate=0.5)
+    assert again.trials[first]["epochs_done"] == 2
+    assert again.is_complete(first)
+    assert not again.is_complete(second)
+    assert [row["epoch"] for row in again.history(first)] == [1, 2]
+
+
+def test_only_the_parts_that_have_changed_are_written(tmp_path: Path) -> None:
+    record = Record(Folder(str(tmp_path)))
+    trials = [record.add(Recipe("age-c2-f1", seed=seed)) for seed in range(2 * TRIALS_PER_PART + 1)]
+    record.write()
+    parts = sorted((tmp_path / "trials.parquet").iterdir())
+    assert [path.name for path in parts] == ["part-00000.parquet", "part-00001.parquet", "part-00002.parquet"]
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("part-*")}
+    record.update(trials[TRIALS_PER_PART], {}, {"epoch": 1})
+    record.write()
+    changed = [path for path, time in before.items() if path.stat().st_mtime_ns != time]
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in changed) == [
+        "epochs.parquet/part-00001.parquet",
+        "trials.parquet/part-00001.parquet",
+    ]
+    assert list(Record(Folder(str(tmp_path))).trials) == trials
+
+
+def test_a_trial_that_begins_again_in_smaller_batches_has_no_old_epochs(tmp_path: Path) -> None:
+    record = Record(Folder(str(tmp_path)))
+    first, second = (record.add(Recipe("age-c2-f1", seed=seed)) for seed in (1, 2))
+    for trial in (first, second):
+        for epoch in (1, 2, 3):
+            record.update(trial, {"batch_size_used": 32}, {"epoch": epoch})
+    record.update(first, {"batch_size_used": 32}, {"epoch": 3})  # as a resumed trial reports
+    assert [len(record.epochs[trial]) for trial in (first, second)] == [3, 3]
+    record.update(first, {"batch_size_used": 16})
+    assert [len(record.epochs[trial]) for trial in (first, second)] == [0, 3]
+    assert record.trials[first]["epochs_done"] == 0

@@ -1,0 +1,118 @@
+"""Training: a resumed run gives the curve it would have given, and the best epoch is scored."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_prep.job import prepare
+from data_prep.storage import Folder
+from support.networks import curve, losses
+from trainables import Recipe
+from trainables.training import checkpoint
+from trainables.training.loop import Run, score, score_best, start, train
+from trainables.training.metrics import epoch_metrics
+from trainables.training.outcome import best_epoch, stop_reason
+from trainables.training.schedule import learning_rate
+from trainables.training.selection import Data, DataSelection
+
+# ── training ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "hyperparameters",
+    [
+        {},
+        {"network": "custom-3", "epochs": 4},
+        {"optimizer": "sgd", "momentum": 0.9, "schedule": "cosine"},
+        {"optimizer": "adamw", "weight_decay": 0.01, "schedule": "plateau", "plateau_epochs": 1},
+        {"precision": "mixed_float16"},
+        {"network": "vgg16-transfer", "arguments": {"train_from": "block5"}, "head_epochs": 2, "epochs": 4},
+        {"network": "vgg16-transfer", "arguments": {"train_from": "block5"}, "head_epochs": 3, "epochs": 4},
+    ],
+    ids=["study", "dropout and augmentation", "cosine", "plateau", "mixed precision", "fine-tuning", "between stages"],
+)
+def test_a_resumed_run_gives_the_curve_of_an_undisturbed_one(
+    hyperparameters: dict[str, object], data: Data, tmp_path: Path
+) -> None:
+    data = dataclasses.replace(data, is_smoke=True)  # which does without ImageNet's weights
+    recipe = Recipe.of({"network": "age-c2-f1", "epochs": 5, **hyperparameters})
+    undisturbed = train(start(recipe, data), data)
+    expected = score_best(undisturbed, data)
+    folder = Folder(str(tmp_path))
+
+    class KilledError(Exception):
+        pass
+
+    def kill_after_three(run: Run) -> None:
+        if len(run.history) == 3:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(
+            start(recipe, data),
+            data,
+            [lambda run: checkpoint.save(checkpoint.snapshot(run), folder), kill_after_three],
+        )
+    resumed = start(recipe, data)
+    checkpoint.restore(resumed, folder)
+    assert len(resumed.history) == 3
+    train(resumed, data, [lambda run: checkpoint.save(checkpoint.snapshot(run), folder)])
+    assert curve(resumed.history) == curve(undisturbed.history)
+    assert np.array_equal(score_best(resumed, data)["test"], expected["test"])
+    assert np.array_equal(score(checkpoint.load_best(folder), data.test), expected["test"])
+
+
+def test_training_learns(data: Data) -> None:
+    run = train(start(Recipe("age-c2-f1", epochs=4, learning_rate=1e-3), data), data)
+    assert run.history[-1]["train_loss"] < run.history[0]["train_loss"]
+    assert max(row["validation_accuracy"] for row in run.history) > 0.9
+
+
+def test_scores_are_those_of_keras_in_order(data: Data) -> None:
+    model = start(Recipe("custom-3"), data).model
+    expected = model.predict(data.test.images.astype(np.float32), verbose=0)[:, 0]
+    for training_batch in (1, 4, 32):  # 60 images in whole batches, with a rest, and in one
+        assert np.allclose(score(model, data.test, training_batch), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_scores_are_of_the_best_epoch(data: Data) -> None:
+    run = train(start(Recipe("age-c2-f1", epochs=3), data), data)
+    best = run.history[run.best_epoch - 1]
+    found = epoch_metrics(data.validation.labels, score_best(run, data)["validation"])
+    assert best["validation_accuracy"] == max(row["validation_accuracy"] for row in run.history)
+    assert found == {name: best[f"validation_{name}"] for name in found}
+
+
+def test_early_stopping_waits_for_its_epochs() -> None:
+    recipe = Recipe("age-c2-f1", epochs=10, early_stopping_epochs=2)
+    assert stop_reason(recipe, losses(0.5, 0.4, 0.45)) is None
+    assert stop_reason(recipe, losses(0.5, 0.4, 0.45, 0.41)) == "no lower validation loss in 2 epochs"
+    assert stop_reason(Recipe("age-c2-f1", epochs=10), losses(0.5, 0.4, 0.45, 0.41)) is None
+    assert stop_reason(Recipe("age-c2-f1", epochs=2), losses(0.5, 0.4)) == "all epochs are trained"
+
+
+def test_a_plateau_halves_the_rate() -> None:
+    recipe = Recipe("age-c2-f1", schedule="plateau", plateau_epochs=2, learning_rate=0.8)
+    assert learning_rate(recipe, losses(0.5, 0.4, 0.45)) == 0.8
+    assert learning_rate(recipe, losses(0.5, 0.4, 0.45, 0.4)) == 0.4
+    assert learning_rate(recipe, losses(0.5, 0.4, 0.45, 0.4, 0.4, 0.4)) == 0.2
+
+
+def test_the_best_epoch_is_the_first_of_equals() -> None:
+    assert best_epoch(losses(0.5, 0.2, 0.3, 0.2)) == 2
+    assert best_epoch([]) == 0
+
+
+# ── the real data ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.real
+def test_real_cifake_is_learnt_to_nine_in_ten(cifake: Path, tmp_path: Path) -> None:
+    prepare(str(cifake), str(tmp_path / "shards"))
+    data = DataSelection(Folder(str(tmp_path / "shards")), limit=40_000).load()
+    run = train(start(Recipe("age-c4-f2", epochs=5), data), data)
+    clean = ~data.test.duplicate
+    assert clean.sum() == 10_000 - 197
+    assert epoch_metrics(data.test.labels[clean], score_best(run, data)["test"][clean])["accuracy"] > 0.90
