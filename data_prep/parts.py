@@ -120,7 +120,7 @@ class Parts:
         if path.exists():
             return feather.read_table(path)
         rows = []
-        with path.with_suffix(".rgb").open("wb") as file:
+        with path.with_suffix(".rgb").open("wb", buffering=2**22) as file:  # few, large writes
             for item in _items[part * _ITEMS_PER_PART : (part + 1) * _ITEMS_PER_PART]:
                 pixels, reason, facts = self._decode(item)
                 file.write(pixels)
