@@ -127,7 +127,7 @@ def code(one: Results, other: Results) -> Changes:
 def differences(one: Results, other: Results) -> pd.DataFrame:
     """One row a network that both have a result of: test accuracies, and B less A with interval and Holm's p.
 
-    The test is paired where both have scored the same test images, and takes them as independent samples elsewhere.
+    The test is paired where both have scored the same test images.
     """
     first, second = (_by_network(results) for results in (one, other))
     rows = []
@@ -166,8 +166,7 @@ def _difference(one: Results, first: pd.DataFrame, other: Results, second: pd.Da
 def _places(one: Part | None, other: Part | None) -> np.ndarray | None:
     """The place of each image of `one` in `other`, (n,); None if they are not the same images.
 
-    Images are matched by their paths, for another `--seed` of data_prep puts them in another order; in a record
-    without paths, by their rows.
+    Images are matched by paths, as another `--seed` of data_prep reorders them; in a record without paths, by rows.
     """
     if not one or not other or len(one) != len(other):
         return None
