@@ -15,8 +15,7 @@ from analysis.results.format import percent, points_span
 from analysis.results.judged import SIGNIFICANT
 from analysis.results.scores import Part
 from analysis.results.trials import Results, read
-from data_prep.errors import InputError
-from data_prep.storage import Folder
+from data_prep import Folder, InputError
 from sweeps.stats.comparisons import holm, mean_difference, shares_difference
 from trainables import Recipe
 from trainables.training.metrics import SPLITS

@@ -15,7 +15,7 @@ from analysis.figures.sheets import KINDS, Pictures, draw, words
 from analysis.figures.style import rendered
 from analysis.results.decisions import best_threshold
 from analysis.results.trials import read_extra
-from data_prep.storage import Folder
+from data_prep import Folder
 
 EXPLANATIONS, SHEETS = "explanations.parquet", "explanations"
 SCHEMA = pa.schema(

@@ -10,11 +10,10 @@ from analysis.detector.card import card
 from analysis.detector.detector import Detector
 from analysis.detector.onnx import agreement, for_inference, require_packages, to_onnx
 from analysis.detector.stored import stored
+from data_prep import Folder, InputError
 from data_prep.decode import decode
-from data_prep.errors import InputError
 from data_prep.layout import LABEL_NAMES
 from data_prep.sources import open_source
-from data_prep.storage import Folder
 
 _IMAGES = 64
 

@@ -22,9 +22,8 @@ from analysis.detector.detector import Detector, Row
 from analysis.detector.image_files import paths
 from analysis.detector.stored import stored
 from analysis.results.format import number
-from data_prep.errors import InputError
+from data_prep import Folder, InputError
 from data_prep.layout import LABEL_NAMES
-from data_prep.storage import Folder
 
 _UNREADABLE = "unreadable"
 

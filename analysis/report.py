@@ -16,7 +16,7 @@ from analysis.pages.page import Sheet, report
 from analysis.pages.tables import files
 from analysis.results.judged import Findings, findings
 from analysis.results.trials import Results, read, read_without_scores
-from data_prep.storage import Folder
+from data_prep import Folder
 from trainables.record import read_manifest
 
 _REPORT = "report.html"

@@ -22,8 +22,7 @@ from analysis.figures.robustness_summary import paragraphs
 from analysis.figures.style import rendered
 from analysis.results.format import percent
 from analysis.results.trials import Results, read
-from data_prep.errors import InputError
-from data_prep.storage import Folder
+from data_prep import Folder, InputError
 from sweeps.engine.progress import duration
 
 _MOST_OTHER_VERDICTS = 0.01

@@ -15,7 +15,7 @@ from typing import Any
 import click
 import numpy as np
 
-from data_prep.errors import InputError
+from data_prep import InputError
 from sweeps.engine.options import Options, option
 from sweeps.engine.run import main
 from sweeps.engine.sweep import Stages, Sweep

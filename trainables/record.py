@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import pyarrow as pa
 
-from data_prep.errors import InputError
-from data_prep.storage import Folder
+from data_prep import Folder, InputError
 from trainables.training.metrics import EPOCH_METRICS, SPLITS, TRIAL_METRICS
 from trainables.training.recipe import Recipe
 

@@ -9,7 +9,7 @@ from typing import Literal
 import keras
 from keras import layers
 
-from data_prep.errors import InputError
+from data_prep import InputError
 from trainables.densenet import densenet121_body
 from trainables.layers.blocks import head
 from trainables.resnet import resnet50_body

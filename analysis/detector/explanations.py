@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 
-from data_prep.errors import InputError
+from data_prep import InputError
 from trainables.training.pipeline import gradient
 
 #: The least side of a feature map, in places, that Grad-CAM takes by default: a coarser one shows nothing.

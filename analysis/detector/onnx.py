@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import expit
 
-from data_prep.errors import InputError
+from data_prep import InputError
 
 if TYPE_CHECKING:
     import keras

@@ -15,7 +15,7 @@ from analysis.detector.scored_images import OWN, ScoredImages
 from analysis.detector.stored import Stored
 from analysis.results.decisions import best_threshold
 from analysis.results.trials import read_extra
-from data_prep.storage import Folder
+from data_prep import Folder
 from sweeps.stats.delong import auc_interval
 from sweeps.stats.intervals import wilson
 from trainables.training.metrics import judge

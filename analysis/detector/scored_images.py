@@ -9,10 +9,8 @@ from PIL import Image
 
 from analysis.results.provenance import codecs
 from analysis.results.trials import Results
-from data_prep import shards
-from data_prep.errors import InputError
+from data_prep import Folder, InputError, shards
 from data_prep.split import first_balanced
-from data_prep.storage import Folder
 from trainables.training.selection import DataSelection
 
 #: `data` of the record's own images in tables, where others have the name of their folder.

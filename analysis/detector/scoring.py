@@ -12,7 +12,7 @@ import numpy as np
 from analysis.detector.corruptions import Setting, corrupted
 from analysis.detector.scored_images import ScoredImages
 from analysis.detector.stored import Stored
-from data_prep.errors import InputError
+from data_prep import InputError
 
 _IMAGES_AT_ONCE = 1_000
 _BATCHES = 4  # training batches that fit into memory without gradients, as in `trainables.training.loop.score`

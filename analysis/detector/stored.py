@@ -14,8 +14,7 @@ import pandas as pd
 
 from analysis.detector.loading import load_network
 from analysis.results.trials import Results, read
-from data_prep.errors import InputError
-from data_prep.storage import Folder
+from data_prep import Folder, InputError
 from trainables.training.recipe import nearest
 
 if TYPE_CHECKING:

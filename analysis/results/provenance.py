@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from data_prep.errors import InputError
+from data_prep import InputError
 from trainables.training.metrics import EPOCH_METRICS, SELECTION_METRIC
 
 SAMPLE_CAVEAT = "The embedded sample is a stand-in for trying the system, not a benchmark."

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.storage import Folder
+from data_prep import Folder
 from trainables.record import IMAGES, read_images, read_scores
 
 

@@ -10,8 +10,7 @@ import pyarrow as pa
 
 from analysis.results.provenance import Provenance, provenance
 from analysis.results.scores import Scores, scores
-from data_prep.errors import InputError
-from data_prep.storage import Folder
+from data_prep import Folder, InputError
 from sweeps.stats.intervals import wilson
 from trainables import Recipe
 from trainables.record import SCHEMAS, TRIALS, read_epochs, read_manifest, read_trials

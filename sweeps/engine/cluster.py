@@ -15,8 +15,7 @@ import yaml
 from ray._private.utils import read_ray_address  # no public function tells it; pyproject.toml bounds Ray for this
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from data_prep.errors import InputError
-from data_prep.storage import Folder
+from data_prep import Folder, InputError
 from trainables.worker.actor import UNSHARED
 
 # Read by every process of a cluster started here. TensorFlow's chatter and Tune's own tables would bury ours; Tune's

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from data_prep.errors import InputError
+from data_prep import InputError
 from sweeps.engine.inputs import Inputs
 from trainables import MODELS, Recipe
 from trainables.training.cost import Cost

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from rich.progress import Progress
 
-from data_prep.errors import InputError
+from data_prep import InputError
 from sweeps.engine.progress import Display
 from sweeps.engine.sweep import Sweep
 from sweeps.record.writer import Record

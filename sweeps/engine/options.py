@@ -10,9 +10,8 @@ from typing import Any, TypeVar, get_type_hints
 
 import click
 
-from data_prep.errors import InputError
+from data_prep import Folder, InputError
 from data_prep.job import prepare
-from data_prep.storage import Folder
 from sweeps.trackers.following import TRACKERS
 from trainables import MODELS, Recipe
 from trainables.training.network import network

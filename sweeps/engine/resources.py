@@ -2,7 +2,7 @@
 
 import math
 
-from data_prep.errors import InputError
+from data_prep import InputError
 from sweeps.engine import cluster
 from sweeps.engine.costs import Costs
 from sweeps.engine.inputs import Inputs

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from data_prep import Folder
 from data_prep.errors import InputError, run_command
-from data_prep.storage import Folder
 from sweeps.engine.costs import Costs
 from sweeps.engine.execution import Execution
 from sweeps.engine.inputs import Inputs, prepare

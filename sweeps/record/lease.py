@@ -16,8 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from data_prep.errors import InputError
-from data_prep.storage import Folder
+from data_prep import Folder, InputError
 
 _SECONDS_BETWEEN_RENEWALS = 5.0
 _SECONDS_TO_EXPIRE = 20.0

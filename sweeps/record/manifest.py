@@ -10,9 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from data_prep import shards
-from data_prep.errors import InputError
-from data_prep.storage import Folder
+from data_prep import Folder, InputError, shards
 from sweeps.engine.inputs import Inputs
 from sweeps.engine.options import Options
 from sweeps.engine.sweep import Sweep

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from data_prep.storage import Folder
+from data_prep import Folder
 from trainables.record import COMPLETE, EPOCHS, SCHEMAS, TRIALS, TRIALS_PER_PART, part_file, rows
 from trainables.training.recipe import Recipe
 

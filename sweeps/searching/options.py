@@ -9,8 +9,7 @@ import click
 import pandas as pd
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
-from data_prep.errors import InputError
-from data_prep.storage import Folder
+from data_prep import Folder, InputError
 from sweeps.engine.options import Options, option
 from sweeps.engine.sweep import Sweep
 from sweeps.record.writer import Record

@@ -9,7 +9,7 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from data_prep.errors import InputError
+from data_prep import InputError
 from trainables.training.recipe import Recipe, checked, nearest
 
 _MOST_POINTS = 10_000

@@ -9,7 +9,7 @@ from typing import Any
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from data_prep.errors import InputError
+from data_prep import InputError
 from sweeps.engine.sweep import Strategy
 from sweeps.record.writer import Record
 from sweeps.searching.space import Values, arguments_to_check, values_of

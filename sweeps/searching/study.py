@@ -16,7 +16,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution, distribution_to_json
 from optuna.trial import TrialState
 
-from data_prep.errors import InputError
+from data_prep import InputError
 from sweeps.searching.space import Space, Values, draw, grid
 
 #: How the next trial is chosen, and when a trial is stopped.

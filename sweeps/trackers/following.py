@@ -18,8 +18,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from data_prep.errors import InputError
-from data_prep.storage import Folder
+from data_prep import Folder, InputError
 from sweeps.record.lease import Lease
 from sweeps.record.writer import Record
 from sweeps.trackers.mlflow import MLflow

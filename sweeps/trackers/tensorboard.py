@@ -14,7 +14,7 @@ import struct
 import time
 from typing import Any
 
-from data_prep.storage import Folder
+from data_prep import Folder
 from sweeps.trackers.trial import Tracker, Trial
 
 _FILE = "events.out.tfevents.record"

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from data_prep.errors import InputError
+from data_prep import InputError
 from sweeps.trackers.trial import Tracker, Trial
 
 _SECONDS_TO_CONNECT = 30.0

@@ -14,7 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from data_prep.errors import InputError
+from data_prep import InputError
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from data_prep.storage import Folder
+from data_prep import Folder
 from trainables.layers.augmentation import without_augmentation
 from trainables.training.loop import Run
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from data_prep.errors import InputError
+from data_prep import InputError
 from trainables.training.network import Network, build
 from trainables.training.recipe import Recipe
 

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from data_prep.errors import InputError
+from data_prep import InputError
 from trainables import MODELS
 from trainables.layers.pretrained import Layers
 from trainables.training import outcome

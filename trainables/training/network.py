@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from data_prep.errors import InputError
+from data_prep import InputError
 from trainables.training.recipe import Recipe, checked, nearest
 
 if TYPE_CHECKING:

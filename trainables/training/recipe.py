@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from data_prep.errors import InputError
+from data_prep import InputError
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from data_prep import shards
-from data_prep.errors import InputError
+from data_prep import Folder, InputError, shards
 from data_prep.split import first_balanced
-from data_prep.storage import Folder
 
 _SMOKE_IMAGES = {"train": 400, "validation": 100, "test": 400}
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from data_prep.storage import Folder
+from data_prep import Folder
 from trainables.layers.pretrained import Layers
 from trainables.training.network import Network
 from trainables.training.recipe import Recipe
