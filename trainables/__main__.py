@@ -27,22 +27,15 @@ def rows() -> list[tuple[str, str, str, str, str]]:
     """Name, parameters, millions of floating-point operations per image, recipe and source of every network."""
     costs = {name: cost(entry.build(32)) for name, entry in MODELS.items()}
     return [
-        (name, f"{costs[name].parameters:,}", f"{costs[name].flops / 1e6:,.1f}", _recipe_in_words(name), entry.source)
+        (
+            name,
+            f"{costs[name].parameters:,}",
+            f"{costs[name].flops / 1e6:,.1f}",
+            str(Recipe.of({"network": name, **entry.recipe})),
+            entry.source,
+        )
         for name, entry in MODELS.items()
     ]
-
-
-def _recipe_in_words(name: str) -> str:
-    """A network's default recipe: `adam 1e-03, batch 32, 10 epochs`, and the schedule and early stopping if any."""
-    recipe = Recipe.of({"network": name, **MODELS[name].recipe})
-    words = [
-        f"{recipe.optimizer} {recipe.learning_rate:.0e}",
-        f"batch {recipe.batch_size}",
-        f"{recipe.epochs} epochs",
-        recipe.schedule if recipe.schedule != "constant" else "",
-        f"early stopping after {recipe.early_stopping_epochs}" if recipe.early_stopping_epochs else "",
-    ]
-    return ", ".join(filter(None, words))
 
 
 if __name__ == "__main__":

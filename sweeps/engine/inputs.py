@@ -38,7 +38,7 @@ def prepare(strategy: Strategy, options: Options) -> Inputs:
 
     A smoke run does not wait for a download of weights.
     """
-    selection = DataSelection(options.shard_folder(), options.limit, options.smoke)
+    selection = options.selection()
     token = secrets.token_hex(6)
     fork_server.start(fork_server.node_folder(token))
     bodies = sorted({MODELS[recipe.network].pretrained for recipe in strategy.representatives} - {""})

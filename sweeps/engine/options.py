@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from sweeps.trackers.following import TRACKERS
 from trainables import MODELS, Recipe
 from trainables.training.network import network
 from trainables.training.recipe import nearest
+from trainables.training.selection import DataSelection
 
 _SAMPLE = "shards/sample"
 _RECIPE = {field.name for field in dataclasses.fields(Recipe)}
@@ -133,12 +133,11 @@ class Options:
                     f"--set {setting}: this sweep does not train {of!r}; {nearest(of, networks)!r} it does."
                 )
 
-    def shard_folder(self) -> Folder:
-        """The shards to train on, as an absolute path; prepares those of the embedded sample where they are missing."""
+    def selection(self) -> DataSelection:
+        """The images to train on. Prepares the shards of the embedded sample where they are missing."""
         if not self.data:
             prepare("sample", _SAMPLE)
-        location = self.data or _SAMPLE
-        return Folder(location if "://" in location else os.path.abspath(location))
+        return DataSelection(Folder(self.data or _SAMPLE).absolute(), self.limit, self.smoke)
 
     def settings(self) -> dict[str, Any]:
         """The options that decide what a result means: a record holds results of one set of them only."""

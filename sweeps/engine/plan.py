@@ -17,12 +17,12 @@ from sweeps.engine.progress import duration
 from sweeps.engine.sweep import Sweep
 from trainables import Recipe
 from trainables.training.cost import Cost, cost, training_bytes
-from trainables.training.selection import Data, DataSelection, Split
+from trainables.training.selection import Data, Split
 
 
 def show(sweep: Sweep, options: Options) -> int:
     """Print the trials, their parameters and an estimate of their time, from a few timed steps of each network."""
-    strategy, selection = sweep.strategy, DataSelection(options.shard_folder(), options.limit, options.smoke)
+    strategy, selection = sweep.strategy, options.selection()
     manifest = shards.read_manifest(selection.folder)
     images, cpus = selection.counts(manifest), os.cpu_count() or 1
     threads = options.cpus_per_trial or max(1, cpus // strategy.concurrency)

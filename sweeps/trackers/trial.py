@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainables import Recipe
-from trainables.record import COMPLETE
+from trainables.record import COMPLETE, EPOCHS, SCHEMAS
 from trainables.training.metrics import EPOCH_METRICS, SPLITS
 
-#: A tracker's name → the column of the record's epochs.
-_CURVES = {
-    f"{metric}/{split}": f"{split}_{metric}" for metric in EPOCH_METRICS for split in ("train", "validation")
-} | {"learning_rate": "learning_rate", "wall_seconds": "wall_seconds"}
+_METRICS = {f"{split}_{metric}": f"{metric}/{split}" for split in ("train", "validation") for metric in EPOCH_METRICS}
+#: A tracker's name → the column of the record's epochs: `loss/train` for `train_loss`, others by their own names.
+_CURVES = {_METRICS.get(column.name, column.name): column.name for column in SCHEMAS[EPOCHS] if column.type == "double"}
 
 
 @dataclass

@@ -57,6 +57,16 @@ def import_graph(root: Path = ROOT) -> dict[Path, set[Path]]:
     return {path: {found for name in imported(path) for found in resolved(name)} for path in known}
 
 
+def reached(*starts: str, root: Path = ROOT) -> set[Path]:
+    """The files that these import, directly or by way of others, and these."""
+    graph, left, found = import_graph(root), [root / start for start in starts], set[Path]()
+    while left:
+        path = left.pop()
+        left += graph[path] - found if path not in found else ()
+        found.add(path)
+    return found
+
+
 def circle(graph: dict[Path, set[Path]]) -> list[Path]:
     """Files of which each imports the next, and the last the first; empty where there is no circle."""
     done: set[Path] = set()

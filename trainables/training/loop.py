@@ -22,7 +22,7 @@ from trainables.training.metrics import epoch_metrics
 from trainables.training.network import Network, build, unfrozen_layers
 from trainables.training.pipeline import JIT_COMPILE, STEPS_PER_EXECUTION, forward, trainer, training_batches
 from trainables.training.recipe import Recipe
-from trainables.training.schedule import is_head_stage, learning_rate, optimizer
+from trainables.training.schedule import begin_epoch, is_head_stage, optimizer
 from trainables.training.selection import Data, Split
 
 
@@ -175,9 +175,7 @@ def _train_epoch(run: Run, data: Data) -> tuple[outcome.EpochRow, np.ndarray]:
     recipe, epoch = run.recipe, len(run.history) + 1
     if run.unfrozen and epoch == recipe.head_epochs + 1:
         run.compile()
-    if recipe.schedule != "cosine":
-        run.trainer.optimizer.learning_rate.assign(learning_rate(recipe, run.history))
-    rate = float(run.trainer.optimizer.learning_rate)
+    rate = begin_epoch(run.trainer.optimizer, recipe, run.history)
     batches = training_batches(data.train, run.batch_size, recipe.seed, epoch)
     logs = run.trainer.fit(batches, epochs=1, shuffle=False, verbose=0).history
     scores = score(run.model, data.validation, run.batch_size)
@@ -185,7 +183,7 @@ def _train_epoch(run: Run, data: Data) -> tuple[outcome.EpochRow, np.ndarray]:
         "epoch": epoch,
         **{f"train_{name}": float(logs[name][0]) for name in ("loss", "accuracy")},
         **{f"validation_{name}": value for name, value in epoch_metrics(data.validation.labels, scores).items()},
-        "learning_rate": rate,
+        **rate,
         "wall_seconds": time.perf_counter() - started,
     }
     return row, scores

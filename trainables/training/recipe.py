@@ -80,6 +80,13 @@ class Recipe:
                 raise InputError(f"A recipe has no hyperparameter {name!r}; the nearest is {nearest(name, names)!r}.")
         return cls(**hyperparameters)
 
+    def __str__(self) -> str:
+        """The recipe in words: `adam 1e-03, batch 32, 10 epochs`, and the schedule and early stopping if any."""
+        words = [f"{self.optimizer} {self.learning_rate:.0e}", f"batch {self.batch_size}", f"{self.epochs} epochs"]
+        words += [self.schedule] if self.schedule != "constant" else []
+        words += [f"early stopping after {self.early_stopping_epochs}"] if self.early_stopping_epochs else []
+        return ", ".join(words)
+
     @property
     def network_arguments(self) -> dict[str, Any]:
         """`arguments`, decoded."""

@@ -31,6 +31,13 @@ def learning_rate(recipe: Recipe, history: Sequence[EpochRow]) -> float:
     return rate
 
 
+def begin_epoch(optimizer: keras.optimizers.Optimizer, recipe: Recipe, history: Sequence[EpochRow]) -> EpochRow:
+    """Set the learning rate of the epoch after this history, unless a schedule sets it each step, and return it."""
+    if recipe.schedule != "cosine":
+        optimizer.learning_rate.assign(learning_rate(recipe, history))
+    return {"learning_rate": float(optimizer.learning_rate)}
+
+
 def optimizer(recipe: Recipe, history: Sequence[EpochRow], steps_per_epoch: int) -> keras.optimizers.Optimizer:
     """Make a fresh optimizer for the stage of the epoch after this history."""
     rate: Any = learning_rate(recipe, history)
