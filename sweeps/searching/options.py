@@ -80,24 +80,13 @@ def searched(
     """
     if options.seeds > 1 and not options.repeat_best:
         raise InputError("--seeds says how often the best is trained again; give --repeat-best 1 with it.")
-    space = _narrowed(space, options, networks)
-    searched_networks = _networks(space)
-    if default["network"] not in searched_networks:
-        default = default | {"network": searched_networks[0]}
     fixed = options.set_for_all() | ({"batch_size": options.batch_size} if options.batch_size else {})
-    first = [_restricted(default, space, fixed)]
-    first += _best_of(Folder(options.source), space, default) if options.source else []
-    is_grid = options.method == "grid"
-    search = Search(
-        space=space,
-        trials=min(options.trials, 4) if options.smoke else options.trials,
-        epochs=1 if options.smoke else options.epochs or _EPOCHS,
-        method=options.method,
-        stopping=options.stopping or ("none" if options.against or is_grid else "asha"),
-        seed=options.seed,
-        first=[] if is_grid else [values for values in first if values],
-        against=options.against,
-    )
+    space = _narrowed(space, options, networks, fixed)
+    if default["network"] not in _networks(space):
+        default = default | {"network": _networks(space)[0]}
+    planned = _restricted(default, space, fixed) if options.method != "grid" else None
+    others = _best_of(Folder(options.source), space, default) if options.source and options.method != "grid" else []
+    search = _search(space, options, [planned, *others] if planned else others)
     search.check()
 
     def recipe(values: Values) -> Recipe:
@@ -105,22 +94,33 @@ def searched(
         return options.recipe(fields.pop("network"), **fields)
 
     def again(record: Record) -> list[Recipe]:
-        return _again(record, options, with_default=bool(search.first and first[0]))
+        return _again(record, options, with_default=planned is not None)
 
-    representatives = [recipe(_largest(space, network)) for network in searched_networks]
+    largest = [recipe(_largest(space, network)) for network in _networks(space)]
+    settings = {key: getattr(options, key) for key in ("method", "networks", "tune", "against", "seed")}
     return Sweep(
         name=name,
         question=question,
-        strategy=Searching(
-            search, recipe, representatives, options.max_concurrent, again if options.repeat_best else None
-        ),
-        settings={key: getattr(options, key) for key in ("method", "networks", "tune", "against", "seed")}
-        | {"stopping": search.stopping},
+        strategy=Searching(search, recipe, largest, options.max_concurrent, again if options.repeat_best else None),
+        settings=settings | {"stopping": search.stopping},
         time_budget=options.time_budget,
     )
 
 
-def _narrowed(space: Space, options: SearchOptions, networks: Sequence[str]) -> Space:
+def _search(space: Space, options: SearchOptions, first: Sequence[Values]) -> Search:
+    return Search(
+        space=space,
+        trials=min(options.trials, 4) if options.smoke else options.trials,
+        epochs=1 if options.smoke else options.epochs or _EPOCHS,
+        method=options.method,
+        stopping=options.stopping or ("none" if options.against or options.method == "grid" else "asha"),
+        seed=options.seed,
+        first=first,
+        against=options.against,
+    )
+
+
+def _narrowed(space: Space, options: SearchOptions, networks: Sequence[str], fixed: Values) -> Space:
     """The space of the networks and hyperparameters asked for, without what `--set` fixes. Raises InputError."""
     check(space)
     known = _networks(space)
@@ -129,7 +129,6 @@ def _narrowed(space: Space, options: SearchOptions, networks: Sequence[str]) -> 
         if name not in known:
             raise InputError(f"The space has no network {name!r}; it has {', '.join(known)}.")
     space = [dataclasses.replace(each, values=one_of(*chosen)) if each.name == "network" else each for each in space]
-    fixed = options.set_for_all() | ({"batch_size": options.batch_size} if options.batch_size else {})
     space = narrowed(space, options.tune.split(",") if options.tune else None, fixed)
     names = [hyperparameter.name for hyperparameter in space]
     for setting in options.set:

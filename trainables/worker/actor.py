@@ -50,16 +50,10 @@ def run_trial(config: dict[str, Any], *, shared: Shared) -> None:
         mapped(node_folder, lambda: ray.get(shared.data))
     assignment = _assignment(config, shared, max(1, int(resources["cpus"])))
     known = {"device": _device(), "backend": shared.backend, **resources}
-    has_ended = False
+    has_ended, seconds = False, 60 * shared.hang_minutes
     try:
-        reports = fork_server.stream(
-            node_folder,
-            "trainables.worker.trial:run_trial",
-            assignment,
-            node_folder,
-            seconds=60 * shared.hang_minutes,
-            stop=notice(),
-        )
+        trial = (node_folder, "trainables.worker.trial:run_trial", assignment, node_folder)
+        reports = fork_server.stream(*trial, seconds=seconds, stop=notice())
         with contextlib.closing(reports):  # a trial that is stopped ends in `report`
             for report in reports:
                 has_ended = "status" in report
