@@ -290,7 +290,7 @@ def test_twelve_trials_have_five_colours(place: Path) -> None:
     many = pd.concat(
         [results.ranked.head(1).assign(trial=trial, rank=number + 1) for number, trial in enumerate(trials)]
     )
-    object.__setattr__(results, "results", many.reset_index(drop=True))
+    object.__setattr__(results, "trials", many.reset_index(drop=True))
     drawing = draw(results, pd.concat([table.assign(trial=trial) for trial in trials]))
     assert drawing
     figure = drawing.figure
