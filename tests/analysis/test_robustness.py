@@ -297,7 +297,7 @@ def test_twelve_trials_have_five_colours(place: Path) -> None:
     lines = [line for line in figure.axes[0].lines if line.get_gid()]
     assert len(lines) == 12
     assert len({line.get_color() for line in lines}) == 6
-    assert [text.get_text() for text in figure.legends[0].get_paragraphs()][-1] == "7 others, worse on validation"
+    assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "7 others, worse on validation"
 
 
 # ── bad input ─────────────────────────────────────────────────────────────────────────────────────────────────────────
