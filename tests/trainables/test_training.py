@@ -31,7 +31,15 @@ from trainables.training.selection import Data, DataSelection
         {"network": "vgg16-transfer", "arguments": {"train_from": "block5"}, "head_epochs": 2, "epochs": 4},
         {"network": "vgg16-transfer", "arguments": {"train_from": "block5"}, "head_epochs": 3, "epochs": 4},
     ],
-    ids=["study", "dropout and augmentation", "cosine", "plateau", "mixed precision", "fine-tuning", "between stages"],
+    ids=[
+        "default",
+        "dropout and augmentation",
+        "cosine",
+        "plateau",
+        "mixed precision",
+        "fine-tuning",
+        "between stages",
+    ],
 )
 def test_a_resumed_run_gives_the_curve_of_an_undisturbed_one(
     hyperparameters: dict[str, object], data: Data, tmp_path: Path

@@ -134,7 +134,7 @@ def test_frozen_layers_keep_their_weights_and_statistics(
     assert moved == (set(names[starts[0] :]) if starts else set())
 
 
-def test_the_studys_resnet_freezes_seven_residual_blocks() -> None:
+def test_the_papers_resnet_freezes_seven_residual_blocks() -> None:
     model = MODELS["resnet50-transfer"].build(32)
     blocks = {layer.name.rpartition("_")[0] for layer in model.layers if layer.name.endswith("_add")}
     frozen = {block for block in blocks if not model.get_layer(f"{block}_3_conv").trainable}
