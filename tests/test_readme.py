@@ -1,14 +1,12 @@
 """The README's own examples run as they are printed."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from support.commands import ROOT, copy_of_the_code, run_python
+from support.commands import ROOT, Command, copy_of_the_code, run_python
 from trainables.__main__ import rows
 
 README = (ROOT / "README.md").read_text()
@@ -41,10 +39,11 @@ def test_the_example_network_is_a_file_and_a_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [["-m", "data_prep"], ["-m", "trainables"], ["-m", "analysis"]]
-    + [[str(ROOT / "sweeps" / f"{name}.py")] for name in ("age", "zoo", "search", "cifake_paper")],
+    + [[str(ROOT / "sweeps" / f"{name}.py")] for name in ("age", "zoo", "search", "population", "cifake_paper")],
 )
-def test_every_command_has_help(words: list[str]) -> None:
-    done = subprocess.run([sys.executable, *words, "--help"], capture_output=True, text=True, check=True)
+def test_every_command_has_help(words: list[str], command_here: Command) -> None:
+    done = command_here(*words, "--help")
+    assert done.returncode == 0
     assert "Usage:" in done.stdout
 
 

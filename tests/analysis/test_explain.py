@@ -12,11 +12,10 @@ from analysis.explain import SCHEMA, sheets
 from analysis.figures.sheets import KINDS
 from analysis.results.decisions import best_threshold
 from analysis.results.trials import read
+from data_prep.job import prepare
 from data_prep.storage import Folder
-from support.commands import ROOT, refused, run_python
+from support.commands import Command, refused, run_python, trained
 from support.trees import make_tree
-
-pytestmark = pytest.mark.cluster
 
 
 def as_users_have_it() -> dict[str, str]:
@@ -31,13 +30,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_tree(folder / "tree", images=60)
     for path in sorted((folder / "tree/test/REAL").glob("*.jpg"))[:10]:  # so that there are mistakes
         Image.fromarray(np.full((32, 32, 3), 250, np.uint8)).save(path, quality=75)
-    for words in (
-        ("-m", "data_prep", "--source", "tree", "--out", "shards/tree"),
-        (ROOT / "sweeps/zoo.py", "--data", "shards/tree", "--models", "age-c2-f1,age-c3-f1", "--epochs", "4"),
-        ("-m", "analysis", "explain", "results/zoo", "--images", "6"),
-    ):
-        done = run_python(*words, cwd=folder, env=as_users_have_it())
-        assert done.returncode == 0, done.stdout + done.stderr
+    prepare(str(folder / "tree"), str(folder / "shards/tree"))
+    trained(folder, "--data", "shards/tree", "--models", "age-c2-f1,age-c3-f1", "--epochs", "4")
+    words = ("-m", "analysis", "explain", "results/zoo", "--images", "6")
+    done = run_python(*words, cwd=folder, env=as_users_have_it())
+    assert done.returncode == 0, done.stdout + done.stderr
     (folder / "output.txt").write_text(done.stdout)
     assert done.stderr == ""
     return folder
@@ -92,13 +89,13 @@ def test_every_sheet_is_there_and_told_in_words(place: Path) -> None:
         assert caption.replace("\n", " ") in (place / "output.txt").read_text()
 
 
-def test_another_layer_and_another_network_replace_only_their_own(place: Path) -> None:
+def test_another_layer_and_another_network_replace_only_their_own(place: Path, command_here: Command) -> None:
     before = explanations(place)
     other = "age-c3-f1" if before["name"].iloc[0].startswith("age-c2") else "age-c2-f1"
     words = ("-m", "analysis", "explain", f"results/zoo:{other}", "--images", "2")
-    assert run_python(*words, cwd=place).returncode == 0
+    assert command_here(*words, cwd=place).returncode == 0
     layer = "max_pooling2d"
-    assert run_python(*words, "--layer", layer, cwd=place).returncode == 0
+    assert command_here(*words, "--layer", layer, cwd=place).returncode == 0
     table = explanations(place)
     own = table[table["trial"] == before["trial"].iloc[0]].reset_index(drop=True)
     pd.testing.assert_frame_equal(own, before)
@@ -107,13 +104,13 @@ def test_another_layer_and_another_network_replace_only_their_own(place: Path) -
     assert (others.groupby("kind").size() <= 2).all()
 
 
-def test_bad_input_is_refused_in_one_sentence(place: Path, tmp_path: Path) -> None:
+def test_bad_input_is_refused_in_one_sentence(place: Path, tmp_path: Path, command_here: Command) -> None:
     def refusal(*words: str) -> str:
-        return refused(run_python("-m", "analysis", "explain", *words, cwd=place, env=as_users_have_it()))
+        return refused(command_here("-m", "analysis", "explain", *words, cwd=place))
 
     assert "it has " in refusal("results/zoo", "--layer", "conv99")
     assert "age-c2-f1" in refusal("results/zoo:vgg16")
     assert "holds no shards" in refusal("results/zoo", "--data", str(tmp_path))
     make_tree(tmp_path / "tree", images=20, seed=5)
-    assert run_python("-m", "data_prep", "--source", "tree", "--out", "shards", cwd=tmp_path).returncode == 0
+    prepare(str(tmp_path / "tree"), str(tmp_path / "shards"))
     assert "--data" in refusal("results/zoo", "--data", str(tmp_path / "shards"))

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import keras
@@ -86,11 +87,7 @@ def test_half_precision_is_refused(analysis: Command, copy: Path) -> None:
     assert not (copy / "exports").exists()
 
 
-def test_without_its_packages_export_names_the_extra(place: Path) -> None:
-    code = (
-        "import sys; sys.modules['tf2onnx'] = None\n"
-        "from analysis.__main__ import main; from data_prep.errors import run_command\n"
-        "run_command(main, ['export', 'results/zoo'])"
-    )
-    told = refused(run_python("-c", code, cwd=place))
+def test_without_its_packages_export_names_the_extra(analysis: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    told = refused(analysis("export", "results/zoo"))
     assert told == 'Exporting takes tf2onnx; install them with `pip install -e ".[export]"`.'

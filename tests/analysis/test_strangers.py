@@ -14,7 +14,7 @@ import keras
 import pytest
 
 from analysis.detector.loading import check, load_network
-from support.commands import Command, refused, run_python
+from support.commands import Command, refused
 from support.detectors import checkpoint, set_in_trials
 
 pytestmark = pytest.mark.xdist_group("trained")
@@ -67,7 +67,7 @@ def test_a_network_file_that_would_run_code_is_refused_and_nothing_runs(
     assert marker.exists()  # what happens to those who trust it
     marker.unlink()
     checkpoint(copy).write_bytes(content)
-    for done in (analysis("export", copy), run_python("-m", "analysis", "predict", copy, "tree", cwd=place)):
+    for done in (analysis("export", copy), analysis("predict", copy, "tree")):
         assert "no network that can be loaded safely" in refused(done)
     assert not marker.exists()
     assert not (copy / "exports").exists()

@@ -76,25 +76,25 @@ def empty_folder(tmp_path: Path) -> Path:
     ],
     ids=["missing", "empty", "one label", "no zip", "cut zip", "climbing zip", "bomb"],
 )
-def test_a_wrong_source_is_one_sentence(make, told: str, tmp_path: Path, command: Command) -> None:  # type: ignore[no-untyped-def]
-    done = command("-m", "data_prep", "--source", make(tmp_path), "--out", "out")
+def test_a_wrong_source_is_one_sentence(make, told: str, tmp_path: Path, command_here: Command) -> None:  # type: ignore[no-untyped-def]
+    done = command_here("-m", "data_prep", "--source", make(tmp_path), "--out", "out")
     assert told in refused(done)
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "out.partial").exists()
 
 
-def test_a_wrong_option_is_one_sentence(command: Command) -> None:
-    assert "--source" in refused(command("-m", "data_prep", "--sorce", "sample", "--out", "out"))
+def test_a_wrong_option_is_one_sentence(command_here: Command) -> None:
+    assert "--source" in refused(command_here("-m", "data_prep", "--sorce", "sample", "--out", "out"))
     assert "--image-size" in refused(
-        command("-m", "data_prep", "--source", "sample", "--out", "out", "--image-size", "1")
+        command_here("-m", "data_prep", "--source", "sample", "--out", "out", "--image-size", "1")
     )
 
 
-def test_a_folder_with_other_files_is_left_alone(tmp_path: Path, command: Command) -> None:
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path, command_here: Command) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("precious")
     assert "other files" in refused(
-        command("-m", "data_prep", "--source", make_tree(tmp_path / "tree"), "--out", "out")
+        command_here("-m", "data_prep", "--source", make_tree(tmp_path / "tree"), "--out", "out")
     )
     assert (tmp_path / "out" / "thesis.tex").read_text() == "precious"
 

@@ -95,7 +95,9 @@ def test_another_format_version_is_refused(prepared: Path) -> None:
         shards.read_manifest(Folder(str(prepared)))
 
 
-def test_shards_of_version_1_are_one_sentence_that_says_to_make_them_again(prepared: Path, command: Command) -> None:
+def test_shards_of_version_1_are_one_sentence_that_says_to_make_them_again(
+    prepared: Path, command_here: Command
+) -> None:
     manifest = json.loads((prepared / "manifest.json").read_text())
     del manifest["fit"]
     (prepared / "manifest.json").write_text(json.dumps(manifest | {"format_version": 1}))
@@ -106,4 +108,4 @@ def test_shards_of_version_1_are_one_sentence_that_says_to_make_them_again(prepa
         "`python -m data_prep --source … --out …`."
     )
     words = ("-m", "data_prep", "--source", prepared.parent / "tree", "--out", prepared)
-    assert refused(command(*words)) == raised.value.message
+    assert refused(command_here(*words)) == raised.value.message

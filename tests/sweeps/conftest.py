@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from support.commands import run_python
+from data_prep.job import prepare
+from support.commands import run_python, trained
 from support.sweeps import (
     AGE,
     FOUR,
@@ -20,6 +21,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "output.txt").write_text(done.stdout)
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_record(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder with the sample's shards, a file, and the record of one network in results/zoo. No Ray."""
+    folder = tmp_path_factory.mktemp("small")
+    prepare("sample", str(folder / "shards" / "sample"))
+    (folder / "output.txt").touch()
+    return trained(folder, "--models", "age-c2-f1", *TINY)
 
 
 @pytest.fixture(scope="session")

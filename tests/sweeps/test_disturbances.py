@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -14,7 +13,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from support.commands import Command, copy_of_the_code, refused, run_python, wait_until
+from support.commands import copy_of_the_code, refused, run_python, wait_until
 from support.sweeps import (
     AGE,
     FORK_SERVER,
@@ -202,6 +201,12 @@ def test_trials_short_of_memory_or_poisoned_do_not_disturb_the_others(tmp_path: 
 # ── wrong input ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_an_argument_that_a_network_does_not_take_is_one_sentence(place: Path) -> None:
+    done = run_python(AGE, *TINY, "--set", "age-c2-f1.trunks=c2", "--results", "trunks", cwd=place)
+    assert "no argument 'trunks'; the nearest is 'trunk'" in refused(done)
+    assert not (place / "trunks").exists()
+
+
 def test_more_gpus_than_there_are_is_one_sentence(place: Path) -> None:
     done = run_python(AGE, *TINY, "--gpus-per-trial", "9", "--results", "nine", cwd=place)
     assert "asks for 9 GPUs" in refused(done)
@@ -221,16 +226,3 @@ def test_a_full_disk_ends_the_sweep_in_one_sentence(size: str, place: Path) -> N
             pd.read_parquet(file)  # what is there is whole
     finally:
         subprocess.run(["umount", str(disk)], check=True)
-
-
-def test_a_record_of_another_version_or_in_pieces_is_refused(place: Path, command: Command) -> None:
-    shutil.copytree(place / "results", place / "broken")
-    manifest = place / "broken" / "age" / "manifest.json"
-    content = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps(content | {"format_version": 99}))
-    assert "format version 99" in refused(run_python(AGE, *TINY, "--results", "broken", cwd=place))
-    manifest.write_text("{")
-    assert "cannot be read" in refused(run_python(AGE, *TINY, "--results", "broken", cwd=place))
-    manifest.write_text(json.dumps(content))
-    (place / "broken" / "age" / "trials.parquet").write_bytes(b"PAR1")
-    assert "is corrupt" in refused(run_python(AGE, *TINY, "--results", "broken", cwd=place))

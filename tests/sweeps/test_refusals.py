@@ -1,13 +1,14 @@
 """Wrong input to a sweep is one sentence, and leaves nothing behind."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from support.commands import refused, run_python
-from support.sweeps import (
-    AGE,
-)
+from support.commands import Command, refused
+from support.sweeps import AGE, TINY, ZOO
+from trainables.record import TRIALS, part_file
 
 
 @pytest.mark.parametrize(
@@ -17,7 +18,6 @@ from support.sweeps import (
         (("--epochs", "many"), "'--epochs'"),
         (("--gpus-per-trial", "some"), "neither `auto` nor a number"),
         (("--data", "nowhere"), "holds no shards"),
-        (("--epochs", "5", "--limit", "400"), "was made with --epochs 3, and now it is 5"),
         (("--limit", "100000", "--epochs", "3"), "more than the 3,010 balanced training images"),
         (("--fresh", "--limit", "100000"), "more than the 3,010 balanced training images"),
         (("--results", "output.txt"), "a part of that path is a file"),
@@ -25,13 +25,38 @@ from support.sweeps import (
         (("--set", "learning_rate=fast"), "learning_rate is 'fast'; it must be of type float"),
         (("--set", "vgg16.batch_norm=true"), "this sweep does not train 'vgg16'"),
         (("--set", "seed=7"), "give --seeds"),
-        (("--set", "age-c2-f1.trunks=c2", "--results", "new"), "no option 'trunks'; the nearest is 'trunk'"),
         (("--results", "nosuch://bucket"), "names no file system"),
     ],
 )
-def test_wrong_input_is_one_sentence(arguments: tuple[str, ...], told: str, place: Path) -> None:
-    before = sorted(str(path) for path in place.rglob("*"))
-    if arguments[0] == "--limit":
-        arguments = (*arguments, "--results", "new")
-    assert told in refused(run_python(AGE, *arguments, cwd=place))
-    assert sorted(str(path) for path in place.rglob("*")) == before
+def test_wrong_input_is_one_sentence(
+    arguments: tuple[str, ...], told: str, small_record: Path, command_here: Command
+) -> None:
+    before = sorted(str(path) for path in small_record.rglob("*"))
+    assert told in refused(command_here(AGE, *arguments, cwd=small_record))
+    assert sorted(str(path) for path in small_record.rglob("*")) == before
+
+
+def test_results_of_other_settings_do_not_join_a_record(small_record: Path, command_here: Command) -> None:
+    before = sorted(str(path) for path in small_record.rglob("*"))
+    done = command_here(ZOO, "--models", "age-c2-f1", "--epochs", "5", "--limit", "400", cwd=small_record)
+    assert "was made with --epochs 3, and now it is 5" in refused(done)
+    assert sorted(str(path) for path in small_record.rglob("*")) == before
+
+
+def test_a_record_of_another_version_or_in_pieces_is_refused(
+    small_record: Path, tmp_path: Path, command_here: Command
+) -> None:
+    record = tmp_path / "broken" / "zoo"
+    shutil.copytree(small_record / "results" / "zoo", record)
+    words = (ZOO, "--models", "age-c2-f1", *TINY, "--results", record.parent)
+    content = json.loads((record / "manifest.json").read_text())
+    for text, told in (
+        (json.dumps(content | {"format_version": 99}), "format version 99"),
+        (json.dumps(content | {"format_version": 1}), "format version 1"),
+        ("{", "cannot be read"),
+    ):
+        (record / "manifest.json").write_text(text)
+        assert told in refused(command_here(*words, cwd=small_record))
+    (record / "manifest.json").write_text(json.dumps(content))
+    (record / part_file(TRIALS, 0)).write_bytes(b"PAR1")
+    assert "is corrupt" in refused(command_here(*words, cwd=small_record))

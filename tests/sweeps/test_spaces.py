@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from data_prep.errors import InputError
-from support.commands import refused, run_python
+from support.commands import Command, refused
 from support.searches import NETWORK, RATE, SEARCH
 from sweeps import search
 from sweeps.searching.space import Hyperparameter, between, check, grid, narrowed, one_of, recipe_fields, values_of
@@ -66,12 +66,14 @@ def test_a_branch_that_two_conditions_rule_out_is_unreachable() -> None:
         ('Hyperparameter("units", one_of(32), when={"network": ["vgg16"]})', "'units' never matters"),
     ],
 )
-def test_a_wrong_space_is_refused_before_ray_starts(hyperparameter: str, told: str, tmp_path: Path) -> None:
+def test_a_wrong_space_is_refused_before_ray_starts(
+    hyperparameter: str, told: str, tmp_path: Path, command_here: Command
+) -> None:
     text = SEARCH.read_text().replace(
         "SPACE = [", f'SPACE = [Hyperparameter("network", one_of("age-c2-f1")), {hyperparameter}]\n_OTHER = ['
     )
     (tmp_path / "wrong.py").write_text(text.replace("networks=SMALL", 'networks=["age-c2-f1"]'))
-    done = run_python(tmp_path / "wrong.py", "--smoke", cwd=tmp_path)
+    done = command_here(tmp_path / "wrong.py", "--smoke")
     assert told in refused(done)
     assert "Ray" not in done.stdout
     assert not (tmp_path / "results").exists()

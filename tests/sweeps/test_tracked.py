@@ -1,6 +1,7 @@
 """Trackers alone: their files, their servers, and their packages."""
 
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from data_prep.storage import Folder
-from support.commands import refused, run_python
+from support.commands import Command, refused, run_python
 from support.trackers import ZOO, environment, mlflow_client
 from sweeps.record.writer import Record
 from sweeps.trackers.following import Trackers
@@ -41,12 +42,11 @@ def test_a_server_that_never_answers_does_not_hold_up_the_driver(
 
 
 @pytest.mark.parametrize("package", ["mlflow", "wandb"])
-def test_a_missing_package_is_named_before_anything_starts(package: str, tmp_path: Path) -> None:
-    code = (
-        f"import runpy, sys; sys.modules[{package!r}] = None; "
-        f"sys.argv = ['zoo.py', '--smoke', '--track', {package!r}]; runpy.run_path({str(ZOO)!r}, run_name='__main__')"
-    )
-    message = refused(run_python("-c", code, cwd=tmp_path))
+def test_a_missing_package_is_named_before_anything_starts(
+    package: str, tmp_path: Path, command_here: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    message = refused(command_here(ZOO, "--smoke", "--track", package))
     assert f'pip install -e ".[{package}]"' in message
     assert not (tmp_path / "results").exists()
 
