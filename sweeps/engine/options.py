@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
 import click
 
@@ -29,31 +29,26 @@ _NOT_TO_SET = {
 }
 
 
-class Share(click.ParamType[float | None]):
-    """A number of CPUs or GPUs from `least` on, or `auto`."""
+def _share(least: float) -> dict[str, Any]:
+    """How click reads a number of CPUs or GPUs from `least` on, or `auto`, which is None."""
 
-    name = "auto|F"
-
-    def __init__(self, least: float) -> None:
-        self._least = least
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
-        """Parse an amount; None for `auto`."""
-        if value is None or value == "auto":
-            return None
+    def parse(text: str) -> float | None:
         try:
-            share = float(value)
+            share = None if text == "auto" else float(text)
         except ValueError:
-            self.fail(f"{value!r} is neither `auto` nor a number.", param, ctx)
-        if not self._least <= share <= 1024:
-            self.fail(f"{value} is not between {self._least:g} and 1024.", param, ctx)
+            raise ValueError(f"{text!r} is neither `auto` nor a number.")
+        if share is not None and not least <= share <= 1024:
+            raise ValueError(f"{text} is not between {least:g} and 1024.")
         return share
+
+    return {"type": parse, "metavar": "AUTO|F", "show_default": "auto"}
 
 
 def option(help: str, default: Any = None, type: Any = None, flag: str | None = None, **more: Any) -> Any:
     """Declare a field of an options class as an option of the command line, with click's `type` and `more`."""
-    metadata = {"help": help, "type": type, "flag": flag, **more}
-    return dataclasses.field(default=default, metadata={"option": metadata})
+    shown = {"is_flag": isinstance(default, bool), "show_default": default not in (None, False, ())}
+    declared = {"help": help, "type": type, "default": default, **shown, **more}
+    return dataclasses.field(default=default, metadata={"flag": flag, "option": declared})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +61,8 @@ class Options:
     limit: int | None = option("Training images; validation gets at most a quarter as many.", type=click.IntRange(20))
     seeds: int = option("Replicates of each trial, by seed.", 1, click.IntRange(1, 1000))
     batch_size: int | None = option("Images a step.", type=click.IntRange(1))
-    gpus_per_trial: float | None = option("The share of a GPU.", type=Share(0), show_default="auto")
-    cpus_per_trial: float | None = option("Threads a trial.", type=Share(0.1), show_default="auto")
+    gpus_per_trial: float | None = option("The share of a GPU.", **_share(0))
+    cpus_per_trial: float | None = option("Threads a trial.", **_share(0.1))
     weights: str | None = option(
         "ImageNet's weights: a file, or a folder of Keras's files; by default Keras gets them."
     )
@@ -104,28 +99,20 @@ class Options:
         given = {"epochs": 1 if self.smoke else self.epochs, "batch_size": self.batch_size}
         given = {key: value for key, value in given.items() if value is not None}
         recipe = Recipe.of({"network": name, **network(MODELS, name).recipe, **hyperparameters} | given)
-        own, arguments = self._set_for(name)
-        return Recipe.of(recipe.hyperparameters() | own | {"arguments": recipe.network_arguments | arguments})
-
-    def _set_for(self, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Hyperparameters of a network's recipe, and arguments of its function, that `--set` fixes."""
-        own: dict[str, Any] = {}
-        arguments: dict[str, Any] = {}
-        for target, _, value in (setting.partition("=") for setting in self.set):
-            of, _, key = target.rpartition(".")
+        own, arguments = dict[str, Any](), recipe.network_arguments
+        for of, key, value in self.set_values():
             if of in ("", name):
-                (own if key in _RECIPE - {"network", "arguments", "seed"} or not of else arguments)[key] = _value(value)
-        return own, arguments
+                (own if key in _RECIPE - {"network", "arguments", "seed"} or not of else arguments)[key] = value
+        return Recipe.of(recipe.hyperparameters() | own | {"arguments": arguments})
 
-    def set_for_all(self) -> dict[str, Any]:
-        """Hyperparameters that `--set` fixes for all networks."""
-        settings = [setting.partition("=") for setting in self.set]
-        return {target: _value(value) for target, _, value in settings if "." not in target}
+    def set_values(self) -> list[tuple[str, str, Any]]:
+        """Network, empty for all, and name and value of what each `--set` fixes, in the order of `set`."""
+        targets = [setting.partition("=") for setting in self.set]
+        return [(*target.rpartition(".")[::2], _value(value)) for target, _, value in targets]
 
     def check(self, networks: Collection[str]) -> None:
         """Raise InputError if `--set` names a network that is not among these, or what makes a trial what it is."""
-        for setting in self.set:
-            of, _, key = setting.partition("=")[0].rpartition(".")
+        for setting, (of, key, _) in zip(self.set, self.set_values(), strict=True):
             if not of and key in _NOT_TO_SET:
                 raise InputError(f"--set {setting}: {_NOT_TO_SET[key]}.")
             if of and of not in networks:
@@ -141,8 +128,8 @@ class Options:
 
     def settings(self) -> dict[str, Any]:
         """The options that decide what a result means: a record holds results of one set of them only."""
-        names = ("epochs", "batch_size", "limit", "smoke")
-        return {name: getattr(self, name) for name in names} | {"set": " ".join(sorted(self.set)) or None}
+        values = {name: getattr(self, name) for name in ("epochs", "batch_size", "limit", "smoke")}
+        return values | {"set": " ".join(sorted(self.set)) or None}
 
 
 Asked = TypeVar("Asked", bound=Options)
@@ -158,13 +145,11 @@ def _value(text: str) -> Any:
 
 def command(name: str, summary: str, options: type[Asked], run: Callable[[Asked], int]) -> click.Command:
     """Build a command whose options are the fields of an options class; `run` gets them and returns the exit code."""
-    types = get_type_hints(options)
-    parameters: list[click.Parameter] = []
-    for field in dataclasses.fields(options):
-        if "option" in field.metadata:
-            declared = dict(field.metadata["option"])
-            flag = declared.pop("flag") or f"--{field.name.replace('_', '-')}"
-            is_flag, has_default = types[field.name] is bool, field.default not in (None, False, ())
-            declared = {"default": field.default, "is_flag": is_flag, "show_default": has_default, **declared}
-            parameters.append(click.Option([flag, field.name], **declared))
+    parameters: list[click.Parameter] = [
+        click.Option(
+            [field.metadata["flag"] or f"--{field.name.replace('_', '-')}", field.name], **field.metadata["option"]
+        )
+        for field in dataclasses.fields(options)
+        if "option" in field.metadata
+    ]
     return click.Command(name, callback=lambda **values: run(options(**values)), params=parameters, help=summary)

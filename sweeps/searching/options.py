@@ -1,6 +1,7 @@
 """The command line of a search, and the sweep that it asks for."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,17 @@ from data_prep import Folder, InputError
 from sweeps.engine.options import Options, option
 from sweeps.engine.sweep import Sweep
 from sweeps.record.writer import Record
-from sweeps.searching.space import Space, Values, check, narrowed, one_of, recipe_fields
+from sweeps.searching.space import (
+    Hyperparameter,
+    Space,
+    Values,
+    check,
+    narrowed,
+    network_names,
+    one_of,
+    recipe_fields,
+    valued,
+)
 from sweeps.searching.strategy import Searching
 from sweeps.searching.study import METHODS, STOPPING, Search
 from trainables import Recipe
@@ -25,19 +36,15 @@ _MOST_TAKEN_OVER = 5  # of the trials of another record: these are tried first
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
-class _Duration(click.ParamType[float]):
-    """A time such as 90s, 30m or 1.5h, in seconds."""
-
-    name = "30m"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            seconds = float(str(value)[:-1]) * _UNITS[str(value)[-1:]]
-        except (KeyError, ValueError):
-            self.fail(f"{value!r} is no time; write 90s, 30m or 1.5h.", param, ctx)
-        if seconds < 60:
-            self.fail(f"{value!r} is less than a minute, in which nothing is trained.", param, ctx)
-        return seconds
+def _seconds(text: str) -> float:
+    """Parse a time such as 90s, 30m or 1.5h."""
+    try:
+        seconds = float(text[:-1]) * _UNITS[text[-1:]]
+    except (KeyError, ValueError):
+        raise ValueError(f"{text!r} is no time; write 90s, 30m or 1.5h.")
+    if seconds < 60:
+        raise ValueError(f"{text!r} is less than a minute, in which nothing is trained.")
+    return seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +64,9 @@ class SearchOptions(Options):
         type=click.Choice(["flops", "seconds_per_image"]),
     )
     seed: int = option("Of the search and its trials.", 0, click.IntRange(0), show_default=True)
-    time_budget: float | None = option("When to end, report included; the same command goes on.", type=_Duration())
+    time_budget: float | None = option(
+        "When to end, report included; the same command goes on.", type=_seconds, metavar="30M"
+    )
     max_concurrent: int | None = option("Trials at once; by default as many as fit.", type=click.IntRange(1))
     source: str | None = option(
         "Another record, such as results/search, whose best trials are tried first.", flag="--from"
@@ -80,10 +89,11 @@ def searched(
     """
     if options.seeds > 1 and not options.repeat_best:
         raise InputError("--seeds says how often the best is trained again; give --repeat-best 1 with it.")
-    fixed = options.set_for_all() | ({"batch_size": options.batch_size} if options.batch_size else {})
+    fixed = {name: value for network, name, value in options.set_values() if not network}
+    fixed |= {"batch_size": options.batch_size} if options.batch_size else {}
     space = _narrowed(space, options, networks, fixed)
-    if default["network"] not in _networks(space):
-        default = default | {"network": _networks(space)[0]}
+    if default["network"] not in network_names(space):
+        default = default | {"network": network_names(space)[0]}
     planned = _restricted(default, space, fixed) if options.method != "grid" else None
     others = _best_of(Folder(options.source), space, default) if options.source and options.method != "grid" else []
     search = _search(space, options, [planned, *others] if planned else others)
@@ -93,10 +103,8 @@ def searched(
         fields = recipe_fields({"epochs": search.epochs, "seed": options.seed} | values)
         return options.recipe(fields.pop("network"), **fields)
 
-    def again(record: Record) -> list[Recipe]:
-        return _again(record, options, with_default=planned is not None)
-
-    largest = [recipe(_largest(space, network)) for network in _networks(space)]
+    again = functools.partial(_again, options=options, with_default=planned is not None)
+    largest = [recipe(_largest(space, network)) for network in network_names(space)]
     settings = {key: getattr(options, key) for key in ("method", "networks", "tune", "against", "seed")}
     return Sweep(
         name=name,
@@ -123,7 +131,7 @@ def _search(space: Space, options: SearchOptions, first: Sequence[Values]) -> Se
 def _narrowed(space: Space, options: SearchOptions, networks: Sequence[str], fixed: Values) -> Space:
     """The space of the networks and hyperparameters asked for, without what `--set` fixes. Raises InputError."""
     check(space)
-    known = _networks(space)
+    known = network_names(space)
     chosen = known if options.networks == "all" else options.networks.split(",") if options.networks else networks
     for name in chosen:
         if name not in known:
@@ -131,8 +139,7 @@ def _narrowed(space: Space, options: SearchOptions, networks: Sequence[str], fix
     space = [dataclasses.replace(each, values=one_of(*chosen)) if each.name == "network" else each for each in space]
     space = narrowed(space, options.tune.split(",") if options.tune else None, fixed)
     names = [hyperparameter.name for hyperparameter in space]
-    for setting in options.set:
-        network, _, name = setting.partition("=")[0].rpartition(".")
+    for setting, (network, name, _) in zip(options.set, options.set_values(), strict=True):
         if name == "epochs":
             raise InputError(f"--set {setting}: all trials of a search have the same epochs; give --epochs.")
         if network and name in names:
@@ -140,28 +147,17 @@ def _narrowed(space: Space, options: SearchOptions, networks: Sequence[str], fix
     return space
 
 
-def _networks(space: Space) -> list[str]:
-    names = next(hyperparameter.values for hyperparameter in space if hyperparameter.name == "network")
-    assert isinstance(names, CategoricalDistribution)
-    return [str(name) for name in names.choices]
-
-
 def _restricted(values: Values, space: Space, fixed: Values) -> Values | None:
     """Values as this space has them; None where it does not have them all."""
-    drawn: Values = {}
-    for hyperparameter in space:
-        if hyperparameter.matters(drawn):
-            value = fixed.get(hyperparameter.name, values.get(hyperparameter.name))
-            if value is None or not _holds(hyperparameter.values, value):
-                return None
-            drawn[hyperparameter.name] = value
-    return drawn
+    restricted = valued(space, lambda each: fixed.get(each.name, values.get(each.name)))
+    holds = [_holds(each.values, restricted.get(each.name)) for each in space if each.matters(restricted)]
+    return restricted if all(holds) else None
 
 
 def _holds(values: Any, value: Any) -> bool:
     if isinstance(values, CategoricalDistribution):
         return value in values.choices
-    return bool(values.low <= value <= values.high)
+    return value is not None and bool(values.low <= value <= values.high)
 
 
 def _best_of(folder: Folder, space: Space, default: Values) -> list[Values]:
@@ -180,15 +176,14 @@ def _best_of(folder: Folder, space: Space, default: Values) -> list[Values]:
 
 def _largest(space: Space, network: str) -> Values:
     """Values of a network with which a trial needs the most time and memory."""
-    drawn: Values = {"network": network}
-    for hyperparameter in space:
-        if hyperparameter.name != "network" and hyperparameter.matters(drawn):
-            if isinstance(hyperparameter.values, IntDistribution):
-                drawn[hyperparameter.name] = hyperparameter.values.high
-            elif isinstance(hyperparameter.values, CategoricalDistribution):
-                sizes = [value for value in hyperparameter.values.choices if type(value) is int]
-                drawn |= {hyperparameter.name: max(sizes)} if sizes else {}
-    return drawn
+
+    def most(each: Hyperparameter) -> Any:
+        if isinstance(each.values, IntDistribution):
+            return each.values.high
+        choices = each.values.choices if isinstance(each.values, CategoricalDistribution) else ()
+        return network if each.name == "network" else max((size for size in choices if type(size) is int), default=None)
+
+    return valued(space, most)
 
 
 def _again(record: Record, options: SearchOptions, with_default: bool) -> list[Recipe]:

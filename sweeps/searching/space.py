@@ -49,31 +49,35 @@ def between(low: float, high: float, log: bool = False) -> BaseDistribution:
     return kind(low, high, log=log)  # type: ignore[arg-type]
 
 
-def draw(space: Space, trial: optuna.Trial) -> Values:
-    """Values that a study suggests for a trial."""
-    values: Values = {}
+def network_names(space: Space) -> list[str]:
+    """Names of the networks that a space has, in its order."""
+    names = next(each.values for each in space if each.name == "network")
+    return [str(name) for name in _points(names)]
+
+
+def valued(space: Space, value: Callable[[Hyperparameter], Any]) -> Values:
+    """Values of the hyperparameters that matter, each from `value`; None leaves one out."""
+    values = Values()
     for each in space:
-        if each.matters(values):
-            values[each.name] = _suggest(trial, each.name, each.values)
+        if each.matters(values) and (chosen := value(each)) is not None:
+            values[each.name] = chosen
     return values
 
 
-def _suggest(trial: optuna.Trial, name: str, values: BaseDistribution) -> Any:
-    if isinstance(values, CategoricalDistribution):
-        return trial.suggest_categorical(name, values.choices)
-    if isinstance(values, IntDistribution):
-        return trial.suggest_int(name, values.low, values.high, log=values.log)
-    assert isinstance(values, FloatDistribution)
-    return trial.suggest_float(name, values.low, values.high, log=values.log)
+def draw(space: Space, trial: optuna.Trial) -> Values:
+    """Values that a study suggests for a trial."""
+    suggest: dict[type, Callable[..., Any]] = {
+        CategoricalDistribution: trial.suggest_categorical,
+        IntDistribution: trial.suggest_int,
+        FloatDistribution: trial.suggest_float,
+    }
+    return valued(space, lambda each: suggest[type(each.values)](each.name, **vars(each.values)))
 
 
 def values_of(space: Space, recipe: Recipe) -> Values:
     """Values of a recipe that was made of this space."""
-    known, values = recipe.hyperparameters() | recipe.network_arguments, Values()
-    for each in space:
-        if each.matters(values):
-            values[each.name] = known[each.name]
-    return values
+    known = recipe.hyperparameters() | recipe.network_arguments
+    return valued(space, lambda each: known[each.name])
 
 
 def recipe_fields(values: Values) -> dict[str, Any]:
@@ -84,7 +88,7 @@ def recipe_fields(values: Values) -> dict[str, Any]:
 
 def grid(space: Space) -> list[Values]:
     """All combinations; a range has its ends and its middle. Raises InputError if there are too many."""
-    points = list(itertools.islice(_combinations(space, _ends_and_middle), _MOST_POINTS + 1))
+    points = list(itertools.islice(_combinations(space, 3), _MOST_POINTS + 1))
     if len(points) > _MOST_POINTS:
         raise InputError(
             f"A grid over these hyperparameters has more than {_MOST_POINTS:,} points; name fewer with --tune."
@@ -92,35 +96,25 @@ def grid(space: Space) -> list[Values]:
     return points
 
 
-def _combinations(space: Space, points: Callable[[BaseDistribution], Sequence[Any]]) -> Iterator[Values]:
-    """All combinations of the values that `points` picks of each distribution."""
-    combinations: Iterator[Values] = iter([{}])
-    for each in space:
-        combinations = _branched(combinations, each, points(each.values))
-    return combinations
+def _combinations(space: Space, count: int = 2) -> Iterator[Values]:
+    """All combinations of so many points of each hyperparameter that matters; those of the last change fastest."""
+    if not space:
+        return iter([Values()])
+    *others, last = space
+    points = [{last.name: point} for point in _points(last.values, count)]
+    return (
+        values | point
+        for values in _combinations(others, count)
+        for point in (points if last.matters(values) else [Values()])
+    )
 
 
-def _branched(combinations: Iterator[Values], each: Hyperparameter, points: Sequence[Any]) -> Iterator[Values]:
-    for values in combinations:
-        if each.matters(values):
-            yield from (values | {each.name: point} for point in points)
-        else:
-            yield values
-
-
-def _ends(values: BaseDistribution) -> Sequence[Any]:
-    """Every choice, or the ends of a range: by these a type is checked."""
+def _points(values: BaseDistribution, count: int = 2) -> Sequence[Any]:
+    """Every choice, or so many points of a range, its ends among them."""
     if isinstance(values, CategoricalDistribution):
         return values.choices
     assert isinstance(values, IntDistribution | FloatDistribution)
-    return [values.low, values.high]
-
-
-def _ends_and_middle(values: BaseDistribution) -> Sequence[Any]:
-    if isinstance(values, CategoricalDistribution):
-        return values.choices
-    assert isinstance(values, IntDistribution | FloatDistribution)
-    points = (np.geomspace if values.log else np.linspace)(values.low, values.high, 3)
+    points = (np.geomspace if values.log else np.linspace)(values.low, values.high, count)
     return sorted({round(each) if isinstance(values, IntDistribution) else float(each) for each in points})
 
 
@@ -133,7 +127,7 @@ def check(space: Space) -> None:
     for place, each in enumerate(space):
         if each.name in names[:place]:
             raise InputError(f"The space has the hyperparameter {each.name!r} twice; join the two.")
-        for value in _ends(each.values) if each.name in _TYPES else ():
+        for value in _points(each.values) if each.name in _TYPES else ():
             checked(each.name, value, _TYPES[each.name])
         for other in each.when:
             if other not in names[:place]:
@@ -151,7 +145,7 @@ def check(space: Space) -> None:
 def _reachable(space: Space) -> set[str]:
     """Names of the hyperparameters that can matter. Only those that others depend on need be combined."""
     deciding = {other for each in space for other in each.when}
-    combinations = _combinations([each for each in space if each.name in deciding], _ends)
+    combinations = _combinations([each for each in space if each.name in deciding])
     return {each.name for values in combinations for each in space if each.matters(values)}
 
 
@@ -187,11 +181,10 @@ def _always(space: Space, name: str, values: Sequence[Any]) -> bool:
 
 def arguments_to_check(space: Space) -> list[tuple[str, dict[str, Any]]]:
     """Networks and arguments that together have every argument of every network in which it matters, at its ends."""
-    networks = next(each.values for each in space if each.name == "network")
     return [
-        (str(network), {each.name: value})
-        for network in _ends(networks)
+        (network, {each.name: value})
+        for network in network_names(space)
         for each in space
         if each.name not in _TYPES and network in each.when.get("network", [network])
-        for value in _ends(each.values)
+        for value in _points(each.values)
     ]

@@ -51,12 +51,11 @@ class Searching(Strategy):
         self._journal = scratch / STUDY
         self._journal.unlink(missing_ok=True)
         self._study = SearchStudy(self.search, JournalStorage(JournalFileBackend(str(self._journal))))
-        numbers = {trial: row["number"] for trial, row in record.trials.items() if row.get("number") is not None}
-        self._trials = sorted(numbers, key=lambda trial: numbers[trial])
+        suggested = [row for row in record.trials.values() if row.get("number") is not None]
+        self._trials = [row["trial"] for row in sorted(suggested, key=lambda row: int(row["number"]))]
         for trial in self._trials:
             row = record.trials[trial]
-            known = [epoch for epoch in record.history(trial) if epoch["epoch"] <= row["epochs_done"]]
-            curve = {epoch["epoch"]: epoch[SELECTION_METRIC] for epoch in known if _is_judged(epoch)}
+            curve = {epoch: value for epoch, value in _curve(record, trial).items() if epoch <= row["epochs_done"]}
             self._study.replay(row["number"], values_of(self.search.space, record.recipe(trial)), curve)
             if record.is_complete(trial):
                 self._tell(record, trial)
@@ -89,11 +88,10 @@ class Searching(Strategy):
         number = record.trials[trial].get("number")
         if number is None:
             return None
-        stop, heard = False, self._study.reported(number)
-        for epoch in record.history(trial):
-            if epoch["epoch"] > heard and _is_judged(epoch):
-                stop = self._study.report(number, int(epoch["epoch"]), epoch[SELECTION_METRIC]) or stop
-        return f"stopped by {self.search.stopping} after epoch {len(record.epochs[trial])}" if stop else None
+        reported = self._study.reported(number)
+        new = {epoch: accuracy for epoch, accuracy in _curve(record, trial).items() if epoch > reported}
+        stops = [self._study.report(number, epoch, accuracy) for epoch, accuracy in new.items()]
+        return f"stopped by {self.search.stopping} after epoch {len(record.epochs[trial])}" if any(stops) else None
 
     def close(self, record: Record) -> None:
         """Write the study into the record's folder."""
@@ -121,6 +119,7 @@ class Searching(Strategy):
         return [trial for trial in self._trials if self._study.is_open(record.trials[trial]["number"])]
 
 
-def _is_judged(epoch: dict[str, Any]) -> bool:
-    """Whether the study hears of an epoch: not where training has diverged."""
-    return math.isfinite(epoch["validation_loss"])
+def _curve(record: Record, trial: str) -> dict[int, float]:
+    """Epoch → validation accuracy, without epochs in which training has diverged: the study does not hear of them."""
+    epochs = [epoch for epoch in record.history(trial) if math.isfinite(epoch["validation_loss"])]
+    return {int(epoch["epoch"]): epoch[SELECTION_METRIC] for epoch in epochs}

@@ -4,10 +4,11 @@ The study is a function of the record: made again from it after a kill, it is th
 each trial's sampler derives from (seed, number of the trial).
 """
 
+import functools
 import importlib.util
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +32,21 @@ _MEDIAN_TRIALS = 5  # that are over before the median rule stops one
 _MOST_DUPLICATES = 3  # suggestions in a row, before values are drawn at random
 _MOST_ATTEMPTS = 1_000  # at a new suggestion: then the space holds none
 
+# Of those that suggest; a grid's points are planned beforehand.
+_SAMPLERS: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {
+    "tpe": functools.partial(
+        optuna.samplers.TPESampler,
+        n_startup_trials=_RANDOM_TRIALS,
+        multivariate=True,
+        group=True,
+        constant_liar=True,
+    ),
+    "cmaes": optuna.samplers.CmaEsSampler,
+    "gp": optuna.samplers.GPSampler,
+}
+
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
 @dataclass(frozen=True)
@@ -53,17 +68,27 @@ class Search:
 
     def check(self) -> None:
         """Raise InputError for a method that cannot search this space."""
-        package = _PACKAGES.get(self.method)
-        if package and not importlib.util.find_spec(package):
-            raise InputError(f"--method {self.method} needs the package {package}: pip install {package}")
-        if self.method == "cmaes" and any(isinstance(each.values, CategoricalDistribution) for each in self.turned):
-            raise InputError("CMA-ES searches numbers only; name one of --networks, and in --tune only ranges.")
-        if self.method in ("cmaes", "gp") and any(hyperparameter.when for hyperparameter in self.turned):
-            raise InputError(f"{self.method} searches no conditional hyperparameters; name others with --tune.")
-        if self.against and self.stopping != "none":
-            raise InputError("A search for two objectives stops no trial; give --stopping none.")
-        if self.against and self.method == "cmaes":
-            raise InputError("CMA-ES searches for one objective; give --method tpe.")
+        package, method = _PACKAGES.get(self.method), self.method
+        has_names = any(isinstance(each.values, CategoricalDistribution) for each in self.turned)
+        has_conditions = any(each.when for each in self.turned)
+        refusals = {
+            f"--method {method} needs the package {package}: pip install {package}": (
+                package and not importlib.util.find_spec(package)
+            ),
+            "CMA-ES searches numbers only; name one of --networks, and in --tune only ranges.": (
+                method == "cmaes" and has_names
+            ),
+            f"{method} searches no conditional hyperparameters; name others with --tune.": (
+                method in ("cmaes", "gp") and has_conditions
+            ),
+            "A search for two objectives stops no trial; give --stopping none.": (
+                self.against and self.stopping != "none"
+            ),
+            "CMA-ES searches for one objective; give --method tpe.": self.against and method == "cmaes",
+        }
+        for refusal, applies in refusals.items():
+            if applies:
+                raise InputError(refusal)
         if self.method == "grid":
             grid(self.space)
 
@@ -77,8 +102,8 @@ class Search:
             }
             for hyperparameter in self.space
         ]
-        names = ("epochs", "method", "stopping", "seed", "against")
-        return {name: getattr(self, name) for name in names} | {"space": space}
+        values = {name: getattr(self, name) for name in ("epochs", "method", "stopping", "seed", "against")}
+        return values | {"space": space}
 
     @property
     def turned(self) -> Space:
@@ -91,14 +116,13 @@ class SearchStudy:
 
     def __init__(self, search: Search, storage: optuna.storages.BaseStorage | None = None) -> None:
         self.search = search
-        objectives = {"validation accuracy": "maximize"} | ({search.against: "minimize"} if search.against else {})
-        directions: Any = list(objectives.values())
-        self.study = optuna.create_study(
-            storage=storage, study_name="search", directions=directions, pruner=_pruner(search)
+        objectives: dict[str, Any] = {"validation accuracy": "maximize"} | (
+            {search.against: "minimize"} if search.against else {}
         )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self.study.set_metric_names([str(name) for name in objectives])
+        self.study = optuna.create_study(
+            storage=storage, study_name="search", directions=list(objectives.values()), pruner=_pruner(search)
+        )
+        self.study.set_metric_names(list(objectives))
         self._open: dict[int, optuna.Trial] = {}
         self._suggested: set[frozenset[tuple[str, Any]]] = set()  # in which 0 equals 0.0
         self._planned = list(search.first)
@@ -127,11 +151,6 @@ class SearchStudy:
             self._fail(number)
         return None
 
-    @property
-    def asked(self) -> int:
-        """How many different trials were suggested or replayed."""
-        return len(self._suggested)
-
     def replay(self, number: int, values: Values, curve: Mapping[int, float]) -> None:
         """Enter a trial of the record as it stood after its last epoch in `curve`. Call it in the order of numbers."""
         while self._next < number:  # those numbers were duplicate suggestions
@@ -157,8 +176,7 @@ class SearchStudy:
         trial = self._open[number]
         trial.report(accuracy, epoch)
         is_behind = trial.should_prune()  # asked of the first trial too, for the pruner keeps what it hears
-        is_yardstick = number == 0 and bool(self.search.first)
-        return is_behind and epoch < self.search.epochs and not is_yardstick
+        return is_behind and epoch < self.search.epochs and not (number == 0 and self.search.first)
 
     def reported(self, number: int) -> int:
         """How many epochs of a trial the study has heard of."""
@@ -176,10 +194,9 @@ class SearchStudy:
         trial = self._open.pop(number)
         if status == "finished" or (status == "collapsed" and self.search.against):
             self.study.tell(trial, list(values))
-        elif status == "failed" or self.search.against or not self.reported(number):
-            self.study.tell(trial, state=TrialState.FAIL)
         else:
-            self.study.tell(trial, state=TrialState.PRUNED)
+            is_no_result = status == "failed" or self.search.against or not self.reported(number)
+            self.study.tell(trial, state=TrialState.FAIL if is_no_result else TrialState.PRUNED)
 
     def _begin(self, number: int) -> Values:
         trial = self.study.ask()
@@ -196,26 +213,16 @@ class SearchStudy:
 
 
 def _pruner(search: Search) -> optuna.pruners.BasePruner:
-    if search.stopping == "asha":
-        return optuna.pruners.SuccessiveHalvingPruner(1, _REDUCTION, bootstrap_count=_STOPPED_FIRST)
-    if search.stopping == "hyperband":
-        return optuna.pruners.HyperbandPruner(1, search.epochs, _REDUCTION)
-    if search.stopping == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=_MEDIAN_TRIALS)
-    return optuna.pruners.NopPruner()
+    pruners: dict[str, optuna.pruners.BasePruner] = {
+        "asha": optuna.pruners.SuccessiveHalvingPruner(1, _REDUCTION, bootstrap_count=_STOPPED_FIRST),
+        "hyperband": optuna.pruners.HyperbandPruner(1, search.epochs, _REDUCTION),
+        "median": optuna.pruners.MedianPruner(n_startup_trials=_MEDIAN_TRIALS),
+        "none": optuna.pruners.NopPruner(),
+    }
+    return pruners[search.stopping]
 
 
 def _sampler(method: str, seed: int, number: int) -> optuna.samplers.BaseSampler:
     """The sampler that suggests a trial: it remembers only what the study holds."""
-    seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        if method == "tpe":
-            return optuna.samplers.TPESampler(
-                n_startup_trials=_RANDOM_TRIALS, seed=seed, multivariate=True, group=True, constant_liar=True
-            )
-        if method == "cmaes":
-            return optuna.samplers.CmaEsSampler(seed=seed)
-        if method == "gp":
-            return optuna.samplers.GPSampler(seed=seed)
-    return optuna.samplers.RandomSampler(seed)
+    sampler = _SAMPLERS.get(method, optuna.samplers.RandomSampler)
+    return sampler(seed=int(np.random.SeedSequence([seed, number]).generate_state(1)[0]))

@@ -71,12 +71,12 @@ def simulate(found: Curves, search: Search, workers: int = 1, until: np.ndarray 
     Columns: configuration (its row in the curves), epochs, finished (not stopped), and, as of the end of the trial,
     seconds of virtual time and image_passes of all trials so far. Ends once one of `until`, (n,) bool, has finished.
     """
-    study, clock, passes = SearchStudy(search), 0.0, 0
+    study, clock, passes, begun = SearchStudy(search), 0.0, 0, 0
     running: list[tuple[float, int, int, int]] = []  # when its next epoch ends, number, configuration, that epoch
     rows = []
     while True:
-        while len(running) < workers and study.asked < search.trials and (asked := study.ask()):
-            place = found.places[_key(asked[1])]
+        while len(running) < workers and begun < search.trials and (asked := study.ask()):
+            begun, place = begun + 1, found.places[_key(asked[1])]
             heapq.heappush(running, (clock + found.wall_seconds[place, 0], asked[0], place, 1))
         if not running:
             break
