@@ -31,19 +31,12 @@ def cifake_paper(options: Options) -> Sweep:
         return options.recipe("cifake-cnn", seed=seed, arguments={"padding": "same", **sizes})
 
     def heads(record: Record) -> Sequence[Recipe]:
-        body = _winner(record)
-        if not body:
-            return []
-        return [
-            recipe(seed, **body, dense_layers=layers, units=units)
-            for seed in range(options.seeds)
-            for layers, units in itertools.product(DENSE_LAYERS, UNITS)
-        ]
+        body, sizes = _winner(record), itertools.product(range(options.seeds), DENSE_LAYERS, UNITS)
+        return [recipe(seed, **body, dense_layers=layers, units=units) for seed, layers, units in sizes if body]
 
     bodies = [
         recipe(seed, convolutions=convolutions, filters=filters, **_FIRST_HEAD)
-        for seed in range(options.seeds)
-        for convolutions, filters in itertools.product(CONVOLUTIONS, FILTERS)
+        for seed, convolutions, filters in itertools.product(range(options.seeds), CONVOLUTIONS, FILTERS)
     ]
     # One convolution leaves the largest map for the first dense layer.
     largest = recipe(0, convolutions=1, filters=max(FILTERS), dense_layers=max(DENSE_LAYERS), units=max(UNITS))
@@ -59,15 +52,14 @@ def _winner(record: Record) -> dict[str, int]:
 
     Empty if no trial of it finished.
     """
-    accuracies: dict[tuple[int, int], list[float]] = {}
+    accuracies: dict[tuple[tuple[str, int], ...], list[float]] = {}
     for trial, row in record.trials.items():
         sizes = record.recipe(trial).network_arguments
-        if row["status"] == "finished" and {name: sizes[name] for name in _FIRST_HEAD} == _FIRST_HEAD:
-            accuracies.setdefault((sizes["convolutions"], sizes["filters"]), []).append(row["validation_accuracy"])
-    if not accuracies:
-        return {}
-    convolutions, filters = max(accuracies, key=lambda sizes: sum(accuracies[sizes]) / len(accuracies[sizes]))
-    return {"convolutions": convolutions, "filters": filters}
+        if row["status"] == "finished" and sizes.items() >= _FIRST_HEAD.items():
+            body = tuple((name, sizes[name]) for name in ("convolutions", "filters"))
+            accuracies.setdefault(body, []).append(row["validation_accuracy"])
+    means = {body: sum(values) / len(values) for body, values in accuracies.items()}
+    return dict(max(means, key=means.__getitem__)) if means else {}
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def population(options: PopulationOptions) -> Sweep:
         raise InputError("A population has a seed for each of its members; give --members instead of --seeds.")
 
     def recipe(seed: int) -> Recipe:
-        random = _random(seed, 0)
+        random = np.random.default_rng([seed, 0])
         drawn = {name: float(np.exp(random.uniform(*np.log(ends)))) for name, ends in HYPERPARAMETERS.items()}
         fixed: dict[str, Any] = {"optimizer": "adamw", "epochs": _EPOCHS, "early_stopping_epochs": 0, "seed": seed}
         member = options.recipe(options.network, **fixed, **drawn)
@@ -52,14 +52,10 @@ def population(options: PopulationOptions) -> Sweep:
         return dataclasses.replace(member, pause_epoch=_pause(options.generation_epochs, member.epochs))
 
     first = [recipe(seed) for seed in range(options.members)]
-
-    def next_generation(record: Record) -> Sequence[Recipe]:
-        return following(record, first, options.generation_epochs)
-
     return Sweep(
         name="population",
         question=f"Which schedule of its hyperparameters should {options.network} have?",
-        strategy=Stages(first, then=next_generation),
+        strategy=Stages(first, then=lambda record: following(record, first, options.generation_epochs)),
         settings={name: getattr(options, name) for name in ("network", "members", "generation_epochs")},
     )
 
@@ -81,10 +77,13 @@ def _next(record: Record, members: Sequence[Recipe], epochs: int) -> list[Recipe
     quarter = len(members) // 4
     successors = []
     for place, member in enumerate(members):
-        random = _random(member.seed, member.pause_epoch)
+        random = np.random.default_rng([member.seed, member.pause_epoch])
         is_worst = place in order[-quarter:] or scores[place] < 0
         origin = order[random.integers(quarter)] if is_worst else place
-        changes = {name: _changed(members[origin], name, random) for name in HYPERPARAMETERS} if is_worst else {}
+        changes = {
+            name: float(np.clip(getattr(members[origin], name) * random.choice(_FACTORS), *ends))
+            for name, ends in (HYPERPARAMETERS.items() if is_worst else ())
+        }
         pause = _pause(member.pause_epoch + epochs, member.epochs)
         lineage = {"seed": member.seed, "parent": trials[origin], "pause_epoch": pause}
         successors.append(Recipe.of(members[origin].hyperparameters() | changes | lineage))
@@ -93,23 +92,13 @@ def _next(record: Record, members: Sequence[Recipe], epochs: int) -> list[Recipe
 
 def _score(record: Record, trial: str) -> float:
     """Validation accuracy after a member's last epoch; -1 if it was not paused, but collapsed, diverged or failed."""
-    if record.trials[trial]["status"] != "stopped":
-        return -1.0
-    return float(record.history(trial)[-1]["validation_accuracy"])
-
-
-def _changed(member: Recipe, name: str, random: np.random.Generator) -> float:
-    low, high = HYPERPARAMETERS[name]
-    return float(np.clip(getattr(member, name) * random.choice(_FACTORS), low, high))
+    is_paused = record.trials[trial]["status"] == "stopped"
+    return float(record.history(trial)[-1]["validation_accuracy"]) if is_paused else -1.0
 
 
 def _pause(epoch: int, epochs: int) -> int:
     """The epoch to pause after; 0 if training is over by then."""
     return epoch if epoch < epochs else 0
-
-
-def _random(seed: int, epoch: int) -> np.random.Generator:
-    return np.random.default_rng([seed, epoch])
 
 
 if __name__ == "__main__":

@@ -6,12 +6,9 @@ hundredfold to more than 4 GiB. It still calls most functions of Keras that the 
 A sweep's networks are made of layers alone: here nothing else passes, and nothing unpacks to more than the file holds.
 """
 
-import importlib
 import io
 import json
-import os
 import re
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -19,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 
+from trainables.training.silence import silent_tensorflow
+
 if TYPE_CHECKING:
     import keras
 
-_STANDARD_ERROR = 2
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _MEMBERS = [_CONFIG, "metadata.json", _WEIGHTS]
 
@@ -38,8 +36,8 @@ def load_network(content: bytes) -> "keras.Model":
     Raises ValueError, with the reason in words, for anything else.
     """
     check(content)
-    _import_keras()
-    import keras
+    with silent_tensorflow():
+        import keras
 
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, "network.keras")
@@ -68,20 +66,6 @@ def check(content: bytes) -> None:
         _check_weights(weights)
     except Exception as error:  # whatever the parsers raise for a damaged file
         raise ValueError(str(error).partition("\n")[0] or type(error).__name__)
-
-
-def _import_keras() -> None:
-    """Import Keras without the lines that TensorFlow writes to standard error meanwhile, which no setting stops."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    kept = os.dup(_STANDARD_ERROR)
-    try:
-        with open(os.devnull, "wb") as nothing:
-            os.dup2(nothing.fileno(), _STANDARD_ERROR)
-        importlib.import_module("keras")
-    finally:
-        os.dup2(kept, _STANDARD_ERROR)
-        os.close(kept)
 
 
 def _check_config(part: Any) -> None:

@@ -42,12 +42,13 @@ _SECONDS_TO_ANSWER = 5
 _AUTOSCALING = Path("~/ray_bootstrap_config.yaml").expanduser()
 
 _is_own = False  # whether the cluster was started here
-_session = ""  # Ray's folder for it
+#: Ray's own folder for what the processes of the connected cluster leave behind: it has this name on every node.
+session_folder = ""
 
 
 def connect() -> str:
     """Join the cluster that runs on this machine, or start one, and say which. Raises InputError."""
-    global _is_own, _session
+    global _is_own, session_folder
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
@@ -65,7 +66,7 @@ def connect() -> str:
             message = str(error)
             reason = next((reason for words, reason in _REFUSALS.items() if words in message), "Ray cannot connect")
             raise InputError(f"The Ray cluster at {address} does not let this process in ({reason}); see `ray status`.")
-    _session = str(context.address_info["session_dir"])
+    session_folder = str(context.address_info["session_dir"])
     found = resources()
     size = f"{found['nodes']:g} node, {found['cpus']:g} CPUs, {found['gpus']:g} GPUs"
     return f"Started Ray on this machine: {size}." if _is_own else f"Joined the Ray cluster at {address}: {size}."
@@ -84,11 +85,6 @@ def _answers(address: str) -> bool:
 def disconnect() -> None:
     """Leave the cluster, and end it if it was started here."""
     ray.shutdown()
-
-
-def session_folder() -> str:
-    """Ray's own folder for what the processes of this cluster leave behind: it has this name on every node."""
-    return _session
 
 
 def must_send(folder: Folder) -> bool:
@@ -117,23 +113,21 @@ def _on(node: dict[str, Any], function: Callable[..., Any], *arguments: Any) -> 
 
 
 def nodes() -> list[dict[str, float]]:
-    """The resources of the cluster's nodes, and of those that its autoscaler may still start."""
+    """The resources of the cluster's nodes, and of those that its autoscaler may still start.
+
+    `ray up` leaves its configuration, with resources and the most workers that it may start, on the head node.
+    """
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    to_come = _autoscaler_nodes()
-    return alive + to_come[: max(0, len(to_come) + 1 - len(alive))]
-
-
-def _autoscaler_nodes() -> list[dict[str, float]]:
-    """The workers that `ray up` may start, at most: it leaves its configuration, with resources, on the head node."""
     if not _AUTOSCALING.exists():
-        return []
+        return alive
     config = yaml.safe_load(_AUTOSCALING.read_text())
     most = config.get("max_workers", 0)
     types = [kind for name, kind in config["available_node_types"].items() if name != config["head_node_type"]]
     workers = [
         kind["resources"] for kind in types for _ in range(kind.get("max_workers", most)) if kind.get("resources")
     ]
-    return sorted(workers, key=lambda resources: -resources.get("GPU", 0))[:most]
+    to_come = sorted(workers, key=lambda resources: -resources.get("GPU", 0))[:most]
+    return alive + to_come[: max(0, len(to_come) + 1 - len(alive))]
 
 
 def smallest_gpu_bytes(otherwise: float) -> float:

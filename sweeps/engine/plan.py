@@ -1,11 +1,8 @@
 """What a sweep would do and how long it would take, without starting it."""
 
-import json
-import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 from rich.console import Console
@@ -18,6 +15,7 @@ from sweeps.engine.sweep import Sweep
 from trainables import Recipe
 from trainables.training.cost import Cost, cost, training_bytes
 from trainables.training.selection import Data, Split
+from trainables.training.silence import silent_tensorflow
 
 
 def show(sweep: Sweep, options: Options) -> int:
@@ -27,23 +25,25 @@ def show(sweep: Sweep, options: Options) -> int:
     images, cpus = selection.counts(manifest), os.cpu_count() or 1
     threads = options.cpus_per_trial or max(1, cpus // strategy.concurrency)
     columns = ("network", "parameters", "memory", "epochs", "seeds", "time a trial")
-    table = Table(*columns, title=f"{sweep.name}: {sweep.question}")
-    total = 0.0
+    table, total = Table(*columns, title=f"{sweep.name}: {sweep.question}"), 0.0
     for name, recipes in _by_cost(strategy.representatives).items():
-        with _silent_tensorflow():
+        with silent_tensorflow():
             measured, seconds = _measure(recipes[0], manifest.image_size, images, int(threads))
         total += seconds * len(recipes) * strategy.trials / len(strategy.representatives)
-        memory = f"{training_bytes(measured, recipes[0]) / 2**20:,.0f} MiB"
-        epochs, seeds = str(recipes[0].pause_epoch or recipes[0].epochs), str(len(recipes))
-        table.add_row(name, f"{measured.parameters:,}", memory, epochs, seeds, duration(seconds))
+        table.add_row(
+            name,
+            f"{measured.parameters:,}",
+            f"{training_bytes(measured, recipes[0]) / 2**20:,.0f} MiB",
+            str(recipes[0].pause_epoch or recipes[0].epochs),
+            str(len(recipes)),
+            duration(seconds),
+        )
     import keras  # which `_measure` has imported, silently
 
     gpus = len(keras.distribution.list_devices("gpu"))  # trials share a GPU's time, and so take as long as in turn
     at_once = gpus or max(1, min(int(cpus / threads), strategy.concurrency))
-    price = ""
-    if options.hourly_price is not None:
-        dollars = total / at_once / 3600 * options.hourly_price
-        price = f", about ${dollars:.2f} at ${options.hourly_price:g} an hour"
+    hours, dollars = total / at_once / 3600, options.hourly_price
+    price = "" if dollars is None else f", about ${hours * dollars:.2f} at ${dollars:g} an hour"
     follow_ups = "More trials follow from their results, and are not in these numbers. " if strategy.follow_ups else ""
     console = Console(highlight=False)
     console.print(table)
@@ -58,16 +58,12 @@ def show(sweep: Sweep, options: Options) -> int:
 
 def _by_cost(recipes: Sequence[Recipe]) -> dict[str, list[Recipe]]:
     """Recipes of the same cost, by their network and those of its arguments in which they differ."""
-    arguments: dict[str, list[dict[str, object]]] = {}
-    for recipe in recipes:
-        arguments.setdefault(recipe.network, []).append(json.loads(recipe.arguments))
+    kinds = {(recipe.network, recipe.arguments): recipe.network_arguments for recipe in recipes}
     groups: dict[str, list[Recipe]] = {}
     for recipe in recipes:
-        differing = [
-            f"{name}={value}"
-            for name, value in json.loads(recipe.arguments).items()
-            if any(other.get(name) != value for other in arguments[recipe.network])
-        ]
+        others = [arguments for (network, _), arguments in kinds.items() if network == recipe.network]
+        own = kinds[recipe.network, recipe.arguments].items()
+        differing = [f"{name}={value}" for name, value in own if any(other.get(name) != value for other in others)]
         groups.setdefault(" ".join([recipe.network, *differing]), []).append(recipe)
     return groups
 
@@ -90,20 +86,6 @@ def _measure(recipe: Recipe, image_size: int, images: dict[str, int], threads: i
     epoch = training * images["train"] + scoring * images["validation"]
     epochs = recipe.pause_epoch or recipe.epochs
     return cost(run.model), run.history[0]["wall_seconds"] + epochs * epoch + scoring * images["test"]
-
-
-@contextmanager
-def _silent_tensorflow() -> Iterator[None]:
-    """Silence TensorFlow, which writes to standard error from C++ before it reads its own log level."""
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _noise(images: int, image_size: int) -> Split:

@@ -28,9 +28,9 @@ class Display:
         self._unknown = max(0, sweep.strategy.trials - len(rows))
         self._trials = len(rows) + self._unknown
         self._done = self._before = sum(int(row["epochs_done"]) for row in rows)
-        over = [row for row in rows if record.is_complete(row["trial"])]
-        self._finished, self._epochs = len(over), sum(int(row["epochs"]) for row in rows)
-        self._epochs += self._unknown * sweep.strategy.representatives[0].epochs - sum(map(_epochs_saved, over))
+        self._finished = sum(record.is_complete(row["trial"]) for row in rows)
+        to_do = [row["epochs_done" if record.is_complete(row["trial"]) else "epochs"] for row in rows]
+        self._epochs = self._unknown * sweep.strategy.representatives[0].epochs + sum(map(int, to_do))
         self._started = self._logged = time.monotonic()
         self._best: tuple[float, str] | None = None
         for trial, epochs in record.epochs.items():
@@ -62,13 +62,15 @@ class Display:
     def ended(self, row: dict[str, Any]) -> None:
         """Show that a trial is over."""
         self._finished += 1
-        self._epochs -= _epochs_saved(row)
-        name = _named(row) if row.get("number") is not None else f"{_named(row)} (seed {row['seed']})"
+        self._epochs -= int(row["epochs"]) - int(row["epochs_done"])
+        arguments = "".join(f" {name}={value}" for name, value in json.loads(row["arguments"]).items())
+        name = f"{row['network']}{arguments} (seed {row['seed']})"
+        if row.get("number") is not None:
+            name = f"#{row['number']} {row['network']}"
+        result = f"{row['status']}: {row['reason']}"
         if row["status"] in ("finished", "stopped"):
             result = f"{self._metric.replace('_', ' ')} {row[self._metric]:.4f} at epoch {row['best_epoch']}"
             result += f", stopped after {row['epochs_done']}" if row["status"] == "stopped" else ""
-        else:
-            result = f"{row['status']}: {row['reason']}"
         line = f"{self._finished:>4}/{self._trials}  {name:<24} {result}, {row.get('wall_seconds') or 0:.0f} s"
         self._console.print(line, markup=False, soft_wrap=True)
 
@@ -87,18 +89,6 @@ class Display:
             left = (time.monotonic() - self._started) / new * (self._epochs - self._done)
             text += f", {'at most ' if self._strategy.stops_early else ''}{duration(left)} left"
         return text
-
-
-def _named(row: dict[str, Any]) -> str:
-    """A trial's number in a search, or its network and the arguments that it was given."""
-    if row.get("number") is not None:
-        return f"#{row['number']} {row['network']}"
-    return " ".join([row["network"], *(f"{name}={value}" for name, value in json.loads(row["arguments"]).items())])
-
-
-def _epochs_saved(row: dict[str, Any]) -> int:
-    """Epochs of its recipe that a trial was not trained for."""
-    return int(row["epochs"]) - int(row["epochs_done"])
 
 
 def duration(seconds: float) -> str:

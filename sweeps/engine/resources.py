@@ -4,7 +4,6 @@ import math
 
 from data_prep import InputError
 from sweeps.engine import cluster
-from sweeps.engine.costs import Costs
 from sweeps.engine.inputs import Inputs
 from sweeps.engine.options import Options
 from sweeps.engine.sweep import Strategy
@@ -16,7 +15,7 @@ _SMALL_FLOPS = 50_000_000  # an image: fewer do not fill more than two threads
 _UNKNOWN_GPU_BYTES = 16 * _GIB  # of a GPU that nvidia-smi does not tell of
 
 
-def request(strategy: Strategy, costs: Costs, inputs: Inputs, options: Options) -> dict[str, float]:
+def request(strategy: Strategy, inputs: Inputs, options: Options) -> dict[str, float]:
     """CPUs and GPUs a trial, the same for all trials: Ray reuses a warm actor only for an equal request.
 
     `auto` GPUs are shared so that all concurrent trials fit on all GPUs at once, as far as memory allows: Ray fills the
@@ -28,16 +27,14 @@ def request(strategy: Strategy, costs: Costs, inputs: Inputs, options: Options) 
     cpus, gpus = options.cpus_per_trial, options.gpus_per_trial
     if cpus is None:
         node_cpus = [node["CPU"] for node in nodes if node.get("CPU")] or [1.0]
-        flops = max(costs[recipe].flops for recipe in recipes)
+        flops = max(inputs.cost(recipe).flops for recipe in recipes)
         cpus = cpu_share(strategy.concurrency, sum(node_cpus), min(node_cpus), flops)
     if gpus is None:
         count = sum(node.get("GPU", 0) for node in nodes)
-        most = max(training_bytes(costs[recipe], recipe) for recipe in recipes)
+        most = max(training_bytes(inputs.cost(recipe), recipe) for recipe in recipes)
         most += inputs.data.train.images.nbytes  # each trial's process holds its own
-        gpus = 0.0
-        if count:
-            memory = (most + _PROCESS_BYTES) / cluster.smallest_gpu_bytes(_UNKNOWN_GPU_BYTES)
-            gpus = gpu_share(strategy.concurrency, count, memory)
+        memory = (most + _PROCESS_BYTES) / cluster.smallest_gpu_bytes(_UNKNOWN_GPU_BYTES)
+        gpus = gpu_share(strategy.concurrency, count, memory) if count else 0.0
     for name, amount in {"CPU": cpus, "GPU": gpus}.items():
         largest = max(node.get(name, 0) for node in nodes)
         if amount > largest:

@@ -9,11 +9,9 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from data_prep import Folder
 from data_prep.errors import InputError, run_command
-from sweeps.engine.costs import Costs
 from sweeps.engine.execution import Execution
 from sweeps.engine.inputs import Inputs, prepare
 from sweeps.engine.options import Asked, Options, command
@@ -64,16 +62,16 @@ def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: 
     # The analysis imports what it needs, and waits for a line; without one it ends with this process.
     analysis = [sys.executable, "-P", "-m", "analysis", str(folder), "--wait"]
     start_analysis = functools.cache(lambda: subprocess.Popen(analysis, stdin=subprocess.PIPE))
-    record, costs = Record(folder, inputs.data.fingerprint), Costs(inputs)
+    record = Record(folder, inputs.data.fingerprint)
     sweep.strategy.open(record, inputs.node_folder)
     images = {split: len(getattr(inputs.data, split)) for split in ("train", "validation")}
     with (
         following.following(record, sweep.name, record.fingerprint, options.track, lease) as trackers,
-        contextlib.ExitStack() as cluster,
+        contextlib.ExitStack() as at_end,
     ):
-        execution = Execution(sweep, record, trackers, images, costs.longest_first, start_analysis)
+        execution = Execution(sweep, record, trackers, images, inputs.longest_first, start_analysis)
         if execution.has_work():
-            _Job(sweep, options, inputs, record, lease, costs).run(execution, cluster)
+            _run_on_cluster(execution, options, inputs, lease, at_end)
         process = start_analysis()
         assert process.stdin
         process.stdin.write(b"\n")
@@ -86,81 +84,66 @@ def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: 
     return process.wait() or int(bool(failed))
 
 
-@dataclass
-class _Job:
-    """The trials of a sweep on a cluster, which is joined only if there are any."""
+def _run_on_cluster(
+    execution: Execution, options: Options, inputs: Inputs, lease: Lease, at_end: contextlib.ExitStack
+) -> None:
+    """Join a cluster until `at_end`, write down what is about to run, run it, and complete the manifest."""
+    from sweeps.engine import cluster, resources
 
-    sweep: Sweep
-    options: Options
-    inputs: Inputs
-    record: Record
-    lease: Lease
-    costs: Costs
+    started, sweep, record = time.monotonic(), execution.sweep, execution.record
+    measure_probes = (inputs.node_folder, "trainables.training.probes:measure", inputs.selection, inputs.node_folder)
+    beside = ThreadPoolExecutor(2)  # for the fork server may still be importing TensorFlow
+    floor = beside.submit(next, fork_server.stream(*measure_probes), None)  # linear probes on the same images
+    measured = beside.submit(inputs.measure, [*sweep.strategy.representatives, *sweep.strategy.follow_ups])
+    beside.shutdown(wait=False)
+    at_end.callback(cluster.disconnect)
+    print(cluster.connect(), flush=True)
+    importlib.import_module("sweeps.engine.tune")
+    measured.result()
+    request = resources.request(sweep.strategy, inputs, options)
+    execution.room = functools.partial(resources.room, request)
+    manifest = describe(sweep, options, inputs, cluster.hardware())
+    lease.check()
+    cluster.check_shared(lease.folder, lease.name)
+    record.write()
+    record.folder.write_table(IMAGES, inputs.selection.image_rows(inputs.data))
+    manifest.write(record.folder)
+    _train(execution, options, inputs, lease, request, manifest.backend)
+    seeds = sorted({row["seed"] for row in record.trials.values()})
+    ended = {"wall_seconds": time.monotonic() - started, "floor": floor.result(), "seeds": seeds}
+    record.folder.write_json(MANIFEST, read_manifest(record.folder) | ended)
 
-    def run(self, execution: Execution, cluster: contextlib.ExitStack) -> None:
-        """Join a cluster, write down what is about to run, run it, and complete the manifest."""
-        from sweeps.engine import cluster as ray_cluster
-        from sweeps.engine import resources
 
-        started, strategy, inputs = time.monotonic(), self.sweep.strategy, self.inputs
-        probe = fork_server.stream(
-            inputs.node_folder, "trainables.training.probes:measure", inputs.selection, inputs.node_folder
-        )
-        beside = ThreadPoolExecutor(2)  # for the fork server may still be importing TensorFlow
-        floor = beside.submit(next, probe, None)  # what linear probes reach on the same images
-        measured = beside.submit(self.costs.measure, [*strategy.representatives, *strategy.follow_ups])
-        beside.shutdown(wait=False)
-        cluster.callback(ray_cluster.disconnect)
-        print(ray_cluster.connect(), flush=True)
-        importlib.import_module("sweeps.engine.tune")
-        measured.result()
-        request = resources.request(strategy, self.costs, inputs, self.options)
-        execution.room = functools.partial(resources.room, request)
-        manifest = describe(self.sweep, self.options, inputs, ray_cluster.hardware())
-        self.lease.check()
-        ray_cluster.check_shared(self.lease.folder, self.lease.name)
-        self.record.write()
-        self.record.folder.write_table(IMAGES, inputs.selection.image_rows(inputs.data))
-        manifest.write(self.record.folder)
-        self._train(execution, request, manifest.backend)
-        seeds = sorted({row["seed"] for row in self.record.trials.values()})
-        ended = {"wall_seconds": time.monotonic() - started, "floor": floor.result(), "seeds": seeds}
-        self.record.folder.write_json(MANIFEST, read_manifest(self.record.folder) | ended)
+def _train(
+    execution: Execution, options: Options, inputs: Inputs, lease: Lease, request: dict[str, float], backend: str
+) -> None:
+    """Run the trials, and leave the record as one that the same command continues, however they end."""
+    import ray
 
-    def _train(self, execution: Execution, request: dict[str, float], backend: str) -> None:
-        """Run the trials, and leave the record as one that the same command continues, however they end."""
-        from sweeps.engine import tune
+    from sweeps.engine import cluster, tune
 
-        record, strategy, budget = self.record, self.sweep.strategy, self.sweep.time_budget
-        deadline = self.options.begun + budget - _SECONDS_TO_REPORT if budget else math.inf
-        try:
-            if time.monotonic() < deadline:
-                tune.run_trials(execution, self._shared(backend), request, deadline - time.monotonic())
-        finally:
-            if not self.lease.error:  # for then the record is another sweep's
-                record.interrupt()
-                record.write()
-                strategy.close(record)
-            over = sum(map(record.is_complete, record.trials))
-            print(f"{over} of {len(record.trials)} trials are over.")
-        left = max(strategy.trials, len(record.trials)) - over
-        if left and time.monotonic() >= deadline:
-            print(f"The time budget is spent: the same command goes on, with {left} trials left.")
-
-    def _shared(self, backend: str) -> Shared:
-        """What all trials are handed."""
-        import ray
-
-        from sweeps.engine import cluster
-
-        inputs = self.inputs
-        return Shared(
-            token=inputs.token,
-            selection=inputs.selection,
-            models=MODELS,
-            weights={body: weights.layers for body, weights in inputs.weights.items()},
-            record=self.record.folder.absolute(),
-            backend=backend,
-            hang_minutes=self.options.hang_minutes,
-            data=ray.put(in_memory(inputs.data)) if cluster.must_send(inputs.selection.folder) else None,
-        )
+    record, strategy, budget = execution.record, execution.sweep.strategy, execution.sweep.time_budget
+    deadline = options.begun + budget - _SECONDS_TO_REPORT if budget else math.inf
+    try:
+        if time.monotonic() < deadline:
+            shared = Shared(
+                token=inputs.token,
+                selection=inputs.selection,
+                models=MODELS,
+                weights={body: weights.layers for body, weights in inputs.weights.items()},
+                record=record.folder.absolute(),
+                backend=backend,
+                hang_minutes=options.hang_minutes,
+                data=ray.put(in_memory(inputs.data)) if cluster.must_send(inputs.selection.folder) else None,
+            )
+            tune.run_trials(execution, shared, request, deadline - time.monotonic())
+    finally:
+        if not lease.error:  # for then the record is another sweep's
+            record.interrupt()
+            record.write()
+            strategy.close(record)
+        over = sum(map(record.is_complete, record.trials))
+        print(f"{over} of {len(record.trials)} trials are over.")
+    left = max(strategy.trials, len(record.trials)) - over
+    if left and time.monotonic() >= deadline:
+        print(f"The time budget is spent: the same command goes on, with {left} trials left.")

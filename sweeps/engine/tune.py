@@ -49,7 +49,7 @@ def run(execution: Execution, trainable: Any, seconds: float = math.inf) -> None
 
 def _fit(execution: Execution, trainable: Any, seconds: float) -> None:
     # For Tune's own state, never read again: on other nodes Tune makes such a folder, too, and leaves it.
-    with tempfile.TemporaryDirectory(dir=cluster.session_folder()) as scratch:
+    with tempfile.TemporaryDirectory(dir=cluster.session_folder) as scratch:
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
@@ -81,16 +81,16 @@ def _fit(execution: Execution, trainable: Any, seconds: float) -> None:
 class _Adapter:
     """What the adapters share. Tune pickles them for a restore, which needs nothing."""
 
+    def __init__(self, execution: Execution) -> None:
+        super().__init__()
+        self._execution = execution
+
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
 class _Searcher(_Adapter, Searcher):  # type: ignore[misc]
     """Tune's question which trial is next."""
-
-    def __init__(self, execution: Execution) -> None:
-        super().__init__()
-        self._execution = execution
 
     def suggest(self, trial_id: str) -> Any:
         """The configuration of a trial."""
@@ -110,10 +110,6 @@ class _Searcher(_Adapter, Searcher):  # type: ignore[misc]
 class _Scheduler(_Adapter, FIFOScheduler):  # type: ignore[misc]
     """Tune's question whether a trial goes on."""
 
-    def __init__(self, execution: Execution) -> None:
-        super().__init__()
-        self._execution = execution
-
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Enter a report, and stop the trial or continue."""
         if result.get("done"):  # the last report once more
@@ -126,9 +122,6 @@ class _Scheduler(_Adapter, FIFOScheduler):  # type: ignore[misc]
 
 class _Callback(_Adapter, tune.Callback):  # type: ignore[misc]
     """Tune's news of trials."""
-
-    def __init__(self, execution: Execution) -> None:
-        self._execution = execution
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Raise Ctrl-C again: Python loses it in a place that lets no error out, such as the end of an object."""

@@ -29,22 +29,37 @@ class Lease:
         parent, _, name = record.location.rstrip("/").rpartition("/")
         self.folder, self.name = Folder(parent or ".").absolute(), f"{name}.running.json"
         self.error: InputError | None = None
-        self._record, self._token, self._renewals = record, secrets.token_hex(8), 0
-        self._since = datetime.now(UTC).isoformat(timespec="seconds")
+        self._record = record
+        self._content: dict[str, Any] = {
+            "token": secrets.token_hex(8),
+            "host": platform.node(),
+            "machine": _machine(),
+            "process": os.getpid(),
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+            "renewed": 0,
+        }
         self._makes_folder = self.folder.is_local and not self.folder.exists()
         self._over = threading.Event()
 
     def take(self) -> None:
-        """Write the lease. Raises InputError if another sweep holds one and renews it."""
+        """Write the lease. Raises InputError if another sweep holds one, and renews it while this one waits for it."""
         other = self._read()
         if other and not _has_ended(other):
-            self._wait_for(other)
-        self._write()
+            line = f"{_holder(other)} was at work here: waiting {_SECONDS_TO_EXPIRE:g} s to see if it still is."
+            print(line, flush=True)
+            now: dict[str, Any] | None = other
+            deadline = time.monotonic() + _SECONDS_TO_EXPIRE
+            while now == other and time.monotonic() < deadline:
+                time.sleep(1)
+                now = self._read()
+            if now and now != other:
+                raise self._refusal(now)
+        self.folder.write_json(self.name, self._content)
 
     def check(self) -> None:
         """Raise InputError if another sweep has taken the lease since: of two that start at once, one must go."""
         other = self._read()
-        if other and other["token"] != self._token:
+        if other and other["token"] != self._content["token"]:
             raise self._refusal(other)
 
     def renew(self) -> None:
@@ -52,8 +67,8 @@ class Lease:
         while not self._over.wait(_SECONDS_BETWEEN_RENEWALS):
             try:
                 self.check()
-                self._renewals += 1
-                self._write()
+                self._content["renewed"] += 1
+                self.folder.write_json(self.name, self._content)
             except InputError as error:
                 self.error = error
                 _thread.interrupt_main()
@@ -72,26 +87,9 @@ class Lease:
 
     def _read(self) -> dict[str, Any] | None:
         try:
-            lease: dict[str, Any] = self.folder.read_json(self.name)
-            return lease
+            return dict(self.folder.read_json(self.name))
         except (FileNotFoundError, ValueError):
             return None
-
-    def _write(self) -> None:
-        lease = {"token": self._token, "host": platform.node(), "machine": _machine(), "process": os.getpid()}
-        self.folder.write_json(self.name, lease | {"since": self._since, "renewed": self._renewals})
-
-    def _wait_for(self, other: dict[str, Any]) -> None:
-        """Wait until the other sweep must have renewed its lease. Raises InputError if it has."""
-        print(f"{_holder(other)} was at work here: waiting {_SECONDS_TO_EXPIRE:g} s to see if it still is.", flush=True)
-        deadline = time.monotonic() + _SECONDS_TO_EXPIRE
-        while time.monotonic() < deadline:
-            time.sleep(1)
-            now = self._read()
-            if now is None:
-                return
-            if now != other:
-                raise self._refusal(now)
 
     def _refusal(self, other: dict[str, Any]) -> InputError:
         return InputError(
@@ -116,14 +114,12 @@ def held(record: Folder) -> Iterator[Lease]:
 
 def _has_ended(other: dict[str, Any]) -> bool:
     """Whether the process of another sweep can be seen to have ended."""
-    if other.get("machine") == _machine():
-        try:
+    try:
+        if other.get("machine") == _machine():
             os.kill(int(other["process"]), 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            pass
-    return False
+        return False
+    except OSError as error:  # or the process belongs to somebody else
+        return isinstance(error, ProcessLookupError)
 
 
 def _machine() -> str:
