@@ -59,7 +59,8 @@ def _winner(record: Record) -> dict[str, int]:
             body = tuple((name, sizes[name]) for name in ("convolutions", "filters"))
             accuracies.setdefault(body, []).append(row["validation_accuracy"])
     means = {body: sum(values) / len(values) for body, values in accuracies.items()}
-    return dict(max(means, key=means.__getitem__)) if means else {}
+    best = max(means, key=means.__getitem__) if means else ()
+    return dict(best)
 
 
 if __name__ == "__main__":

@@ -69,12 +69,22 @@ class Manifest:
 def describe(sweep: Sweep, options: Options, inputs: Inputs, hardware: dict[str, Any]) -> Manifest:
     """The manifest of a record that is about to be filled."""
     commit, dirty = _commit()
+    prepared, data = shards.read_manifest(inputs.selection.folder), inputs.data
+    used = {split: len(getattr(data, split)) for split in shards.SPLITS}
     return Manifest(
         sweep=sweep.name,
         question=sweep.question,
         settings=options.settings() | dict(sweep.settings),
         search=sweep.strategy.describe(),
-        data=_describe_data(inputs),
+        data={
+            "source": prepared.source,
+            "fingerprint": data.fingerprint,
+            "shards": str(inputs.selection.folder),
+            "image_size": prepared.image_size,
+            "counts": prepared.counts,
+            "used": used | {"test_clean": int((~data.test.duplicate).sum())},
+            "audit": prepared.audit,
+        },
         weights={body: weights.sha256 for body, weights in inputs.weights.items()},
         metric=sweep.metric,
         direction=sweep.direction,
@@ -83,20 +93,6 @@ def describe(sweep: Sweep, options: Options, inputs: Inputs, hardware: dict[str,
         dirty=dirty,
         seeds=sorted({recipe.seed for recipe in sweep.strategy.representatives}),
     )
-
-
-def _describe_data(inputs: Inputs) -> dict[str, Any]:
-    manifest, data = shards.read_manifest(inputs.selection.folder), inputs.data
-    used = {split: len(getattr(data, split)) for split in shards.SPLITS}
-    return {
-        "source": manifest.source,
-        "fingerprint": data.fingerprint,
-        "shards": str(inputs.selection.folder),
-        "image_size": manifest.image_size,
-        "counts": manifest.counts,
-        "used": used | {"test_clean": int((~data.test.duplicate).sum())},
-        "audit": manifest.audit,
-    }
 
 
 def _commit() -> tuple[str | None, bool | None]:
