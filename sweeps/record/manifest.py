@@ -111,6 +111,7 @@ def make_way(folder: Folder, sweep: Sweep, options: Options, inputs: Inputs) -> 
 
     A smoke run's record is no result: it makes way for a real run. Raises InputError.
     """
+    fingerprint = inputs.data.fingerprint  # images that cannot be loaded are refused before a record is moved
     if not folder.exists(MANIFEST):
         return
     manifest = None if options.fresh else read_manifest(folder)
@@ -132,7 +133,7 @@ def make_way(folder: Folder, sweep: Sweep, options: Options, inputs: Inputs) -> 
     hashes = manifest.get("weights", {})
     if any(hashes.get(body, weights.sha256) != weights.sha256 for body, weights in inputs.weights.items()):
         raise InputError(f"{folder} was made with other --weights; give those, another --results, or --fresh.")
-    if manifest["data"]["fingerprint"] != inputs.data.fingerprint:
+    if manifest["data"]["fingerprint"] != fingerprint:
         raise InputError(
             f"{folder} was made with other data ({manifest['data']['shards']}); give that as --data, another "
             "--results, or --fresh."
