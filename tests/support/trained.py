@@ -19,7 +19,6 @@ from sweeps.record.writer import Record
 from sweeps.zoo import ZooOptions, zoo
 from trainables import MODELS
 from trainables.record import IMAGES
-from trainables.training.selection import DataSelection
 from trainables.worker.assignment import Assignment
 from trainables.worker.trial import run_trial
 
@@ -27,7 +26,7 @@ from trainables.worker.trial import run_trial
 def train(options: ZooOptions) -> int:
     """Train the networks that the options ask for. Returns the exit code."""
     sweep = zoo(options)
-    inputs = Inputs(DataSelection(options.shard_folder(), options.limit, options.smoke), {}, "trained-by-a-test")
+    inputs = Inputs(options.selection(), {}, "trained-by-a-test")
     folder = Folder(options.results).folder(sweep.name)
     with contextlib.ExitStack() as at_the_end:
         inputs.node_folder.mkdir()
