@@ -25,8 +25,9 @@ def main(
 ) -> None:
     """Decode raw images into Parquet shards and say what is wrong with them."""
     console = Console()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
+    ) as bar:
         task = bar.add_task("images decoded", total=None)
         manifest = prepare(
             source,
@@ -39,8 +40,8 @@ def main(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
         bar.remove_task(task)
-    counts = [Column(name, justify="right") for name in ("REAL", "FAKE")]
-    table = Table("split", *counts, title=f"{out}, {manifest.image_size} x {manifest.image_size}")
+    title = f"{out}, {manifest.image_size} x {manifest.image_size}"
+    table = Table("split", *(Column(name, justify="right") for name in ("REAL", "FAKE")), title=title)
     for split, labels in manifest.counts.items():
         table.add_row(split, *(f"{count:,}" for count in labels.values()))
     console.print(table)
@@ -53,28 +54,33 @@ def _audit_lines(manifest: Manifest) -> list[str]:
     """The audit's findings, a sentence a line."""
     audit = manifest.audit
     pairs = ", ".join(f"{count:,} inside {split}" for split, count in audit["duplicate_pairs"].items())
-    lines = [
+    codecs = " and ".join(sorted({codec for counts in audit["codecs"].values() for codec in counts}))
+    unreadable = [f"  {path}: {reason}" for path, reason in audit["unreadable"].items()]
+    conditional = [
+        (
+            not audit["warnings"],
+            f"Codec and size give no clue to the label ({codecs}; file size alone: AUC {audit['file_size_auc']:.2f}).",
+        ),
+        (
+            audit["groups_with_both_labels"],
+            f"WARNING: {audit['groups_with_both_labels']:,} images stand under both labels.",
+        ),
+        (
+            audit["outside_label_folders"],
+            f"{len(audit['outside_label_folders']):,} files in no REAL or FAKE folder were left out.",
+        ),
+        (unreadable, f"{len(unreadable):,} files could not be read and were left out:"),
+    ]
+    rest = len(unreadable) - _MOST_UNREADABLE_SHOWN
+    return [
         f"{audit['distinct_images']:,} distinct images of {audit['images']:,}; duplicate pairs: {pairs}.",
         f"{audit['test_images_in_train']:,} test images also stand in train; the clean test leaves them out.",
         *audit["notes"],
         *(f"WARNING: {warning}" for warning in audit["warnings"]),
+        *(line for holds, line in conditional if holds),
+        *unreadable[:_MOST_UNREADABLE_SHOWN],
+        *([f"  … and {rest:,} more, in the manifest."] if rest > 0 else []),
     ]
-    if not audit["warnings"]:
-        codecs = " and ".join(sorted({codec for counts in audit["codecs"].values() for codec in counts}))
-        lines.append(
-            f"Codec and size give no clue to the label ({codecs}; file size alone: AUC {audit['file_size_auc']:.2f})."
-        )
-    if audit["groups_with_both_labels"]:
-        lines.append(f"WARNING: {audit['groups_with_both_labels']:,} images stand under both labels.")
-    if audit["outside_label_folders"]:
-        lines.append(f"{len(audit['outside_label_folders']):,} files in no REAL or FAKE folder were left out.")
-    unreadable = [f"  {path}: {reason}" for path, reason in audit["unreadable"].items()]
-    if unreadable:
-        lines += [f"{len(unreadable):,} files could not be read and were left out:"]
-        lines += unreadable[:_MOST_UNREADABLE_SHOWN]
-    if len(unreadable) > _MOST_UNREADABLE_SHOWN:
-        lines.append(f"  … and {len(unreadable) - _MOST_UNREADABLE_SHOWN:,} more, in the manifest.")
-    return lines
 
 
 if __name__ == "__main__":

@@ -20,14 +20,16 @@ def audit(facts: pd.DataFrame, unreadable: dict[str, str], strays: list[str]) ->
     """The audit's summary, as the manifest stores it.
 
     `unreadable` is path → reason; `strays` are the files in no label folder. `facts.split` is the source's own split
-    (train or test, and validation if the source has one).
+    (train or test, and validation if the source has one). `duplicate_pairs` in the summary is split → pairs of images
+    within it that show exactly the same pixels: n (n - 1) / 2 for a group of n.
     """
     facts = facts.assign(group=pd.factorize(facts["group"])[0])  # numbers group five times as fast as strings
     codecs = facts.groupby("label")["codec"].value_counts()
+    sizes = facts.groupby(["split", "group"]).size()
     return {
         "images": len(facts),
         "distinct_images": int(facts["group"].nunique()),
-        "duplicate_pairs": duplicate_pairs(facts),
+        "duplicate_pairs": (sizes * (sizes - 1) // 2).groupby("split").sum().to_dict(),
         "test_images_in_train": int(duplicates_of_train(facts["split"], facts["group"]).sum()),
         "groups_with_both_labels": int((facts.groupby("group")["label"].nunique() > 1).sum()),
         "codecs": {name: codecs[label].to_dict() for label, name in enumerate(LABEL_NAMES)},
@@ -36,12 +38,6 @@ def audit(facts: pd.DataFrame, unreadable: dict[str, str], strays: list[str]) ->
         "unreadable": unreadable,
         "outside_label_folders": strays,
     }
-
-
-def duplicate_pairs(facts: pd.DataFrame) -> dict[str, int]:
-    """Split → pairs of images within it that show exactly the same pixels: n (n - 1) / 2 for a group of n."""
-    sizes = facts.groupby(["split", "group"]).size()
-    return dict((sizes * (sizes - 1) // 2).groupby("split").sum().to_dict())
 
 
 def duplicates_of_train(splits: pd.Series, groups: pd.Series) -> np.ndarray:

@@ -27,12 +27,13 @@ from data_prep.decode import FIT
 from data_prep.errors import InputError
 from data_prep.layout import LABEL_NAMES, Item, list_images
 from data_prep.parts import Parts, Progress, worker_pool
-from data_prep.sources import open_source
-from data_prep.sources.source import Source
+from data_prep.sources import Source, open_source
 from data_prep.split import assign_splits, limited, shuffled
 from data_prep.storage import Folder
 
-_Shard = tuple[str, dict[str, int], np.ndarray]  # its name, its rows and bytes, and the moments of its pixels
+# A shard's name; its rows and bytes; and, (3, 3) float64, for each of the three channels (last axis) the number of its
+# pixels, their sum and their sum of squares.
+_Shard = tuple[str, dict[str, int], np.ndarray]
 
 
 def prepare(
@@ -136,8 +137,11 @@ def _locked_scratch(folder: Folder, options: dict[str, Any]) -> Iterator[Path]:
 
     It is beside a local OUT, and in the folder for temporary files for a remote one. It is deleted once all is well.
     """
-    name = f"cifake-sweeps-{_hash([str(folder), options])}"
-    path = Path(f"{folder.local_path()}.partial" if folder.is_local else f"{tempfile.gettempdir()}/{name}")
+    path = Path(
+        f"{folder.local_path()}.partial"
+        if folder.is_local
+        else f"{tempfile.gettempdir()}/cifake-sweeps-{_hash([str(folder), options])}"
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     lock, job = path.with_suffix(".lock"), path / "job.json"
     content = json.dumps({"format_version": shards.FORMAT_VERSION, **options})
@@ -173,14 +177,10 @@ def _write_shards(pool: Executor, parts: Parts, folder: Folder, rows: pd.DataFra
 def _write_shard(parts: Parts, folder: Folder, name: str, rows: pd.DataFrame) -> _Shard:
     images = parts.pixels(rows)
     shards.write_shard(folder, name, images, rows)
-    return name, {"rows": len(rows), "bytes": folder.size(name)}, _moments(images)
-
-
-def _moments(images: np.ndarray) -> np.ndarray:
-    """(3, 3) float64: for each of the three channels (last axis) the number of pixels, their sum and sum of squares."""
     per_pixel = [images.sum(0, np.uint32), np.square(images, dtype=np.uint16).sum(0, np.uint32)]
     sums = [values.sum((0, 1), np.float64) for values in per_pixel]
-    return np.stack([np.full(3, images[..., 0].size, np.float64), *sums])
+    moments = np.stack([np.full(3, images[..., 0].size, np.float64), *sums])
+    return name, {"rows": len(rows), "bytes": folder.size(name)}, moments
 
 
 def _describe_files(written: list[_Shard]) -> dict[str, Any]:

@@ -1,12 +1,12 @@
-"""Which label, split and object class a file's path stands for."""
+"""The files of a source, and which label, split and object class the path of each stands for."""
 
 import re
+import zipfile
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
 from data_prep.errors import InputError
-from data_prep.sources.source import File
 
 LABEL_NAMES = ("REAL", "FAKE")
 
@@ -19,6 +19,14 @@ _SPLITS = {
 _LITTER = re.compile(r"(^|/)(\.|__MACOSX/|Thumbs\.db$|desktop\.ini$)")  # left in folders and archives by systems
 _CIFAKE_NAME = re.compile(r"\d+(?: \((10|[2-9])\))?\.jpg")
 _CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+class File(NamedTuple):
+    """A file of a source: its name there, its size in bytes, and its directory entry if the source is an archive."""
+
+    name: str
+    bytes: int
+    entry: zipfile.ZipInfo | None = None
 
 
 class Item(NamedTuple):
@@ -37,10 +45,8 @@ def list_images(source: str, files: Iterable[File]) -> tuple[list[Item], list[st
     Raises InputError for a source without images, with one label only, or without a training split.
     """
     items, strays = [], []
-    for file in files:
+    for file in (file for file in files if not _LITTER.search(file.name)):
         folder, _, name = file.name.rpartition("/")
-        if _LITTER.search(file.name):
-            continue
         if meaning := _meaning(folder):
             split, label, within = meaning
             path = "/".join(filter(None, (split, LABEL_NAMES[label], within, name)))

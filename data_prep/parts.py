@@ -24,7 +24,7 @@ from pyarrow import feather
 from data_prep.decode import Facts, UnreadableError, decode
 from data_prep.errors import InputError
 from data_prep.layout import LABEL_NAMES, Item
-from data_prep.sources.source import Source
+from data_prep.sources import Source
 
 _ITEMS_PER_PART = 2_500
 _ITEMS_IN_PROCESS = 10_000
@@ -60,8 +60,8 @@ def worker_pool(workers: int | None, items: list[Item]) -> Executor:
     if count <= 1 or len(items) <= _ITEMS_IN_PROCESS:
         _items[:] = items
         return ThreadPoolExecutor(1)
-    method = "fork" if sys.platform == "linux" else "spawn"
-    return ProcessPoolExecutor(count, multiprocessing.get_context(method), _begin_work, (items,))
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    return ProcessPoolExecutor(count, context, _begin_work, (items,))
 
 
 def _begin_work(items: list[Item]) -> None:

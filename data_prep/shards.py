@@ -120,8 +120,10 @@ def fingerprint(image_size: int, fit: str, rows: "pd.DataFrame") -> str:
 def write_shard(folder: Folder, name: str, images: np.ndarray, rows: "pd.DataFrame") -> None:
     """Write one shard atomically. `images` is (rows, height, width, 3) uint8; `rows` has the other columns."""
     names = schema(images.shape[1])
-    image = pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(images))
-    arrays = [image] + [pa.array(rows[field.name], field.type) for field in list(names)[1:]]
+    arrays = [
+        pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(images)),
+        *(pa.array(rows[field.name], field.type) for field in list(names)[1:]),
+    ]
     folder.write_table(name, pa.Table.from_arrays(arrays, schema=names), **_WRITING)
 
 

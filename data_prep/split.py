@@ -71,8 +71,7 @@ def _cut(rows: "pd.DataFrame", share: float) -> "pd.Index":
     good as any. A group of duplicates is taken whole or not at all.
     """
     is_large = rows.groupby(["label", "object_class"], dropna=False)["label"].transform("size") * share >= 1
-    classes = rows["object_class"].where(is_large)
-    strata = rows.assign(object_class=classes).groupby(["label", "object_class"], dropna=False).ngroup()
+    strata = rows.groupby(["label", rows["object_class"].where(is_large)], dropna=False).ngroup()
     groups = strata.groupby(rows["group"], sort=False)
     room = {stratum: max(1, round(count * share)) if share else 0 for stratum, count in strata.value_counts().items()}
     is_taken = []

@@ -47,8 +47,8 @@ def _is_outage(error: BaseException) -> bool:
 
 def _is_hopeless(attempt: tenacity.RetryCallState) -> bool:
     """Whether to stop trying: the error is final, or the time is up."""
-    assert attempt.outcome
-    return bool(_final_errno(attempt.outcome.exception())) or tenacity.stop_after_delay(_PATIENCE_SECONDS)(attempt)
+    is_final = bool(_final_errno(attempt.outcome.exception()))  # type: ignore[union-attr]
+    return is_final or tenacity.stop_after_delay(_PATIENCE_SECONDS)(attempt)
 
 
 def _say_waiting(attempt: tenacity.RetryCallState) -> None:
@@ -59,8 +59,7 @@ def _say_waiting(attempt: tenacity.RetryCallState) -> None:
 
 def _give_up(attempt: tenacity.RetryCallState) -> None:
     """Raise the last error with a number: TimeoutError, or at once PermissionError or FileNotFoundError."""
-    assert attempt.outcome
-    error = attempt.outcome.exception()
+    error = attempt.outcome.exception()  # type: ignore[union-attr]
     raise OSError(_final_errno(error) or errno.ETIMEDOUT, str(error).splitlines()[0], str(attempt.args[0]))
 
 
@@ -143,8 +142,8 @@ class Folder:
     @_patient
     def names(self) -> list[str]:
         """The names of what is directly in this folder, sorted; none if it does not exist."""
-        selector = fs.FileSelector(self._path(), allow_not_found=True)
-        return sorted(info.base_name for info in self._system.get_file_info(selector))
+        inside = fs.FileSelector(self._path(), allow_not_found=True)
+        return sorted(info.base_name for info in self._system.get_file_info(inside))
 
     @_patient
     def size(self, name: str) -> int:

@@ -6,15 +6,20 @@ doi 10.1145/3093241.3093277. The layer sizes are Sheoran's. ReLU; at 32 x 32 pix
 Batch norm, dropout and augmentation are hyperparameters that the paper does not have.
 """
 
-import functools
-from typing import Annotated
+from typing import Annotated, Any
 
 import keras
 from keras import layers
 
-from trainables.layers.augmentation import Augmentation
-from trainables.layers.blocks import conv, head, image_input, pool
+from trainables.layers.blocks import Augmentation, conv, head, image_input, pool
 from trainables.training.recipe import Between
+
+#: The convolutions of each trunk: filters, other arguments, and whether max-pooling follows.
+_TRUNKS: dict[str, list[tuple[int, dict[str, Any], bool]]] = {
+    "c2": [(64, {"size": 5, "strides": 2, "padding": "same"}, True), (128, {"strides": 2, "padding": "same"}, True)],
+    "c3": [(32, {}, True), (64, {}, True), (128, {}, True)],
+    "c4": [(32, {}, True), (64, {}, True), (64, {}, False), (128, {}, False)],
+}
 
 
 def age_classifier(
@@ -27,25 +32,8 @@ def age_classifier(
 ) -> keras.Model:
     """A trunk (`c2`, `c3` or `c4`) and a head whose dense layers have `hidden` units."""
     pixels, x = image_input(image_size, augmentation)
-    x = _TRUNKS[trunk](x, functools.partial(conv, batch_norm=batch_norm))  # 2 x 2 x 128
+    for filters, arguments, is_pooled in _TRUNKS[trunk]:
+        x = conv(x, filters, **arguments, batch_norm=batch_norm)
+        x = pool(x) if is_pooled else x
+    # 2 x 2 x 128
     return keras.Model(pixels, head(layers.Flatten()(x), hidden, dropout), name=f"age-{trunk}-f{len(hidden) + 1}")
-
-
-def _c2(x: keras.KerasTensor, conv: "functools.partial[keras.KerasTensor]") -> keras.KerasTensor:
-    x = pool(conv(x, 64, size=5, strides=2, padding="same"))  # 8 x 8 x 64
-    return pool(conv(x, 128, strides=2, padding="same"))
-
-
-def _c3(x: keras.KerasTensor, conv: "functools.partial[keras.KerasTensor]") -> keras.KerasTensor:
-    x = pool(conv(x, 32))  # 15 x 15 x 32
-    x = pool(conv(x, 64))  # 6 x 6 x 64
-    return pool(conv(x, 128))
-
-
-def _c4(x: keras.KerasTensor, conv: "functools.partial[keras.KerasTensor]") -> keras.KerasTensor:
-    x = pool(conv(x, 32))  # 15 x 15 x 32
-    x = pool(conv(x, 64))  # 6 x 6 x 64
-    return conv(conv(x, 64), 128)
-
-
-_TRUNKS = {"c2": _c2, "c3": _c3, "c4": _c4}

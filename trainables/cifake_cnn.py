@@ -10,8 +10,7 @@ from typing import Annotated, Literal
 import keras
 from keras import layers
 
-from trainables.layers.augmentation import Augmentation
-from trainables.layers.blocks import conv, head, image_input, pool
+from trainables.layers.blocks import Augmentation, conv, head, image_input, pool
 from trainables.training.recipe import Between
 
 

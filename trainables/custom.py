@@ -7,8 +7,8 @@ have valid padding unless their line says same. Augmentation is part of the mode
 import keras
 from keras import layers
 
-from trainables.layers.augmentation import Augmentation, RandomAffine, augmented
-from trainables.layers.blocks import conv, head, image_input, pool
+from trainables.layers.augmentation import RandomAffine
+from trainables.layers.blocks import Augmentation, conv, head, image_input, pool
 
 
 def custom_1(image_size: int, augmentation: Augmentation = "none") -> keras.Model:
@@ -34,8 +34,7 @@ def custom_2(image_size: int) -> keras.Model:
 
 def custom_3(image_size: int) -> keras.Model:
     """Five convolutions with batch norm, dropout after each pool; rotated, shifted, sheared, zoomed, flipped images."""
-    pixels, x = image_input(image_size)
-    x = augmented(x, "affine")
+    pixels, x = image_input(image_size, "affine")
     x = _pool_dropout(_conv_batch_norm(_conv_batch_norm(x, 32), 32))  # 14 x 14 x 32
     x = _pool_dropout(_conv_batch_norm(_conv_batch_norm(x, 64), 64))  # 5 x 5 x 64
     x = _pool_dropout(_conv_batch_norm(x, 128))  # 1 x 1 x 128

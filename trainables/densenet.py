@@ -9,8 +9,7 @@ from typing import Literal
 import keras
 from keras import layers
 
-from trainables.layers.augmentation import Augmentation
-from trainables.layers.blocks import batch_norm_relu, head, image_input, stem
+from trainables.layers.blocks import Augmentation, batch_norm_relu, head, image_input, stem
 
 _BLOCKS = (6, 12, 24, 16)
 _GROWTH = 32
@@ -39,8 +38,7 @@ def densenet121_body(x: keras.KerasTensor, stem_type: Literal["cifar", "imagenet
 def _dense_layer(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """The input, and 32 new channels computed from it."""
     new = batch_norm_relu(x, f"{name}_0")
-    new = layers.Conv2D(4 * _GROWTH, 1, use_bias=False, name=f"{name}_1_conv")(new)
-    new = batch_norm_relu(new, f"{name}_1")
+    new = batch_norm_relu(layers.Conv2D(4 * _GROWTH, 1, use_bias=False, name=f"{name}_1_conv")(new), f"{name}_1")
     new = layers.Conv2D(_GROWTH, 3, padding="same", use_bias=False, name=f"{name}_2_conv")(new)
     return layers.Concatenate(name=f"{name}_concat")([x, new])
 

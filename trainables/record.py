@@ -12,7 +12,6 @@ whole, so a reader on any machine sees a complete record at any time. pandas rea
 """
 
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import pyarrow as pa
@@ -32,19 +31,14 @@ TRIALS_PER_PART = 500
 COMPLETE = ("finished", "stopped", "collapsed", "diverged")
 
 _ARROW = {int: pa.int64(), float: pa.float64(), str: pa.string()}
-
-
-def _recipe_columns() -> list[tuple[str, pa.DataType]]:
-    types = get_type_hints(Recipe)
-    return [(field.name, _ARROW.get(types[field.name], pa.string())) for field in fields(Recipe)]
-
+_RECIPE = [(name, _ARROW.get(kind, pa.string())) for name, kind in get_type_hints(Recipe).items()]
 
 SCHEMAS = {
     TRIALS: pa.schema(
         [
             ("trial", pa.string()),  # identity: a hash of recipe and data
             ("number", pa.int64()),  # in the study of a search
-            *_recipe_columns(),
+            *_RECIPE,
             ("status", pa.string()),  # pending, running, failed, or one of COMPLETE
             ("reason", pa.string()),
             ("epochs_done", pa.int64()),
@@ -96,7 +90,7 @@ SCHEMAS = {
 SCORES = pa.schema([("split", pa.string()), ("row", pa.int32()), ("label", pa.int8()), ("score", pa.float32())])
 
 #: Columns of the trials table that come from a trial's reports.
-_REPORTED = frozenset(SCHEMAS[TRIALS].names) - {"trial", "number", *(name for name, _ in _recipe_columns())}
+_REPORTED = frozenset(SCHEMAS[TRIALS].names) - {"trial", "number", *dict(_RECIPE)}
 _EPOCH = frozenset(SCHEMAS[EPOCHS].names) - {"trial"}
 
 
@@ -151,27 +145,22 @@ def read_parts(folder: Folder, table: str) -> pa.Table:
 
 def read_trials(folder: Folder) -> "pd.DataFrame":
     """Read the trials, one row each. Raises InputError."""
-    return _frame(read_parts(folder, TRIALS))
+    return read_parts(folder, TRIALS).to_pandas()
 
 
 def read_epochs(folder: Folder) -> "pd.DataFrame":
     """Read the epochs, one row a trial and epoch. Raises InputError."""
-    return _frame(read_parts(folder, EPOCHS))
+    return read_parts(folder, EPOCHS).to_pandas()
 
 
 def read_images(folder: Folder) -> "pd.DataFrame":
     """Read which images are scored, one row each. Raises InputError."""
-    return _frame(_read(folder, IMAGES, SCHEMAS[IMAGES]))
+    return _read(folder, IMAGES, SCHEMAS[IMAGES]).to_pandas()
 
 
 def read_scores(folder: Folder, trial: str) -> "pd.DataFrame":
     """Read a trial's scores: split, row, label, score. Raises InputError."""
-    return _frame(_read(folder, scores_file(trial), SCORES))
-
-
-def _frame(table: pa.Table) -> "pd.DataFrame":
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
+    return _read(folder, scores_file(trial), SCORES).to_pandas()
 
 
 def _read(folder: Folder, name: str, schema: pa.Schema) -> pa.Table:

@@ -9,8 +9,7 @@ from typing import Literal
 import keras
 from keras import layers
 
-from trainables.layers.augmentation import Augmentation
-from trainables.layers.blocks import batch_norm_relu, head, image_input, stem
+from trainables.layers.blocks import Augmentation, batch_norm_relu, head, image_input, stem
 
 _STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))  # filters of the bottleneck, blocks
 
@@ -40,10 +39,8 @@ def _bottleneck(x: keras.KerasTensor, filters: int, stride: int, name: str) -> k
     if x.shape[-1] != 4 * filters:
         shortcut = layers.Conv2D(4 * filters, 1, strides=stride, name=f"{name}_0_conv")(x)
         shortcut = layers.BatchNormalization(epsilon=1.001e-5, name=f"{name}_0_bn")(shortcut)
-    x = layers.Conv2D(filters, 1, strides=stride, name=f"{name}_1_conv")(x)
-    x = batch_norm_relu(x, f"{name}_1")
-    x = layers.Conv2D(filters, 3, padding="same", name=f"{name}_2_conv")(x)
-    x = batch_norm_relu(x, f"{name}_2")
+    x = batch_norm_relu(layers.Conv2D(filters, 1, strides=stride, name=f"{name}_1_conv")(x), f"{name}_1")
+    x = batch_norm_relu(layers.Conv2D(filters, 3, padding="same", name=f"{name}_2_conv")(x), f"{name}_2")
     x = layers.Conv2D(4 * filters, 1, name=f"{name}_3_conv")(x)
     x = layers.BatchNormalization(epsilon=1.001e-5, name=f"{name}_3_bn")(x)
     return layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([shortcut, x]))

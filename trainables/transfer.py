@@ -54,9 +54,10 @@ def transfer(
 def _prepared(x: keras.KerasTensor, body: str) -> keras.KerasTensor:
     """Pixels as ImageNet's weights expect them: BGR minus the mean for VGG and ResNet, normalised for DenseNet."""
     if body == "densenet121":
-        mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-        variance = [(255 * value) ** 2 for value in deviation]
-        return layers.Normalization(mean=[255 * value for value in mean], variance=variance)(x)
+        return layers.Normalization(
+            mean=[255 * mean for mean in (0.485, 0.456, 0.406)],
+            variance=[(255 * deviation) ** 2 for deviation in (0.229, 0.224, 0.225)],
+        )(x)
     return layers.Normalization(mean=[103.939, 116.779, 123.68], variance=[1.0, 1.0, 1.0])(keras.ops.flip(x, axis=-1))
 
 

@@ -10,8 +10,7 @@ from typing import Annotated, Literal
 import keras
 from keras import layers
 
-from trainables.layers.augmentation import Augmentation
-from trainables.layers.blocks import MOMENTUM, head, image_input
+from trainables.layers.blocks import MOMENTUM, Augmentation, head, image_input
 from trainables.training.recipe import Between
 
 #: Convolutions in each of the five blocks.

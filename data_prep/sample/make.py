@@ -59,8 +59,9 @@ def crop(photograph: Image.Image, generator: np.random.Generator) -> np.ndarray:
     while True:
         side = int(generator.integers(CROPS[0], min(CROPS[1], *photograph.size) + 1))
         left, top = (int(generator.integers(0, length - side + 1)) for length in photograph.size)
-        square = photograph.crop((left, top, left + side, top + side))
-        square = square.resize((SIZE + 2 * MARGIN,) * 2, Image.Resampling.LANCZOS)
+        square = photograph.crop((left, top, left + side, top + side)).resize(
+            (SIZE + 2 * MARGIN,) * 2, Image.Resampling.LANCZOS
+        )
         if generator.random() < 0.5:
             square = square.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         pixels = np.asarray(square)
@@ -120,28 +121,23 @@ def log_spectrum(images: keras.KerasTensor) -> keras.KerasTensor:
     return ops.log(ops.matmul(power, rings) + 1e-2)
 
 
-def train_autoencoder(generator: np.random.Generator) -> keras.Model:
-    """An autoencoder trained on crops of the training regions only."""
-    images = np.concatenate(list(crops("train", TRAINING_CROPS, generator).values())) / np.float32(255)
-    model = autoencoder()
-    rate = keras.optimizers.schedules.CosineDecay(2e-3, EPOCHS * (len(images) // BATCH))
-    model.compile(keras.optimizers.Adam(rate), loss)
-    model.fit(images, without_margin(images), batch_size=BATCH, epochs=EPOCHS, verbose=2)
-    return model
-
-
 def make() -> dict[str, np.ndarray]:
-    """The sample's images: path → (32, 32, 3) uint8."""
+    """The sample's images: path → (32, 32, 3) uint8. The autoencoder is trained on the training regions only."""
     keras.utils.set_random_seed(SEED)
-    generator = np.random.default_rng(SEED)
-    model = train_autoencoder(generator)
-    images = {}
+    generator, model = np.random.default_rng(SEED), autoencoder()
+    training = np.concatenate(list(crops("train", TRAINING_CROPS, generator).values())) / np.float32(255)
+    rate = keras.optimizers.schedules.CosineDecay(2e-3, EPOCHS * (len(training) // BATCH))
+    model.compile(keras.optimizers.Adam(rate), loss)
+    model.fit(training, without_margin(training), batch_size=BATCH, epochs=EPOCHS, verbose=2)
+    images: dict[str, np.ndarray] = {}
     for split, count in PATCHES.items():
         for name, patches in crops(split, count, generator).items():
             fakes = np.rint(model.predict(patches / np.float32(255), verbose=0) * 255).astype(np.uint8)
-            for label, labelled in (("REAL", without_margin(patches)), ("FAKE", fakes)):
-                for index, pixels in enumerate(labelled):
-                    images[f"{split}/{label}/{name}-{index:03d}.jpg"] = pixels
+            images |= {
+                f"{split}/{label}/{name}-{index:03d}.jpg": pixels
+                for label, labelled in (("REAL", without_margin(patches)), ("FAKE", fakes))
+                for index, pixels in enumerate(labelled)
+            }
     return images
 
 

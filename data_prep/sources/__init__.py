@@ -6,9 +6,10 @@ import platformdirs
 
 from data_prep.errors import InputError
 from data_prep.sources.folder import FolderSource
-from data_prep.sources.source import Source
 from data_prep.sources.zip import ZipSource
 
+#: A listing of raw images (`files`), and their bytes (`read`). It can be pickled, so that worker processes read too.
+Source = FolderSource | ZipSource
 SAMPLE = Path(__file__).parent.parent / "sample" / "sample.zip"
 
 

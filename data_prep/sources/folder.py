@@ -2,14 +2,18 @@
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.errors import InputError
-from data_prep.sources.source import File, Source
+from data_prep.layout import File
 
 
-class FolderSource(Source):
-    """A folder tree of image files."""
+@dataclass(frozen=True)
+class FolderSource:
+    """A folder tree of image files. `name` is its absolute path."""
+
+    name: str
 
     def files(self) -> Iterable[File]:
         """Every file below the folder. Raises InputError for a subfolder or a name that cannot be read."""

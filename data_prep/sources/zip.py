@@ -5,10 +5,11 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 
 from data_prep.errors import InputError
-from data_prep.sources.source import File, Source
+from data_prep.layout import File
 
 # A zip of images hardly shrinks. One that unpacks to more than this many times its size, or holds one file larger than
 # any photograph, is a trap or a mistake.
@@ -19,17 +20,34 @@ _ENCRYPTED = 1
 _USUAL_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
-class ZipSource(Source):
-    """A zip archive of image files, read in place: nothing is unpacked to disk."""
+@dataclass(frozen=True)
+class ZipSource:
+    """A zip archive of image files, read in place: nothing is unpacked to disk. `name` is its absolute path."""
+
+    name: str
 
     def files(self) -> Iterable[File]:
-        """Every file in the archive. Raises InputError for one that is damaged, unsafe or too large."""
+        """Every file in the archive. Raises InputError for one that is damaged, or unpacks to far more than its size.
+
+        Raises InputError as well for a path that leads out of the archive.
+        """
         try:
             with zipfile.ZipFile(self.name) as archive:
                 members = [member for member in archive.infolist() if not member.is_dir()]
         except zipfile.BadZipFile:
             raise InputError(f"{self.name} is no complete zip archive; download it again, or pass the unzipped folder.")
-        _check_members(self.name, members)
+        for member in members:
+            name = member.filename.replace("\\", "/")
+            if name.startswith("/") or ".." in name.split("/") or ":" in name.partition("/")[0]:
+                raise InputError(
+                    f"{self.name} holds a path that leaves it ({member.filename!r}); use an archive you can trust."
+                )
+        sizes, packed = [member.file_size for member in members], os.path.getsize(self.name)
+        if sum(sizes) > _MOST_EXPANSION * max(packed, 2**20) or max(sizes, default=0) > _LARGEST_FILE_BYTES:
+            raise InputError(
+                f"{self.name} would unpack to {sum(sizes) / 2**20:,.0f} MiB from {packed / 2**20:,.1f} MiB, "
+                "which no images do; use an archive you can trust."
+            )
         return [File(member.filename, member.file_size, member) for member in members]
 
     def read(self, file: File) -> bytes:
@@ -66,20 +84,3 @@ def _unpack(descriptor: int, member: zipfile.ZipInfo, size: int) -> bytes:
     if len(content) != size or zlib.crc32(content) != member.CRC:
         raise zipfile.BadZipFile("its bytes in the archive are damaged")
     return content
-
-
-def _check_members(archive: str, members: list[zipfile.ZipInfo]) -> None:
-    """Refuse paths that lead out of the archive, and archives that unpack to far more than their size."""
-    for member in members:
-        name = member.filename.replace("\\", "/")
-        if name.startswith("/") or ".." in name.split("/") or ":" in name.partition("/")[0]:
-            raise InputError(
-                f"{archive} holds a path that leaves it ({member.filename!r}); use an archive you can trust."
-            )
-    sizes = [member.file_size for member in members]
-    packed = os.path.getsize(archive)
-    if sum(sizes) > _MOST_EXPANSION * max(packed, 2**20) or max(sizes, default=0) > _LARGEST_FILE_BYTES:
-        raise InputError(
-            f"{archive} would unpack to {sum(sizes) / 2**20:,.0f} MiB from {packed / 2**20:,.1f} MiB, "
-            "which no images do; use an archive you can trust."
-        )

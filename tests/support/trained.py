@@ -19,7 +19,7 @@ from sweeps.record.writer import Record
 from sweeps.zoo import ZooOptions, zoo
 from trainables import MODELS
 from trainables.record import IMAGES
-from trainables.worker.assignment import Assignment
+from trainables.worker.assignment import Assignment, Shared
 from trainables.worker.trial import run_trial
 
 
@@ -43,9 +43,10 @@ def train(options: ZooOptions) -> int:
 def run_trials(execution: Execution, inputs: Inputs) -> None:
     """Run trials one after the other until none is left."""
     record = execution.record
+    shared = Shared("", inputs.selection, MODELS, {}, record.folder, "tensorflow", 1.0)
     while trial := execution.next_trial():
         execution.started(trial)
-        assignment = Assignment(trial, record.recipe(trial), 1, inputs.selection, MODELS, {}, record.folder)
+        assignment = Assignment(trial, record.recipe(trial), 1, shared)
         for report in run_trial(assignment, inputs.node_folder):
             execution.hear(trial, {"device": "CPU of a test"} | report)
         execution.left()

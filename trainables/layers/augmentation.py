@@ -1,7 +1,7 @@
 """Augmentation as part of a network: it changes images in training only."""
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import keras
 from keras import ops
@@ -55,21 +55,6 @@ class RandomAffine(keras.layers.Layer):  # type: ignore[misc]
 
     def _uniform(self, count: Any, limit: float) -> keras.KerasTensor:
         return keras.random.uniform((count,), -limit, limit, seed=self.seed_generator)
-
-
-#: `flip`: left and right; `shift`: also by up to a tenth of the side; `affine`: also rotated by up to 15°, sheared and
-#: zoomed by up to a fifth.
-Augmentation = Literal["none", "flip", "shift", "affine"]
-
-
-def augmented(x: keras.KerasTensor, kind: Augmentation) -> keras.KerasTensor:
-    """Images, (batch, side, side, 3), changed at random in training."""
-    if kind == "none":
-        return x
-    x = keras.layers.RandomFlip("horizontal")(x)
-    if kind == "shift":
-        return RandomAffine(shift=0.1)(x)
-    return RandomAffine(rotation=15, shift=0.1, shear=0.2, zoom=0.2)(x) if kind == "affine" else x
 
 
 def without_augmentation(model: keras.Model) -> keras.Model:

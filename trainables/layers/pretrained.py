@@ -95,16 +95,16 @@ def _download(body: Body, path: Path) -> None:
 
 def _read(path: Path, body: Body) -> Weights:
     """Read a weight file in Keras's HDF5 format. Raises InputError if it is another body's, or none."""
-    layers = {}
     try:
         with h5py.File(path) as file:
-            for name in file.attrs["layer_names"]:
-                arrays = [file[name][weight][()] for weight in file[name].attrs["weight_names"]]
-                text = name.decode() if isinstance(name, bytes) else name
-                layers[text.replace("/", "_")] = arrays  # DenseNet's layers are named like conv1/conv
+            weights = {layer: list(file[layer].attrs["weight_names"]) for layer in file.attrs["layer_names"]}
+            layers = {  # DenseNet's are named like conv1/conv
+                os.fsdecode(layer).replace("/", "_"): [file[layer][name][()] for name in names]
+                for layer, names in weights.items()
+                if names
+            }
     except (OSError, KeyError):
         raise InputError(f"{path} is no weight file in Keras's HDF5 format; download it again.")
-    layers = {name: arrays for name, arrays in layers.items() if arrays}
     parameters = sum(array.size for arrays in layers.values() for array in arrays)
     if parameters != body.parameters:
         raise InputError(

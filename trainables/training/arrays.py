@@ -4,6 +4,7 @@ import fcntl
 import json
 from collections.abc import Callable
 from dataclasses import fields, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,11 @@ def mapped(node_folder: Path, load: Callable[[], Data]) -> Data:
     with (node_folder / "data.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (node_folder / _STORY).exists():
-            _write(load(), node_folder)
+            data = load()
+            for split, column in product(shards.SPLITS, _COLUMNS):
+                np.save(node_folder / f"{split}-{column}.npy", getattr(getattr(data, split), column))
+            story = {"fingerprint": data.fingerprint, "is_smoke": data.is_smoke}
+            (node_folder / _STORY).write_text(json.dumps(story))
     splits: dict[str, Any] = {
         split: Split(*(np.load(node_folder / f"{split}-{column}.npy", mmap_mode="r") for column in _COLUMNS))
         for split in shards.SPLITS
@@ -44,11 +49,3 @@ def in_memory(data: Data) -> Data:
         for split in shards.SPLITS
     }
     return replace(data, **copies)
-
-
-def _write(data: Data, node_folder: Path) -> None:
-    for split in shards.SPLITS:
-        for column in _COLUMNS:
-            np.save(node_folder / f"{split}-{column}.npy", getattr(getattr(data, split), column))
-    story = {"fingerprint": data.fingerprint, "is_smoke": data.is_smoke}
-    (node_folder / _STORY).write_text(json.dumps(story))

@@ -38,8 +38,10 @@ def snapshot(run: Run) -> Snapshot:
         "initial_weights": run.initial_weights,
         "history": run.history,
     }
-    arrays = {f"variable-{index}": np.array(variable) for index, variable in enumerate(run.variables())}
-    arrays["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
+    arrays = {
+        **{f"variable-{index}": np.array(variable) for index, variable in enumerate(run.variables())},
+        "state": np.frombuffer(json.dumps(state).encode(), np.uint8),
+    }
     return Snapshot(arrays, _keras_file(run.model) if run.is_best else None)
 
 

@@ -116,7 +116,7 @@ def start(
         recipe,
         model,
         trainer(model, data.train),
-        _weights_hash(model),
+        hashlib.sha256(b"".join(array.tobytes() for array in model.get_weights())).hexdigest()[:16],
         batch_size or recipe.batch_size,
         len(data.train),
         chance=None if data.is_smoke else levels,
@@ -137,7 +137,21 @@ def train(run: Run, data: Data, callbacks: Sequence[Callable[[Run], None]] = ())
 def epochs(run: Run, data: Data) -> Iterator[outcome.EpochRow]:
     """Train from wherever `run` stands until it has a `stop_reason`, and yield each epoch's row."""
     while not run.stop_reason:
-        row, scores = _train_epoch(run, data)
+        started = time.perf_counter()
+        recipe, epoch = run.recipe, len(run.history) + 1
+        if run.unfrozen and epoch == recipe.head_epochs + 1:
+            run.compile()
+        rate = begin_epoch(run.trainer.optimizer, recipe, run.history)
+        batches = training_batches(data.train, run.batch_size, recipe.seed, epoch)
+        logs = run.trainer.fit(batches, epochs=1, shuffle=False, verbose=0).history
+        scores = score(run.model, data.validation, run.batch_size)
+        row = {
+            "epoch": epoch,
+            **{f"train_{name}": float(logs[name][0]) for name in ("loss", "accuracy")},
+            **{f"validation_{name}": value for name, value in epoch_metrics(data.validation.labels, scores).items()},
+            **rate,
+            "wall_seconds": time.perf_counter() - started,
+        }
         run.history.append(row)
         if run.is_best:
             run.best_weights, run.best_scores = run.model.get_weights(), scores
@@ -167,30 +181,3 @@ def score_best(run: Run, data: Data) -> dict[str, np.ndarray]:
     test = score(run.model, data.test, run.batch_size)
     run.seconds_per_image = (time.perf_counter() - started) / max(1, len(test))
     return {"validation": run.best_scores, "test": test}
-
-
-def _train_epoch(run: Run, data: Data) -> tuple[outcome.EpochRow, np.ndarray]:
-    """Train the next epoch: its row, and the scores of the validation images after it."""
-    started = time.perf_counter()
-    recipe, epoch = run.recipe, len(run.history) + 1
-    if run.unfrozen and epoch == recipe.head_epochs + 1:
-        run.compile()
-    rate = begin_epoch(run.trainer.optimizer, recipe, run.history)
-    batches = training_batches(data.train, run.batch_size, recipe.seed, epoch)
-    logs = run.trainer.fit(batches, epochs=1, shuffle=False, verbose=0).history
-    scores = score(run.model, data.validation, run.batch_size)
-    row = {
-        "epoch": epoch,
-        **{f"train_{name}": float(logs[name][0]) for name in ("loss", "accuracy")},
-        **{f"validation_{name}": value for name, value in epoch_metrics(data.validation.labels, scores).items()},
-        **rate,
-        "wall_seconds": time.perf_counter() - started,
-    }
-    return row, scores
-
-
-def _weights_hash(model: keras.Model) -> str:
-    digest = hashlib.sha256()
-    for weight in model.get_weights():
-        digest.update(weight.tobytes())
-    return digest.hexdigest()[:16]

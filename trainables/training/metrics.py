@@ -116,12 +116,17 @@ def judge(labels: np.ndarray, logits: np.ndarray, threshold: float = THRESHOLD) 
     calibration error has 15 bins of equal width.
     """
     counts = confusion(labels, logits, threshold)
-    counts_of_real = counts[::-1, ::-1]
-    values = {"accuracy": accuracy(counts), "balanced_accuracy": (recall(counts) + recall(counts_of_real)) / 2}
-    for name, of_label in (("fake", counts), ("real", counts_of_real)):
-        values[f"precision_{name}"] = precision(of_label)
-        values[f"recall_{name}"] = recall(of_label)
-        values[f"f1_{name}"] = f1(of_label)
+    of_labels = {
+        f"{metric.__name__}_{name}": metric(of_label)
+        for name, of_label in (("fake", counts), ("real", counts[::-1, ::-1]))
+        for metric in (precision, recall, f1)
+    }
     images = order(labels, logits)
     once = weighted(images, np.ones((1, len(images.fake))), np.ones((1, len(images.real))))
-    return values | {"auc": auc(labels, logits)} | {name: float(value[0]) for name, value in once.items()}
+    return {
+        "accuracy": accuracy(counts),
+        "balanced_accuracy": (of_labels["recall_fake"] + of_labels["recall_real"]) / 2,
+        **of_labels,
+        "auc": auc(labels, logits),
+        **{name: float(values[0]) for name, values in once.items()},
+    }

@@ -94,12 +94,16 @@ def _of_order(images: Order, fakes: np.ndarray, reals: np.ndarray) -> dict[str, 
     true, false = (np.pad(np.cumsum(counts, axis=1), ((0, 0), (1, 0))) for counts in (fakes, reals))
     true_here, false_here = np.take(true, images.down_to[0], axis=1), np.take(false, images.down_to[1], axis=1)
     precisions = true_here / np.maximum(true_here + false_here, 1)
-    metrics = {"average_precision": np.einsum("rn,rn->r", fakes, precisions) / len(images.fake)}
-    metrics["eer"] = _eer(images, true, false, true_here, false_here)
-    for name, percent in FALSE_ALARMS.items():
-        first_too_many = np.argmax(false[:, 1:] > percent * len(images.real) // 100, axis=1)
-        metrics[name] = true[np.arange(len(true)), images.fakes_above[first_too_many]] / len(images.fake)
-    return metrics
+    most = {name: percent * len(images.real) // 100 for name, percent in FALSE_ALARMS.items()}
+    first_too_many = {name: np.argmax(false[:, 1:] > count, axis=1) for name, count in most.items()}
+    return {
+        "average_precision": np.einsum("rn,rn->r", fakes, precisions) / len(images.fake),
+        "eer": _eer(images, true, false, true_here, false_here),
+        **{
+            name: true[np.arange(len(true)), images.fakes_above[rows]] / len(images.fake)
+            for name, rows in first_too_many.items()
+        },
+    }
 
 
 def _eer(

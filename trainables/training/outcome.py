@@ -46,13 +46,13 @@ def stop_reason(
     if patience and rows and len(rows) - 1 - int(np.argmin([row["validation_loss"] for row in rows])) >= patience:
         return f"no lower validation loss in {patience} epochs"
     epochs = max(_EPOCHS_AT_CHANCE, math.ceil(_STEPS_AT_CHANCE / steps_per_epoch))
-    if chance and len(history) >= epochs and all(_is_at_chance(row, chance) for row in history[-epochs:]):
+    if (
+        chance
+        and len(history) >= epochs
+        and all(row["train_accuracy"] <= chance[0] and row[SELECTION_METRIC] <= chance[1] for row in history[-epochs:])
+    ):
         return f"accuracy within noise of chance for {epochs} epochs"
     return None
-
-
-def _is_at_chance(row: EpochRow, chance: Chance) -> bool:
-    return row["train_accuracy"] <= chance[0] and row[SELECTION_METRIC] <= chance[1]
 
 
 def chance_level(labels: np.ndarray) -> float:
@@ -87,12 +87,16 @@ def scored(
         "test": (data.test.labels, scores["test"]),
         "test_clean": (data.test.labels[clean], scores["test"][clean]),
     }
-    row: dict[str, Any] = {"status": status, "reason": reason, "train_images": len(data.train)}
-    row |= {"epochs_done": len(history), "best_epoch": best_epoch(history)}
+    row: dict[str, Any] = {
+        "status": status,
+        "reason": reason,
+        "train_images": len(data.train),
+        "epochs_done": len(history),
+        "best_epoch": best_epoch(history),
+    }
     for split in SPLITS:
-        labels, logits = images[split]
-        row[f"{split}_images"] = len(labels)
-        row |= {f"{split}_{metric}": value for metric, value in epoch_metrics(labels, logits).items()}
+        metrics = {"images": len(images[split][0]), **epoch_metrics(*images[split])}
+        row |= {f"{split}_{metric}": value for metric, value in metrics.items()}
     return row
 
 
@@ -117,9 +121,9 @@ def stopped(history: Sequence[EpochRow], reason: str, images: Mapping[str, int])
     `images` is split → number of images.
     """
     best = history[best_epoch(history) - 1]
-    row = {name: best[name] for name in best if name.startswith("validation_") and name != "validation_right"}
-    row |= {f"{split}_images": images[split] for split in ("train", "validation")}
-    return row | {
+    return {
+        **{name: best[name] for name in best if name.startswith("validation_") and name != "validation_right"},
+        **{f"{split}_images": images[split] for split in ("train", "validation")},
         "status": "stopped",
         "reason": reason,
         "epochs_done": len(history),

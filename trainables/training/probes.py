@@ -77,5 +77,4 @@ def spectra(images: np.ndarray) -> np.ndarray:
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])  # cycles per pixel, 0–0.71
     rings = np.minimum((frequency / 0.5 * _BINS).astype(int), _BINS - 1).ravel()
     weights = np.eye(_BINS, dtype=np.float32)[rings]
-    means: np.ndarray = power.reshape(len(power), -1) @ weights / np.maximum(weights.sum(axis=0), 1)
-    return means
+    return np.asarray(power.reshape(len(power), -1) @ weights / np.maximum(weights.sum(axis=0), 1))

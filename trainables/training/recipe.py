@@ -101,8 +101,11 @@ class Recipe:
 
         Only hyperparameters that differ from their defaults enter, so that adding one later changes no identity.
         """
-        defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        changed = {name: value for name, value in self.hyperparameters().items() if value != defaults[name]}
+        changed = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != field.default
+        }
         text = json.dumps([changed, data_fingerprint], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

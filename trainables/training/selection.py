@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,8 +87,11 @@ class DataSelection:
                 f"--limit {self.limit} asks for more than the {available:,} balanced training images in {self.folder}; "
                 "lower it."
             )
-        splits = {split: self._read(split) for split in shards.SPLITS}
-        return Data(**splits, fingerprint=self.fingerprint(manifest.fingerprint), is_smoke=self.smoke)
+        return Data(
+            **{split: self._read(split) for split in shards.SPLITS},
+            fingerprint=self.fingerprint(manifest.fingerprint),
+            is_smoke=self.smoke,
+        )
 
     def image_rows(self, data: Data) -> pa.Table:
         """Name the scored images, those of validation and test: the columns of a record's images."""
@@ -98,29 +100,19 @@ class DataSelection:
         for split in ("validation", "test"):
             rows = getattr(data, split).rows
             table = pa.concat_tables(shards.read_tables(self.folder, split, columns)).take(pa.array(rows))
-            names = pa.array([split] * len(rows), pa.string())
-            tables.append(table.append_column("split", names).append_column("row", pa.array(rows, pa.int64())))
+            table = table.append_column("split", pa.array([split] * len(rows), pa.string()))
+            tables.append(table.append_column("row", pa.array(rows, pa.int64())))
         return pa.concat_tables(tables)
 
     def _read(self, split: str) -> Split:
         """Read a split, or its first balanced rows: shards are shuffled, so the first rows are a random sample."""
-        most = self.most.get(split)
-        parts = list(self._parts(split, most))
-        labels = _column(parts, "label")
-        rows = first_balanced(labels, most) if most else np.arange(len(labels))
-        images = np.concatenate([shards.images_of(table) for table in parts])
-        duplicate = np.concatenate([table["duplicate"].is_valid().to_numpy() for table in parts])
-        return Split(images[rows] if most else images, labels[rows], rows.astype(np.int32), duplicate[rows])
-
-    def _parts(self, split: str, most: int | None) -> Iterator[pa.Table]:
-        """Read a split's shards until they hold enough rows of each label."""
-        parts: list[pa.Table] = []
+        most, tables = self.most.get(split), []
         for table in shards.read_tables(self.folder, split, ["image", "label", "duplicate"]):
-            parts.append(table)
-            yield table
-            if most and len(first_balanced(_column(parts, "label"), most)) == most:
-                return
-
-
-def _column(tables: list[pa.Table], name: str) -> np.ndarray:
-    return np.concatenate([table[name].to_numpy() for table in tables])
+            tables.append(table)
+            labels = pa.concat_tables(tables)["label"].to_numpy()
+            if most and len(first_balanced(labels, most)) == most:
+                break  # the rest of the shards need not be read
+        rows = first_balanced(labels, most) if most else np.arange(len(labels))
+        images = np.concatenate([shards.images_of(table) for table in tables])
+        duplicate = pa.concat_tables(tables)["duplicate"].is_valid().to_numpy()
+        return Split(images[rows] if most else images, labels[rows], rows.astype(np.int32), duplicate[rows])

@@ -9,6 +9,7 @@ import os
 import platform
 import random
 import time
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -50,17 +51,16 @@ def run_trial(config: dict[str, Any], *, shared: Shared) -> None:
         mapped(node_folder, lambda: ray.get(shared.data))
     assignment = _assignment(config, shared, max(1, int(resources["cpus"])))
     known = {"device": _device(), "backend": shared.backend, **resources}
-    has_ended, seconds = False, 60 * shared.hang_minutes
+    trial = (node_folder, "trainables.worker.trial:run_trial", assignment, node_folder)
+    has_ended, stream = False, fork_server.stream(*trial, seconds=60 * shared.hang_minutes, stop=notice())
     try:
-        trial = (node_folder, "trainables.worker.trial:run_trial", assignment, node_folder)
-        reports = fork_server.stream(*trial, seconds=seconds, stop=notice())
-        with contextlib.closing(reports):  # a trial that is stopped ends in `report`
+        with contextlib.closing(stream) as reports:  # a trial that is stopped ends in `report`
             for report in reports:
                 has_ended = "status" in report
                 tune.report(known | report)
     except HungError:
-        reason = f"it hung: no sign of life for {shared.hang_minutes:g} minutes, so it was stopped"
-        tune.report(known | failed(reason))
+        minutes = f"{shared.hang_minutes:g} minutes"
+        tune.report(known | failed(f"it hung: no sign of life for {minutes}, so it was stopped"))
     except LostError:
         time.sleep(random.uniform(*_SECONDS_BEFORE_RETRY))  # whatever killed it may be over by then
         raise
@@ -75,7 +75,7 @@ def _assignment(config: dict[str, Any], shared: Shared, threads: int) -> Assignm
     recipe = Recipe.of(json.loads(config["recipe"]))
     body = shared.models[recipe.network].pretrained
     weights = {body: shared.weights[body]} if body in shared.weights else {}
-    return Assignment(config["trial"], recipe, threads, shared.selection, shared.models, weights, shared.record)
+    return Assignment(config["trial"], recipe, threads, replace(shared, weights=weights, data=None))
 
 
 def _resources() -> dict[str, float]:

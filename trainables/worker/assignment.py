@@ -36,12 +36,12 @@ class Shared:
 
 @dataclass(frozen=True)
 class Assignment:
-    """A trial to run with so many threads, from its last checkpoint where it has one."""
+    """A trial to run with so many threads, from its last checkpoint where it has one.
+
+    `shared` has no more weights than the trial's, and no `data`: the images are in the node folder.
+    """
 
     trial: str
     recipe: Recipe
     threads: int
-    selection: DataSelection
-    models: Mapping[str, Network]
-    weights: Mapping[str, Layers]
-    record: Folder
+    shared: Shared

@@ -10,7 +10,6 @@ as the process that started it, and deletes the folder when it ends.
 
 import _thread
 import contextlib
-import errno
 import fcntl
 import gc
 import importlib
@@ -28,8 +27,8 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Generator, Iterable, Iterator
-from multiprocessing.connection import Connection
+from collections.abc import Generator, Iterator
+from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +78,7 @@ def start(folder: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if running := _connected(folder):
             return running.close()
-        with contextlib.suppress(FileNotFoundError):
-            (folder / _SOCKET).unlink()
+        (folder / _SOCKET).unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(folder / _SOCKET))
             listener.listen(128)
@@ -95,7 +93,6 @@ def start(folder: Path) -> None:
                 start_new_session=True,  # Ctrl-C is for the process that started the server
             )
         _servers.append((server, folder))
-        return None
 
 
 def stop() -> None:
@@ -156,26 +153,20 @@ def _connect(folder: Path) -> Connection:
     """Connect to the node's server. Starts one where there is none, as when the server's starter has just ended."""
     for _ in range(3):
         if connected := _connected(folder):
-            return Connection(connected.detach())
+            return connected
         start(folder)
     raise LostError(f"no server answers at {folder}")
 
 
-def _connected(folder: Path) -> socket.socket | None:
-    """A socket that is connected to the server; None where no server listens."""
-    client = socket.socket(socket.AF_UNIX)
-    try:
-        client.connect(str(folder / _SOCKET))
-    except OSError as error:
-        client.close()
-        if error.errno in (errno.ENOENT, errno.ECONNREFUSED):
-            return None
-        raise
-    return client
+def _connected(folder: Path) -> Connection | None:
+    """A connection to the server; None where no server listens."""
+    with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+        return Client(str(folder / _SOCKET))
+    return None
 
 
 def _serve(listener: socket.socket, folder: Path) -> None:
-    """Fork for every connection, until standard input ends."""
+    """Fork for every connection, until standard input ends. Then wait for the children, and delete the folder."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
     tempfile.tempdir = str(folder)  # TensorFlow leaves a temporary file for each traced function
     for module in ("trainables.worker.trial", "sklearn.metrics"):  # else each trial imports scikit-learn: 0.8 s
@@ -190,16 +181,9 @@ def _serve(listener: socket.socket, folder: Path) -> None:
             _answer(Connection(client.detach()))
         client.close()
     listener.close()
-    _leave(folder)
-
-
-def _leave(folder: Path) -> None:
-    """Delete the folder once all children have ended, for they may serve other processes than the server's starter.
-
-    Those processes may start a server anew, to which the folder then belongs.
-    """
-    with contextlib.suppress(FileNotFoundError):
-        (folder / _SOCKET).unlink()
+    (folder / _SOCKET).unlink(missing_ok=True)
+    # The children may serve other processes than the server's starter. Those may start a server anew, to which the
+    # folder then belongs.
     with contextlib.suppress(ChildProcessError):
         os.wait()  # returns only when there are no children left, because SIGCHLD is ignored
     with contextlib.suppress(FileNotFoundError), (folder / "lock").open("w") as lock:
@@ -217,7 +201,11 @@ def _answer(connection: Connection) -> None:
         connection.send(("process", os.getpid()))
         threading.Thread(target=_listen, args=[connection], daemon=True).start()
         os.environ.update(environment | _ENVIRONMENT)
-        _send_all(connection, pkgutil.resolve_name(function)(*arguments))
+        values = pkgutil.resolve_name(function)(*arguments)
+        # A generator is closed in any case, so that it cleans up.
+        with contextlib.closing(values) if isinstance(values, Generator) else contextlib.nullcontext():
+            for value in values:
+                connection.send(("value", value))
         connection.send(("end", None))
     except EOFError:  # a connection that only asked whether a server listens
         pass
@@ -226,15 +214,6 @@ def _answer(connection: Connection) -> None:
     except Exception:
         connection.send(("error", traceback.format_exc()))
     os._exit(0)
-
-
-def _send_all(connection: Connection, values: Iterable[Any]) -> None:
-    """Send values as they come, and close a generator in any case, so that it cleans up."""
-    with contextlib.ExitStack() as stack:
-        if isinstance(values, Generator):
-            stack.callback(values.close)
-        for value in values:
-            connection.send(("value", value))
 
 
 def _listen(connection: Connection) -> None:

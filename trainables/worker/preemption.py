@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import os
 import subprocess
 import sys
@@ -32,11 +33,15 @@ def refuse_more_work() -> None:
     import ray
 
     context = ray.get_runtime_context()
-    arguments = ["--address", context.gcs_address, "--node-id", context.get_node_id()]
-    arguments += ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "the machine is being taken away"]
-    arguments += ["--deadline-remaining-seconds", str(_SECONDS_OF_NOTICE)]
-    ray_command = Path(sys.executable).with_name("ray")
-    subprocess.run([ray_command, "drain-node", *arguments], capture_output=True, timeout=60, check=False)
+    arguments = {
+        "--address": context.gcs_address,
+        "--node-id": context.get_node_id(),
+        "--reason": "DRAIN_NODE_REASON_PREEMPTION",
+        "--reason-message": "the machine is being taken away",
+        "--deadline-remaining-seconds": str(_SECONDS_OF_NOTICE),
+    }
+    command = [Path(sys.executable).with_name("ray"), "drain-node", *itertools.chain(*arguments.items())]
+    subprocess.run(command, capture_output=True, timeout=60, check=False)
 
 
 def _poll(endpoint: str, event: threading.Event) -> None:

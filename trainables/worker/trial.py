@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from data_prep import Folder
 from trainables.record import SCORES, checkpoints, scores_file
 from trainables.training import checkpoint, loop, outcome, pipeline
 from trainables.training.arrays import shared_data
@@ -36,7 +37,7 @@ def run_trial(assignment: Assignment, node_folder: Path) -> Iterator[Report]:
     started = time.perf_counter()
     known: dict[str, Any] = {}
     try:
-        for report in _train_and_score(assignment, shared_data(assignment.selection, node_folder), known):
+        for report in _train_and_score(assignment, shared_data(assignment.shared.selection, node_folder), known):
             ends = {"wall_seconds": time.perf_counter() - started} if "status" in report else {}
             yield known | report | ends
     except Exception as error:
@@ -50,19 +51,21 @@ def run_trial(assignment: Assignment, node_folder: Path) -> Iterator[Report]:
 def _train_and_score(assignment: Assignment, data: Data, known: dict[str, Any]) -> Iterator[Report]:
     """Train, in smaller batches after running out of memory, and score. Fills `known` with facts on the trial."""
     pipeline.set_up(assignment.threads)
-    recipe, folder = assignment.recipe, checkpoints(assignment.record, assignment.trial)
-    parent = checkpoints(assignment.record, recipe.parent) if recipe.parent else None
-    run = loop.start(recipe, data, assignment.models, assignment.weights)
+    recipe, shared = assignment.recipe, assignment.shared
+    folder = checkpoints(shared.record, assignment.trial)
+    parent = checkpoints(shared.record, recipe.parent) if recipe.parent else None
+    run = loop.start(recipe, data, shared.models, shared.weights)
     counted = cost(run.model)
     known |= {"parameters": counted.parameters, "flops": counted.flops, "initial_weights": run.initial_weights}
     checkpoint.restore(run, folder, parent)
     while True:
         try:
             known["batch_size_used"] = run.batch_size
-            yield from _train(run, data, assignment)
+            yield from _train(run, data, folder)
             if run.stop_reason == outcome.PAUSED:
-                images = {"train": len(data.train), "validation": len(data.validation)}
-                yield outcome.stopped(run.history, outcome.PAUSED, images)
+                yield outcome.stopped(
+                    run.history, outcome.PAUSED, {"train": len(data.train), "validation": len(data.validation)}
+                )
                 return
             scores = loop.score_best(run, data)
             break
@@ -72,21 +75,20 @@ def _train_and_score(assignment: Assignment, data: Data, known: dict[str, Any]) 
                 raise
         del run  # and its memory, before another run is made
         gc.collect()
-        run = loop.start(recipe, data, assignment.models, assignment.weights, half)
+        run = loop.start(recipe, data, shared.models, shared.weights, half)
         if parent:
             checkpoint.inherit(run, folder, parent)
-    assignment.record.write_table(scores_file(assignment.trial), _score_table(data, scores))
+    shared.record.write_table(scores_file(assignment.trial), _score_table(data, scores))
     row = outcome.scored(recipe, run.history, data, scores, run.stop_reason or "", run.batch_size)
     yield row | {"seconds_per_image": run.seconds_per_image}
 
 
-def _train(run: loop.Run, data: Data, assignment: Assignment) -> Iterator[Report]:
-    """Report each epoch, those before this process included, and keep a checkpoint of each.
+def _train(run: loop.Run, data: Data, folder: Folder) -> Iterator[Report]:
+    """Report each epoch, those before this process included, and keep a checkpoint of each in `folder`.
 
     The next epoch does not wait for a checkpoint to be written.
     """
     yield from run.history
-    folder = checkpoints(assignment.record, assignment.trial)
     with ThreadPoolExecutor(1) as writer:
         writing = writer.submit(lambda: None)
         for row in loop.epochs(run, data):
@@ -103,15 +105,12 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def _gist(error: Exception) -> str:
     """First and last line of an error's message: TensorFlow puts a screenful of layers between them."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    lines = [line for line in lines if line and not line.startswith(("[", "Hint:"))]
+    lines = [line for line in map(str.strip, str(error).splitlines()) if line and not line.startswith(("[", "Hint:"))]
     return " ".join(dict.fromkeys([*lines[:1], *lines[-1:]]))
 
 
 def _score_table(data: Data, scores: dict[str, np.ndarray]) -> pa.Table:
-    parts = {"validation": data.validation, "test": data.test}
-    tables = [
+    return pa.concat_tables(
         pa.table({"split": [name] * len(part), "row": part.rows, "label": part.labels, "score": scores[name]}, SCORES)
-        for name, part in parts.items()
-    ]
-    return pa.concat_tables(tables)
+        for name, part in (("validation", data.validation), ("test", data.test))
+    )
