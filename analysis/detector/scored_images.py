@@ -15,7 +15,8 @@ from trainables.training.selection import DataSelection
 
 #: `data` of the record's own images in tables, where others have the name of their folder.
 OWN = "own"
-_MOST_CODECS = 3
+#: How many codecs are named where there are many.
+MOST_CODECS = 3
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def _fitted(images: ScoredImages, results: Results) -> ScoredImages:
         sizes = f"{images.side} x {images.side} pixels, and are resampled to {side} x {side}"
         warnings.append(f"The images of {images.data} are {sizes}.")
     if images.codecs != results.provenance.codecs:
-        here, trained = (" and ".join(names[:_MOST_CODECS]) for names in (images.codecs, results.provenance.codecs))
+        here, trained = (" and ".join(names[:MOST_CODECS]) for names in (images.codecs, results.provenance.codecs))
         kinds = f"{here}, those of training {trained}"
         warnings.append(f"The files of {images.data} were {kinds}: the results also show the effect of that.")
     if images.duplicates is None:

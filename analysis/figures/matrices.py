@@ -32,8 +32,9 @@ def draw_confusion(results: Results) -> Drawing | None:
             counts = matrices[row["trial"]]
             seed = f", seed {row['seed']}" if has_seeds(results.trials) else ""
             measured = f"test, n = {counts.sum():,}, accuracy {percent(metrics.accuracy(counts))} %"
-            title = f"{row['network']}{seed} (rank {row['rank']} of {len(results.ranked)})\n{measured}"
-            axes.set_title(title, loc="left")
+            axes.set_title(
+                f"{row['network']}{seed} (rank {row['rank']} of {len(results.ranked)})\n{measured}", loc="left"
+            )
             _draw_counts(axes, counts)
     words = " ".join(_words(row, matrices[row["trial"]], len(results.ranked)) for row in rows)
     return Drawing(figure, "Confusion matrices", f"Confusion matrices on the test split. {words}", words)

@@ -69,8 +69,12 @@ def _looks(results: Results, rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
         trial: {"color": PALE, "marker": "", "linewidth": 0.8} for trial in trials["trial"]
     }
     for colour, marker, (_, row) in zip(PALETTE, MARKERS, coloured.iterrows(), strict=False):
-        label = textwrap.shorten(trial_name(row, results), _LEGEND_CHARACTERS, placeholder="…")
-        looks[row["trial"]] = {"color": colour, "marker": marker, "linewidth": 1.3, "label": label}
+        looks[row["trial"]] = {
+            "color": colour,
+            "marker": marker,
+            "linewidth": 1.3,
+            "label": textwrap.shorten(trial_name(row, results), _LEGEND_CHARACTERS, placeholder="…"),
+        }
     return looks
 
 
