@@ -92,7 +92,6 @@ def card(name: str, detector: Detector, agreed: Agreement) -> str:
     )
     stored = detector.stored
     entry, known = MODELS.get(str(stored.row["network"])), stored.row.dropna()
-    parts = stored.results.scores.parts
     hyperparameters = [name for name in Recipe("").hyperparameters() if name not in ("network", "parent")]
     return environment.get_template("model_card.md.j2").render(
         name=name,
@@ -104,7 +103,7 @@ def card(name: str, detector: Detector, agreed: Agreement) -> str:
         codecs=listed(stored.results.provenance.codecs) or "files of codecs that the record does not name",
         pretrained=entry.pretrained if entry else "",
         recipe={name: known[name] for name in hyperparameters if name in known},
-        parts=[(TITLES[part], f"{len(images):,}") for part, images in parts.items()],
+        parts=[(TITLES[part], f"{len(images):,}") for part, images in stored.results.scores.parts.items()],
         metrics=metric_lines(detector),
         classes=class_lines(detector),
         agreed=agreed,

@@ -71,7 +71,9 @@ def _score(folder: Folder, chosen: Sequence[Stored], images: ScoredImages, limit
     by_trial = {one.trial: one for one in chosen}
     table = of_images(robustness_table(folder), images.fingerprint, limit)
     known = set(zip(table["trial"], table["corruption"], table["severity"], strict=True))
-    lacking = {way: [trial for trial in by_trial if (trial, *way) not in known] for way in settings(images.side)}
+    lacking = {
+        setting: [trial for trial in by_trial if (trial, *setting) not in known] for setting in settings(images.side)
+    }
     jobs = [(setting, trials) for setting, trials in lacking.items() if trials]
     if not jobs:
         click.echo("All of this is scored already.")

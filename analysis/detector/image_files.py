@@ -82,11 +82,11 @@ def warnings(facts: Facts, image_size: int, codecs: tuple[str, ...]) -> tuple[st
     """How a file differs from the training images, in words: its size, and its codec, if it is none of `codecs`."""
     size = f"{facts.width} x {facts.height} pixels, resized to {image_size} x {image_size}"
     codec = f"{facts.codec}, and the training images are {listed(codecs)}"
-    is_resized, is_other = (
-        (facts.width, facts.height) != (image_size, image_size),
-        bool(codecs) and facts.codec not in codecs,
-    )
-    return tuple(remark for remark, applies in ((size, is_resized), (codec, is_other)) if applies)
+    remarks = {
+        size: (facts.width, facts.height) != (image_size, image_size),
+        codec: bool(codecs) and facts.codec not in codecs,
+    }
+    return tuple(remark for remark, applies in remarks.items() if applies)
 
 
 def listed(codecs: tuple[str, ...]) -> str:

@@ -25,8 +25,8 @@ def draw_configurations(results: Results) -> Drawing | None:
     if not len(frame):
         return None
     names = frame.drop_duplicates("place")["configuration"]
-    size = (PAGE_WIDTH * 0.85, 1.5 + 0.21 * len(names))
-    with new_figure(*size, note(results, frame), *results.provenance.caveats) as figure:
+    height = 1.5 + 0.21 * len(names)
+    with new_figure(PAGE_WIDTH * 0.85, height, note(results, frame), *results.provenance.caveats) as figure:
         axes = figure.subplots()
         for part, rows in frame.groupby("part"):
             is_clean = part == "test_clean"

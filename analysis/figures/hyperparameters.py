@@ -75,8 +75,7 @@ def draw_parallel(results: Results) -> Drawing | None:
         scale = ScalarMappable(Normalize(float(accuracies.quantile(0.05)), float(accuracies.max())), "cividis")
         for row in frame.to_dict("records"):
             heights = [_height(values, row[name]) for name, values in space.items()]
-            colour = scale.to_rgba(row["validation_accuracy"])
-            axes.plot(range(len(space)), heights, color=colour, linewidth=1, alpha=0.85)
+            axes.plot(heights, color=scale.to_rgba(row["validation_accuracy"]), linewidth=1, alpha=0.85)
         for place, values in enumerate(space.values()):
             _draw_axis(axes, place, values)
         names = [name.replace("_", " ") for name in space]
@@ -95,8 +94,8 @@ def draw_parallel(results: Results) -> Drawing | None:
 def _draw_axis(axes: Axes, place: int, values: BaseDistribution) -> None:
     axes.axvline(place, color=INK, linewidth=0.8)
     ends = values.choices if isinstance(values, CategoricalDistribution) else (values.low, values.high)  # type: ignore[attr-defined]
+    plate = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
     for value in ends:
-        plate = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
         axes.text(place + 0.04, _height(values, value), _written(value), fontsize=5.5, va="center", bbox=plate)
 
 

@@ -32,9 +32,8 @@ def draw_confusion(results: Results) -> Drawing | None:
             counts = matrices[row["trial"]]
             seed = f", seed {row['seed']}" if has_seeds(results.trials) else ""
             measured = f"test, n = {counts.sum():,}, accuracy {percent(metrics.accuracy(counts))} %"
-            axes.set_title(
-                f"{row['network']}{seed} (rank {row['rank']} of {len(results.ranked)})\n{measured}", loc="left"
-            )
+            rank = f"rank {row['rank']} of {len(results.ranked)}"
+            axes.set_title(f"{row['network']}{seed} ({rank})\n{measured}", loc="left")
             _draw_counts(axes, counts)
     words = " ".join(_words(row, matrices[row["trial"]], len(results.ranked)) for row in rows)
     return Drawing(figure, "Confusion matrices", f"Confusion matrices on the test split. {words}", words)
@@ -122,7 +121,7 @@ def draw_grid(results: Results) -> Drawing | None:
     if not len(table):
         return None
     means = table.pivot(index="trunk", columns="head", values="mean")
-    trunks, heads, note = list(means.index), list(means.columns), _note_on_grid(results)
+    trunks, heads, note = means.index.tolist(), means.columns.tolist(), _note_on_grid(results)
     size = (1.8 + 1.1 * max(2, len(heads)), 1.7 + 0.75 * len(trunks))
     with new_figure(*size, note, *results.provenance.caveats, grid=False) as figure:
         axes = figure.subplots()
@@ -162,8 +161,7 @@ def _note_on_grid(results: Results) -> str:
     least, most = min(counts[counts > 0]), max(counts)
     seeds = "one trial a cell" if most == 1 else f"mean ± standard deviation of {least} to {most} seeds a cell"
     hatched = " Hatched: no ranked trial." if (counts == 0).any() else ""
-    interval = span(best["validation_low"], best["validation_high"])
     return (
         f"Validation accuracy in %, n = {results.images('validation')} images, {seeds}. 95 % interval of the best "
-        f"single trial: {interval} %.{hatched}"
+        f"single trial: {span(best['validation_low'], best['validation_high'])} %.{hatched}"
     )

@@ -95,8 +95,15 @@ def _draw_bins(above: Axes, below: Axes, results: Results, trial: str) -> None:
             elinewidth=0.8,
             label=name,
         )
-    widths = raw["right"] - raw["left"]
-    below.bar(raw["left"], raw["n"], width=widths, align="edge", color=PALETTE[0], edgecolor="white", linewidth=0.5)
+    below.bar(
+        raw["left"],
+        raw["n"],
+        width=raw["right"] - raw["left"],
+        align="edge",
+        color=PALETTE[0],
+        edgecolor="white",
+        linewidth=0.5,
+    )
     below.set_xlabel("Probability of FAKE (%)")
     for axis in (above.xaxis, below.xaxis, above.yaxis):
         axis.set_major_formatter(percent_tick)

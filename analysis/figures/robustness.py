@@ -55,8 +55,7 @@ def draw(results: Results, table: pd.DataFrame) -> Drawing | None:
         handles = [Line2D([], [], markersize=3.5, **look) for look in looks.values() if "label" in look]
         if others := len(looks) - len(handles):
             handles.append(Line2D([], [], color=PALE, linewidth=0.8, label=f"{others} others, worse on validation"))
-        columns = legend_columns(handles, _LEGEND_CHARACTERS)
-        figure.legend(handles=handles, loc="outside upper left", ncols=columns)
+        figure.legend(handles=handles, loc="outside upper left", ncols=legend_columns(handles, _LEGEND_CHARACTERS))
     alt = f"Accuracy and AUC against the degree of each corruption. {words[0]}"
     return Drawing(figure, "Robustness", alt, " ".join(words))
 
