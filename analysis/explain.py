@@ -137,7 +137,5 @@ def explanations(folder: Folder) -> pd.DataFrame:
 
 def sheets(folder: Folder, trial: str | None = None) -> list[Sheet]:
     """The contact sheets in a record's folder: of one trial, or of all that were explained."""
-    frame = explanations(folder)
-    frame = frame[frame["trial"] == trial] if trial else frame
-    groups = dict(iter(frame.groupby(["trial", "kind"], sort=False)))
-    return [(_file(*key), *words(rows)) for key, rows in groups.items()]
+    groups = dict(iter(explanations(folder).groupby(["trial", "kind"], sort=False)))
+    return [(_file(*key), *words(rows)) for key, rows in groups.items() if trial in (None, key[0])]

@@ -4,18 +4,27 @@ import tempfile
 from pathlib import Path
 
 import click
+import jinja2
 import numpy as np
 
-from analysis.detector.card import card
-from analysis.detector.detector import Detector
-from analysis.detector.onnx import agreement, for_inference, require_packages, to_onnx
-from analysis.detector.stored import stored
+from analysis.detector.image_files import listed
+from analysis.detector.onnx import Agreement, agreement, for_inference, require_packages, to_onnx
+from analysis.detector.stored import Detector, stored
+from analysis.results.format import TITLES, with_span
+from analysis.results.judged import by_class
 from data_prep import Folder, InputError
 from data_prep.decode import decode
 from data_prep.layout import LABEL_NAMES
 from data_prep.sources import open_source
+from sweeps.stats.intervals import intervals
+from trainables import MODELS, Recipe
+from trainables.training.metrics import METRICS, judge
 
 _IMAGES = 64
+_OF_CLASSES = ("accuracy", "recall_real", "recall_fake")
+
+#: A heading, and its cells.
+Line = tuple[str, list[str]]
 
 
 @click.command()
@@ -56,10 +65,12 @@ def main(target: str, out: str | None) -> None:
 
 def _properties(detector: Detector) -> dict[str, str]:
     """The metadata of an ONNX file: which network it is, and what its logit means."""
-    trial = detector.stored
-    numbers = {"threshold": detector.threshold, "slope": detector.slope, "offset": detector.offset}
-    origin = {"network": str(trial.row["network"]), "trial": trial.trial, "labels": ", ".join(LABEL_NAMES)}
-    return origin | {name: f"{value:.9g}" for name, value in numbers.items()}
+    return {
+        "network": str(detector.stored.row["network"]),
+        "trial": detector.stored.trial,
+        "labels": ", ".join(LABEL_NAMES),
+        **{name: f"{getattr(detector, name):.9g}" for name in ("threshold", "slope", "offset")},
+    }
 
 
 def sample(image_size: int) -> np.ndarray:
@@ -68,3 +79,55 @@ def sample(image_size: int) -> np.ndarray:
     files = sorted(source.files(), key=lambda file: file.name)
     some = files[:: len(files) // _IMAGES][:_IMAGES]
     return np.stack([decode(source.read(file), image_size)[0] for file in some])
+
+
+def card(name: str, detector: Detector, agreed: Agreement) -> str:
+    """The card, Markdown, of the files NAME.keras and NAME.onnx."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("analysis", "pages/templates"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    stored = detector.stored
+    entry, known = MODELS.get(str(stored.row["network"])), stored.row.dropna()
+    hyperparameters = [name for name in Recipe("").hyperparameters() if name not in ("network", "parent")]
+    return environment.get_template("model_card.md.j2").render(
+        name=name,
+        detector=detector,
+        stored=stored,
+        row={**dict.fromkeys(stored.row.index), **known},
+        size=stored.image_size,
+        provenance=stored.results.provenance,
+        codecs=listed(stored.results.provenance.codecs) or "files of codecs that the record does not name",
+        pretrained=entry.pretrained if entry else "",
+        recipe={name: known[name] for name in hyperparameters if name in known},
+        parts=[(TITLES[part], f"{len(images):,}") for part, images in stored.results.scores.parts.items()],
+        metrics=metric_lines(detector),
+        classes=class_lines(detector),
+        agreed=agreed,
+    )
+
+
+def metric_lines(detector: Detector) -> list[Line]:
+    """One line a metric: its value on each part with the 95 % interval, at the threshold from validation."""
+    stored, columns = detector.stored, []
+    for part in stored.results.scores.parts:
+        labels, logits = stored.scores(part)
+        ends = intervals(labels, logits, detector.threshold)
+        values = judge(labels, logits, detector.threshold)
+        columns.append({metric: with_span(value, *ends[metric]) for metric, value in values.items()})
+    return [(METRICS[metric].title, [column[metric] for column in columns]) for metric in METRICS]
+
+
+def class_lines(detector: Detector) -> list[Line]:
+    """One line an object class of the test images: n, accuracy and both recalls. None if there are no classes."""
+    return [
+        (
+            row["object_class"],
+            [f"{row['images']:,}"]
+            + [with_span(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in _OF_CLASSES],
+        )
+        for row in by_class(detector.stored.results, detector.stored.trial).to_dict("records")
+    ]

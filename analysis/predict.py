@@ -18,9 +18,8 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from analysis.detector.detector import Detector, Row
 from analysis.detector.image_files import paths
-from analysis.detector.stored import stored
+from analysis.detector.stored import Detector, Row, stored
 from analysis.results.format import number
 from data_prep import Folder, InputError
 from data_prep.layout import LABEL_NAMES
@@ -64,8 +63,10 @@ def main(target: str, images: tuple[str, ...], kind: str | None, out: str | None
 def summary(detector: Detector, tally: Counter[str]) -> str:
     """How many images got which verdict, from which network, and the caveats of its record."""
     counts = ", ".join(f"{tally[name]:,} {name}" for name in (*LABEL_NAMES, _UNREADABLE))
-    source = f"By {detector.stored.name} of {detector.stored.folder}"
-    rule = f"{source}: FAKE above a logit of {detector.threshold:.4g}, best on validation."
+    rule = (
+        f"By {detector.stored.name} of {detector.stored.folder}: FAKE above a logit of {detector.threshold:.4g}, best "
+        "on validation."
+    )
     return "\n".join([f"{tally.total():,} images: {counts}.", rule, *detector.stored.results.provenance.caveats])
 
 

@@ -5,17 +5,16 @@ Finished scores are kept in the record: the same command continues where it was,
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
 import numpy as np
-import pandas as pd
 
 from analysis.detector.corruptions import CLEAN, CORRUPTIONS, Setting, settings
 from analysis.detector.robustness_table import ROBUSTNESS, add, of_images, robustness_table, rows
 from analysis.detector.scored_images import OWN, ScoredImages, images_to_score
-from analysis.detector.scoring import Job, scores
+from analysis.detector.scoring import scores
 from analysis.detector.stored import Stored, best_named
 from analysis.figures.robustness import draw
 from analysis.figures.robustness_summary import paragraphs
@@ -70,7 +69,12 @@ def choose(folder: Folder, results: Results, wanted: str) -> list[Stored]:
 def _score(folder: Folder, chosen: Sequence[Stored], images: ScoredImages, limit: int) -> None:
     """Score what the record's table lacks, and enter each setting when it is scored, with a line of progress."""
     by_trial = {one.trial: one for one in chosen}
-    jobs = _missing(of_images(robustness_table(folder), images.fingerprint, limit), by_trial, settings(images.side))
+    table = of_images(robustness_table(folder), images.fingerprint, limit)
+    known = set(zip(table["trial"], table["corruption"], table["severity"], strict=True))
+    lacking = {
+        setting: [trial for trial in by_trial if (trial, *setting) not in known] for setting in settings(images.side)
+    }
+    jobs = [(setting, trials) for setting, trials in lacking.items() if trials]
     if not jobs:
         click.echo("All of this is scored already.")
         return
@@ -86,13 +90,6 @@ def _score(folder: Folder, chosen: Sequence[Stored], images: ScoredImages, limit
         seconds = (time.monotonic() - started) / (done - 1) if done > 1 else math.nan
         left = f", {duration(seconds * (len(jobs) - done))} left" if 1 < done < len(jobs) else ""
         click.echo(f"{done:>4}/{len(jobs)}  {_line(setting, entries[0])}{left}")
-
-
-def _missing(table: pd.DataFrame, trials: Iterable[str], wanted: Sequence[Setting]) -> list[Job]:
-    """The settings that some of the trials are not scored under yet, with these trials."""
-    known = set(zip(table["trial"], table["corruption"], table["severity"], strict=True))
-    jobs = [(setting, [trial for trial in trials if (trial, *setting) not in known]) for setting in wanted]
-    return [job for job in jobs if job[1]]
 
 
 def _recorded(one: Stored, images: ScoredImages, logits: np.ndarray) -> np.ndarray:
@@ -111,6 +108,5 @@ def _recorded(one: Stored, images: ScoredImages, logits: np.ndarray) -> np.ndarr
 
 
 def _line(setting: Setting, row: dict[str, Any]) -> str:
-    name, severity = setting
-    title = "clean" if name == CLEAN else f"{CORRUPTIONS[name].title} {severity:g}"
+    title = CLEAN if setting[0] == CLEAN else f"{CORRUPTIONS[setting[0]].title} {setting[1]:g}"
     return f"{title:<22} {row['network']}: {percent(row['accuracy'])} %, AUC {row['auc']:.4f}"

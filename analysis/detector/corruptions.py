@@ -38,9 +38,8 @@ def noise(images: np.ndarray, deviation: float, rows: np.ndarray) -> np.ndarray:
 
     An image's noise derives from its row alone, and is scaled by the deviation.
     """
-    added = np.empty(images.shape, np.float32)
-    for place, row in enumerate(rows):
-        added[place] = np.random.default_rng([_NOISE_SEED, int(row)]).standard_normal(images.shape[1:], np.float32)
+    generators = [np.random.default_rng([_NOISE_SEED, int(row)]) for row in rows]
+    added = np.array([generator.standard_normal(images.shape[1:], np.float32) for generator in generators])
     return _to_bytes(images + deviation * added)
 
 
@@ -61,10 +60,7 @@ def enhance(
 
 
 def _map(change: Callable[[Image.Image], Image.Image], images: np.ndarray) -> np.ndarray:
-    changed = np.empty_like(images)
-    for place, image in enumerate(images):
-        changed[place] = np.asarray(change(Image.fromarray(image)))
-    return changed
+    return np.array([np.asarray(change(Image.fromarray(image))) for image in images], np.uint8)
 
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:
@@ -101,9 +97,9 @@ Setting = tuple[str, float]
 
 def settings(side: int) -> list[Setting]:
     """Every setting, clean first, for images of `side` x `side` pixels: `rescale` has sides in pixels."""
-    severities = {name: corruption.severities for name, corruption in CORRUPTIONS.items()}
-    severities["rescale"] = tuple(float(round(share * side)) for share in severities["rescale"])
-    return [(CLEAN, 0.0), *((name, value) for name, values in severities.items() for value in values)]
+    severities = [(name, severity) for name, corruption in CORRUPTIONS.items() for severity in corruption.severities]
+    in_pixels = [(name, float(round(value * side)) if name == "rescale" else value) for name, value in severities]
+    return [(CLEAN, 0.0), *in_pixels]
 
 
 def settings_in_order(name: str, side: int) -> list[Setting]:

@@ -80,12 +80,13 @@ def _content(path: str) -> bytes:
 
 def warnings(facts: Facts, image_size: int, codecs: tuple[str, ...]) -> tuple[str, ...]:
     """How a file differs from the training images, in words: its size, and its codec, if it is none of `codecs`."""
-    remarks = []
-    if (facts.width, facts.height) != (image_size, image_size):
-        remarks.append(f"{facts.width} x {facts.height} pixels, resized to {image_size} x {image_size}")
-    if codecs and facts.codec not in codecs:
-        remarks.append(f"{facts.codec}, and the training images are {listed(codecs)}")
-    return tuple(remarks)
+    size = f"{facts.width} x {facts.height} pixels, resized to {image_size} x {image_size}"
+    codec = f"{facts.codec}, and the training images are {listed(codecs)}"
+    remarks = {
+        size: (facts.width, facts.height) != (image_size, image_size),
+        codec: bool(codecs) and facts.codec not in codecs,
+    }
+    return tuple(remark for remark, applies in remarks.items() if applies)
 
 
 def listed(codecs: tuple[str, ...]) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from analysis.detector.corruptions import CLEAN, CORRUPTIONS, Setting
-from analysis.detector.scored_images import OWN, ScoredImages
+from analysis.detector.scored_images import MOST_CODECS, OWN, ScoredImages
 from analysis.detector.stored import Stored
 from analysis.results.decisions import best_threshold
 from analysis.results.trials import read_extra
@@ -22,7 +22,6 @@ from trainables.training.metrics import judge
 
 #: Start of the note in rows whose images had been compressed as JPEG before.
 SECOND = "second compression"
-_MOST_CODECS = 3
 
 ROBUSTNESS = "robustness.parquet"
 SCHEMA = pa.schema(
@@ -90,19 +89,18 @@ def rows(one: Stored, images: ScoredImages, limit: int, setting: Setting, logits
         "note": _note(corruption, images),
         "threshold": best_threshold(*one.scores("validation")),
     }
-    masks = {"test": np.ones(len(images), bool)}
-    if images.duplicates is not None:
-        masks["test_clean"] = images.duplicates == ""
+    is_clean = np.zeros(len(images), bool) if images.duplicates is None else images.duplicates == ""
+    masks = {"test": np.ones(len(images), bool), "test_clean": is_clean}
     parts = {part: (images.labels[mask], logits[mask]) for part, mask in masks.items() if mask.any()}
     return [row | {"part": part} | _judged(*scores, row["threshold"]) for part, scores in parts.items()]
 
 
 def _judged(labels: np.ndarray, logits: np.ndarray, threshold: float) -> dict[str, Any]:
     metrics = judge(labels, logits, threshold)
-    columns: dict[str, Any] = {name: metrics[name] for name in ("accuracy", "auc", "recall_real", "recall_fake")}
-    columns["accuracy_low"], columns["accuracy_high"] = wilson(metrics["accuracy"], len(labels))
-    columns["auc_low"], columns["auc_high"] = auc_interval(labels, logits)
-    return columns | {"images": len(labels)}
+    columns = {name: metrics[name] for name in ("accuracy", "auc", "recall_real", "recall_fake")}
+    ends = (*wilson(metrics["accuracy"], len(labels)), *auc_interval(labels, logits))
+    names = ("accuracy_low", "accuracy_high", "auc_low", "auc_high")
+    return {**columns, **dict(zip(names, ends, strict=True)), "images": len(labels)}
 
 
 def _note(corruption: str, images: ScoredImages) -> str:
@@ -110,6 +108,6 @@ def _note(corruption: str, images: ScoredImages) -> str:
     before = [codec for codec in images.codecs if codec.startswith("JPEG")]
     remarks = [warning.rstrip(".") for warning in images.warnings]
     if corruption == "jpeg" and before:
-        more = f" and {len(before) - _MOST_CODECS} others" if len(before) > _MOST_CODECS else ""
-        remarks.append(f"{SECOND}: the images were {', '.join(before[:_MOST_CODECS])}{more} before")
+        more = f" and {len(before) - MOST_CODECS} others" if len(before) > MOST_CODECS else ""
+        remarks.append(f"{SECOND}: the images were {', '.join(before[:MOST_CODECS])}{more} before")
     return "; ".join(remarks)

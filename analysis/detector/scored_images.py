@@ -15,7 +15,8 @@ from trainables.training.selection import DataSelection
 
 #: `data` of the record's own images in tables, where others have the name of their folder.
 OWN = "own"
-_MOST_CODECS = 3
+#: How many codecs are named where there are many.
+MOST_CODECS = 3
 
 
 @dataclass(frozen=True)
@@ -122,12 +123,16 @@ def _fitted(images: ScoredImages, results: Results) -> ScoredImages:
     if images.side != side:
         sized = [Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS) for image in pixels]
         pixels = np.stack([np.asarray(image) for image in sized])
-        sizes = f"{images.side} x {images.side} pixels, and are resampled to {side} x {side}"
-        warnings.append(f"The images of {images.data} are {sizes}.")
+        warnings.append(
+            f"The images of {images.data} are {images.side} x {images.side} pixels, and are "
+            f"resampled to {side} x {side}."
+        )
     if images.codecs != results.provenance.codecs:
-        here, trained = (" and ".join(names[:_MOST_CODECS]) for names in (images.codecs, results.provenance.codecs))
-        kinds = f"{here}, those of training {trained}"
-        warnings.append(f"The files of {images.data} were {kinds}: the results also show the effect of that.")
+        here, trained = (" and ".join(names[:MOST_CODECS]) for names in (images.codecs, results.provenance.codecs))
+        warnings.append(
+            f"The files of {images.data} were {here}, those of training {trained}: "
+            "the results also show the effect of that."
+        )
     if images.duplicates is None:
         warnings.append("The record's own shards are missing, so duplicates of its training images cannot be left out.")
     return replace(images, images=pixels, warnings=tuple(warnings))

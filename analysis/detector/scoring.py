@@ -60,25 +60,18 @@ def scores(networks: Sequence[Stored], images: ScoredImages, jobs: Sequence[Job]
 
 def _score(networks: Sequence[Stored], images: ScoredImages, setting: Setting) -> tuple[Setting, Logits]:
     """The logits of all images, by every one of the networks. Runs in a worker."""
-    from trainables.training.pipeline import set_up
+    from trainables.training.loop import score_images
+    from trainables.training.pipeline import forward, set_up
 
     if not _loaded:
         set_up(threads=1)
+    _loaded.update({one.trial: forward(one.network) for one in networks if one.trial not in _loaded})
     logits: dict[str, list[np.ndarray]] = {one.trial: [] for one in networks}
     for start in range(0, len(images), _IMAGES_AT_ONCE):
         part = slice(start, start + _IMAGES_AT_ONCE)
         changed = corrupted(images.images[part], setting, images.rows[part])
         for one in networks:
-            logits[one.trial].append(_logits(one, changed))
+            used = one.row["batch_size_used"]
+            batch = int(used if used == used and used else one.row["batch_size"])
+            logits[one.trial].append(score_images(_loaded[one.trial], changed, _BATCHES * batch))
     return setting, {trial: np.concatenate(parts) for trial, parts in logits.items()}
-
-
-def _logits(one: Stored, images: np.ndarray) -> np.ndarray:
-    from trainables.training.loop import score_images
-    from trainables.training.pipeline import forward
-
-    if one.trial not in _loaded:
-        _loaded[one.trial] = forward(one.network)
-    used = one.row["batch_size_used"]
-    batch = int(used if used == used and used else one.row["batch_size"])
-    return score_images(_loaded[one.trial], images, _BATCHES * batch)

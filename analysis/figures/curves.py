@@ -13,8 +13,20 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.panels import Panel, add_panels, legend_columns
-from analysis.figures.style import GREY, INK, MARKERS, PAGE_WIDTH, PALE, PALETTE, Drawing, new_figure, percent_tick
+from analysis.figures.style import (
+    GREY,
+    INK,
+    MARKERS,
+    PAGE_WIDTH,
+    PALE,
+    PALETTE,
+    Drawing,
+    Panel,
+    add_panels,
+    legend_columns,
+    new_figure,
+    percent_tick,
+)
 from analysis.results.format import percent
 from analysis.results.seeds import has_seeds
 from analysis.results.trials import Results
@@ -61,11 +73,12 @@ def draw(results: Results) -> Drawing | None:
         _set_limits(grid, frame)
         figure.legend(handles=series, loc="outside upper left", ncols=columns)
         figure.legend(handles=styles, loc="outside upper right", ncols=len(styles) if columns == len(series) else 1)
+    best = [
+        f" The first, {row['configuration']}, reaches {percent(row['validation_accuracy'])} % on validation."
+        for row in results.ranked.head(1).to_dict("records")
+    ]
     alt = f"Accuracy and loss of {len(trials)} trials against epoch: {', '.join(trials['configuration'].unique())}."
-    if len(results.ranked):
-        best = results.ranked.iloc[0]
-        alt += f" The first, {best['configuration']}, reaches {percent(best['validation_accuracy'])} % on validation."
-    return Drawing(figure, "Curves", alt, _CAPTION)
+    return Drawing(figure, "Curves", "".join([alt, *best]), _CAPTION)
 
 
 def placed_epochs(results: Results) -> pd.DataFrame:
@@ -168,8 +181,7 @@ def _range(frame: pd.DataFrame, metric: str) -> tuple[float, float]:
 def _series_handles(frame: pd.DataFrame) -> list[Line2D]:
     """A line for each series, in the order of their colours, grey last."""
     series = frame.drop_duplicates("series").sort_values("place", key=lambda place: place.replace(-1, len(PALETTE)))
-    pairs = zip(series["series"], series["place"], strict=True)
     return [
         Line2D([], [], label=textwrap.shorten(name, _LEGEND_CHARACTERS, placeholder="…"), **_look(place))
-        for name, place in pairs
+        for name, place in zip(series["series"], series["place"], strict=True)
     ]

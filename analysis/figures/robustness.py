@@ -4,15 +4,25 @@ import textwrap
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MultipleLocator
 
 from analysis.detector.corruptions import CLEAN, CORRUPTIONS, settings_in_order
 from analysis.detector.robustness_table import SECOND, data_sets
-from analysis.figures.panels import Panel, add_panels, legend_columns
 from analysis.figures.robustness_summary import conditions, image_side, paragraphs
-from analysis.figures.style import GREY, MARKERS, PAGE_WIDTH, PALE, PALETTE, Drawing, new_figure, percent_tick
+from analysis.figures.style import (
+    GREY,
+    MARKERS,
+    PAGE_WIDTH,
+    PALE,
+    PALETTE,
+    Drawing,
+    Panel,
+    add_panels,
+    legend_columns,
+    new_figure,
+    percent_tick,
+)
 from analysis.results.seeds import trial_name
 from analysis.results.trials import Results
 
@@ -45,8 +55,7 @@ def draw(results: Results, table: pd.DataFrame) -> Drawing | None:
         handles = [Line2D([], [], markersize=3.5, **look) for look in looks.values() if "label" in look]
         if others := len(looks) - len(handles):
             handles.append(Line2D([], [], color=PALE, linewidth=0.8, label=f"{others} others, worse on validation"))
-        columns = legend_columns(handles, _LEGEND_CHARACTERS)
-        figure.legend(handles=handles, loc="outside upper left", ncols=columns)
+        figure.legend(handles=handles, loc="outside upper left", ncols=legend_columns(handles, _LEGEND_CHARACTERS))
     alt = f"Accuracy and AUC against the degree of each corruption. {words[0]}"
     return Drawing(figure, "Robustness", alt, " ".join(words))
 
@@ -59,8 +68,12 @@ def _looks(results: Results, rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
         trial: {"color": PALE, "marker": "", "linewidth": 0.8} for trial in trials["trial"]
     }
     for colour, marker, (_, row) in zip(PALETTE, MARKERS, coloured.iterrows(), strict=False):
-        label = textwrap.shorten(trial_name(row, results), _LEGEND_CHARACTERS, placeholder="…")
-        looks[row["trial"]] = {"color": colour, "marker": marker, "linewidth": 1.3, "label": label}
+        looks[row["trial"]] = {
+            "color": colour,
+            "marker": marker,
+            "linewidth": 1.3,
+            "label": textwrap.shorten(trial_name(row, results), _LEGEND_CHARACTERS, placeholder="…"),
+        }
     return looks
 
 
@@ -72,7 +85,10 @@ def _draw_panel(panel: Panel, name: str, rows: pd.DataFrame, looks: dict[str, di
             by_setting = rows[rows["trial"] == trial].set_index(["corruption", "severity"])
             places = [place for place, setting in enumerate(drawn) if setting in by_setting.index]
             points = by_setting.loc[[drawn[place] for place in places]]
-            _draw_line(axes, places, points, metric, look | {"gid": f"{trial}:{name}:{metric}"})
+            axes.plot(places, points[metric], markersize=3.5, gid=f"{trial}:{name}:{metric}", **look)
+            if "label" in look:  # the band of 95 % intervals of a trial in colour
+                band = points[f"{metric}_low"], points[f"{metric}_high"]
+                axes.fill_between(places, *band, color=look["color"], alpha=0.18, linewidth=0)
         axes.set(xticks=range(len(labels)), xticklabels=labels, xlim=(-0.3, len(labels) - 0.7))
         axes.axhline(_CHANCE, color=GREY, linewidth=0.9, linestyle=":")
         axes.axvline(labels.index(CLEAN), color=GREY, linewidth=0.6)
@@ -80,15 +96,8 @@ def _draw_panel(panel: Panel, name: str, rows: pd.DataFrame, looks: dict[str, di
     if rows.loc[rows["corruption"] == name, "note"].str.contains(SECOND).any():
         panel["accuracy"].set_title(SECOND, loc="right", fontsize=7)
     panel["accuracy"].tick_params(labelbottom=False)
+    panel["accuracy"].yaxis.set_major_formatter(percent_tick)
     panel["auc"].set_xlabel(corruption.unit.capitalize() if corruption.unit.isascii() else corruption.unit)
-
-
-def _draw_line(axes: Axes, places: list[int], points: pd.DataFrame, metric: str, look: dict[str, Any]) -> None:
-    """One trial, with its band of 95 % intervals if it is in colour."""
-    axes.plot(places, points[metric], markersize=3.5, **look)
-    if "label" in look:
-        band = points[f"{metric}_low"], points[f"{metric}_high"]
-        axes.fill_between(places, *band, color=look["color"], alpha=0.18, linewidth=0)
 
 
 def _set_limits(grid: list[Panel], rows: pd.DataFrame) -> None:
@@ -99,5 +108,3 @@ def _set_limits(grid: list[Panel], rows: pd.DataFrame) -> None:
             panel[metric].set_ylim(min(least, _CHANCE) - _MARGIN, min(1, most) + _MARGIN)
             panel[metric].yaxis.set_major_locator(MultipleLocator(0.1))
             panel[metric].tick_params(labelleft=bool(panel[metric].get_ylabel()))
-    for panel in grid:
-        panel["accuracy"].yaxis.set_major_formatter(percent_tick)

@@ -1,5 +1,6 @@
 """A robustness table in words."""
 
+import itertools
 from typing import Any
 
 import pandas as pd
@@ -34,12 +35,14 @@ def paragraphs(results: Results, table: pd.DataFrame) -> list[str]:
         of_best = of_best.set_index(["corruption", "severity"])
         if _CLEAN in of_best.index:
             clean, corrupted = of_best.loc[_CLEAN], of_best.drop(_CLEAN)
-            sentences = [_clean(trial_name(best.iloc[0], results), clean)]
-            if len(corrupted):
-                sentences.append(_costs(clean, corrupted, image_side(results)))
-                sentences += [_harmless(clean, corrupted), _threshold(clean, corrupted)]
-            if compression := _compression(corrupted):
-                sentences.append(f"JPEG here is a {compression}; once more at the same quality changes little.")
+            compression = _compression(corrupted)
+            sentences = [
+                _clean(trial_name(best.iloc[0], results), clean),
+                _costs(clean, corrupted, image_side(results)),
+                _harmless(clean, corrupted),
+                _threshold(clean, corrupted),
+                f"JPEG here is a {compression}; once more at the same quality changes little." if compression else "",
+            ]
             texts.append(" ".join(filter(None, sentences)))
     return texts
 
@@ -58,7 +61,8 @@ def _clean(name: str, clean: "pd.Series[Any]") -> str:
 def _costs(clean: "pd.Series[Any]", corrupted: pd.DataFrame, side: int) -> str:
     """Which corruption costs most in its mildest degree, and which in any, if they cost anything."""
     accuracies = corrupted["accuracy"]
-    mildest = [setting for name in CORRUPTIONS for setting in _mildest(name, side) if setting in accuracies.index]
+    neighbours = itertools.chain(*(itertools.pairwise(settings_in_order(name, side)) for name in CORRUPTIONS))
+    mildest = [setting for pair in neighbours if _CLEAN in pair for setting in pair if setting in accuracies.index]
     if not mildest or min(accuracies.loc[mildest]) >= clean["accuracy"]:
         return ""
     first, worst = min(mildest, key=lambda setting: accuracies.loc[setting]), accuracies.idxmin()
@@ -67,13 +71,6 @@ def _costs(clean: "pd.Series[Any]", corrupted: pd.DataFrame, side: int) -> str:
         f"Of the mildest degrees {_named(*first)} costs most ({costs[0]}); the worst of all is {_named(*worst)}, which "
         f"leaves {percent(accuracies.loc[worst], 1)} % ({costs[1]} less)."
     )
-
-
-def _mildest(name: str, side: int) -> list[Setting]:
-    """The settings beside clean, as a corruption is drawn."""
-    drawn = settings_in_order(name, side)
-    place = drawn.index(_CLEAN)
-    return [*drawn[max(0, place - 1) : place], *drawn[place + 1 : place + 2]]
 
 
 def _harmless(clean: "pd.Series[Any]", corrupted: pd.DataFrame) -> str:
@@ -99,16 +96,14 @@ def _threshold(clean: "pd.Series[Any]", corrupted: pd.DataFrame) -> str:
         return ""
     side, other = ("REAL", "FAKE") if row["recall_real"] < row["recall_fake"] else ("FAKE", "REAL")
     shares = " and ".join(f"{percent(max(0.0, share), 0)} %" for share in (accuracy_kept, auc_kept))
-    text = (
-        f"Under {_named(*setting)} accuracy falls to {percent(row['accuracy'], 1)} % and AUC to {row['auc']:.3f}: they "
-        f"keep {shares} of their lead over chance."
+    still_ranks = (
+        " The network still ranks the images better than its threshold divides them: "
+        f"{percent(1 - row[f'recall_{side.lower()}'], 0)} % of the {side} are called {other}, and a threshold set on "
+        "blurred images would win some of them back."
     )
-    if accuracy_kept >= auc_kept:
-        return text
-    missed = percent(1 - row[f"recall_{side.lower()}"], 0)
     return (
-        f"{text} The network still ranks the images better than its threshold divides them: {missed} % of the {side} "
-        f"are called {other}, and a threshold set on blurred images would win some of them back."
+        f"Under {_named(*setting)} accuracy falls to {percent(row['accuracy'], 1)} % and AUC to {row['auc']:.3f}: they "
+        f"keep {shares} of their lead over chance." + ("" if accuracy_kept >= auc_kept else still_ranks)
     )
 
 

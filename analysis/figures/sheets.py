@@ -47,15 +47,22 @@ def draw(frame: pd.DataFrame, pictures: Pictures) -> Figure:
 def _draw_image(cell: list[Axes], pictures: Pictures, place: int) -> None:
     """Draw the image, enlarged pixel by pixel; its grey version under Grad-CAM, smoothed; its saliency."""
     image, heat, saliency = pictures.images[place], pictures.grad_cam[place], pictures.saliency[place]
-    side = len(image)
     cell[0].imshow(image, interpolation="nearest")
     cell[1].imshow(image.mean(axis=2), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    extent, brightest = (-0.5, side - 0.5, side - 0.5, -0.5), np.percentile(saliency, _BRIGHTEST) or 1
-    cell[1].imshow(heat, "magma", vmin=0, vmax=heat.max() or 1, alpha=0.6, interpolation="bilinear", extent=extent)
+    end, brightest = len(image) - 0.5, np.percentile(saliency, _BRIGHTEST) or 1
+    cell[1].imshow(
+        heat,
+        cmap="magma",
+        vmin=0,
+        vmax=heat.max() or 1,
+        alpha=0.6,
+        interpolation="bilinear",
+        extent=(-0.5, end, end, -0.5),
+    )
     cell[2].imshow(saliency, cmap="magma", vmin=0, vmax=brightest, interpolation="nearest")
     for axes, name in zip(cell, _PICTURES, strict=True):
-        axes.set_xlabel(name, fontsize=6.5, labelpad=2)
         axes.set(xticks=[], yticks=[])
+        axes.set_xlabel(name, fontsize=6.5, labelpad=2)
         axes.spines[:].set_visible(False)
 
 

@@ -1,15 +1,18 @@
-"""How every figure looks, and figures → bytes. No pyplot: two figures share no state."""
+"""How every figure looks, alone or in panels, and figures → bytes. No pyplot: two figures share no state."""
 
 import contextlib
 import io
+import math
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from analysis.results.format import unbroken
 from analysis.results.parallel import side_by_side
@@ -41,6 +44,10 @@ _RC = {
 }
 
 
+#: The axes of one panel, by metric.
+Panel = dict[str, Axes]
+
+
 @dataclass(frozen=True)
 class Drawing:
     """A figure, its title, the text that stands for it where it cannot be seen, and how to read it."""
@@ -60,6 +67,26 @@ def new_figure(width: float, height: float, *footers: str, grid: bool = True) ->
         lines = [line for paragraph in footers for line in textwrap.wrap(unbroken(paragraph), characters)]
         figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=7, color=INK)
         yield figure
+
+
+def add_panels(figure: Figure, count: int, columns: int, labels: Mapping[str, str]) -> list[Panel]:
+    """Add `count` panels to a figure, `columns` in a row. `labels` is metric → label of its axis, of both metrics."""
+    rows = 2 * math.ceil(count / columns)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    places = [(row, column) for row in range(0, rows, 2) for column in range(columns)]
+    panels = [dict(zip(labels, axes[row : row + 2, column], strict=True)) for row, column in places]
+    for unused in [axes for panel in panels[count:] for axes in panel.values()]:
+        unused.remove()
+    for panel in panels[:count:columns]:
+        for metric, label in labels.items():
+            panel[metric].set_ylabel(label)
+    return panels[:count]
+
+
+def legend_columns(handles: Sequence[Line2D], characters: int) -> int:
+    """How many entries of a legend fit into one row of that many characters."""
+    longest = max((len(str(handle.get_label())) for handle in handles), default=0) + 6
+    return max(1, min(len(handles), characters // longest))
 
 
 def percent_tick(share: float, _position: float = 0) -> str:
