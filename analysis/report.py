@@ -40,7 +40,7 @@ def main(record: str, watch: bool, wait: bool) -> None:
     judged = findings(results)
     written = _write(results, judged, folder)
     show(Console(), results, judged)
-    click.echo("\n".join([f"{folder}/{name}" for name in written]))
+    click.echo("\n".join(f"{folder}/{name}" for name in written))
 
 
 def _may_begin() -> bool:
@@ -70,19 +70,20 @@ def _write(results: Results, judged: Findings, folder: Folder) -> list[str]:
     figures = drawings.figures(results, judged, robustness_table(folder))
     drawn = {name: drawing for name, drawing in figures.items() if drawing}
     images = all_rendered({name: drawing.figure for name, drawing in drawn.items()})
-    contents = {f"tables/{name}": content for name, content in files(results, judged).items()}
-    contents |= {f"figures/{name}.{kind}": images.get(name, {}).get(kind) for name in figures for kind in FORMATS}
+    contents = {
+        **{f"tables/{name}": content for name, content in files(results, judged).items()},
+        **{f"figures/{name}.{kind}": images.get(name, {}).get(kind) for name in figures for kind in FORMATS},
+    }
     for name, content in contents.items():
         if content is None:
             folder.delete(name)
         else:
             folder.write_bytes(name, content)
-    shots = folder.folder(SHEETS)
     shown = [(drawing, images[name]["svg"]) for name, drawing in drawn.items()]
     pictures = [
-        Sheet(title, alt, caption, shots.read_bytes(name))
-        for name, title, alt, caption in sheets(folder)
-        if shots.exists(name)
+        Sheet(*words, folder.read_bytes(f"{SHEETS}/{name}"))
+        for name, *words in sheets(folder)
+        if folder.exists(f"{SHEETS}/{name}")
     ]
     folder.write_bytes(_REPORT, report(results, judged, shown, pictures).encode())
     return [_REPORT, "tables/", *(["figures/"] if drawn else [])]

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 
-import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Column, Table
@@ -13,7 +12,6 @@ from analysis.results.trials import Results
 from trainables.training.metrics import SELECTION_METRIC, SPLITS
 
 _MOST_SHOWN = 12
-_NUMBERS = [Column(name, justify="right") for name in ("seed", "validation %", "test %", "clean test %", "s")]
 
 
 def progress(results: Results) -> str:
@@ -28,7 +26,17 @@ def progress(results: Results) -> str:
 
 def show(console: Console, results: Results, findings: Findings) -> None:
     """Print the top of the ranking, the flagged trials by reason, and what must be said beside the numbers."""
-    console.print(_ranking(results.ranked.head(_MOST_SHOWN)) if len(results.ranked) else "No trial is ranked yet.")
+    columns = [Column("rank"), Column("network", overflow="fold")]
+    columns += [Column(name, justify="right") for name in ("seed", "validation %", "test %", "clean test %", "s")]
+    rows = [
+        [
+            *(str(row["rank"]), row["configuration"], str(row["seed"])),
+            *(percent(row[f"{split}_accuracy"]) for split in SPLITS),
+            number(row["wall_seconds"], 0),
+        ]
+        for row in results.ranked.head(_MOST_SHOWN).to_dict("records")
+    ]
+    console.print(plain_table(columns, rows, pad_edge=False) if rows else "No trial is ranked yet.")
     more = len(results.ranked) - _MOST_SHOWN
     lines = [f"… and {more:,} more."] if more > 0 else []
     for (status, reason), trials in results.flagged.groupby(["status", "reason"], sort=False):
@@ -44,18 +52,6 @@ def show(console: Console, results: Results, findings: Findings) -> None:
 def _first_of(names: list[str], separator: str) -> str:
     more = f" and {len(names) - _MOST_SHOWN:,} more" if len(names) > _MOST_SHOWN else ""
     return separator.join(names[:_MOST_SHOWN]) + more
-
-
-def _ranking(ranked: pd.DataFrame) -> Table:
-    rows = [
-        [
-            *(str(row["rank"]), row["configuration"], str(row["seed"])),
-            *(percent(row[f"{split}_accuracy"]) for split in SPLITS),
-            number(row["wall_seconds"], 0),
-        ]
-        for row in ranked.to_dict("records")
-    ]
-    return plain_table([Column("rank"), Column("network", overflow="fold"), *_NUMBERS], rows, pad_edge=False)
 
 
 def plain_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], pad_edge: bool = True) -> Table:

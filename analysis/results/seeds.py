@@ -58,13 +58,15 @@ def repeats(results: Results) -> pd.DataFrame:
     Mean and 95 % interval (Student's t, over n seeds) of the accuracies: `test_clean_accuracy_low` and so on.
     """
     ranked = results.ranked if results.provenance.search else results.ranked.iloc[:0]
-    rows = []
-    for configuration, trials in ranked[ranked["number"].isna()].groupby("configuration", sort=False):
-        row = {"configuration": configuration, "n": len(trials)}
-        for split in SPLITS:
-            names = [f"{split}_accuracy_{name}" for name in ("mean", *_ENDS)]
-            row |= dict(zip(names, share_interval(trials[f"{split}_accuracy"]), strict=True))
-        rows.append(row)
+    rows = [
+        {"configuration": configuration, "n": len(trials)}
+        | {
+            f"{split}_accuracy_{name}": value
+            for split in SPLITS
+            for name, value in zip(("mean", *_ENDS), share_interval(trials[f"{split}_accuracy"]), strict=True)
+        }
+        for configuration, trials in ranked[ranked["number"].isna()].groupby("configuration", sort=False)
+    ]
     return pd.DataFrame(rows)
 
 
@@ -82,6 +84,6 @@ def grid(trials: pd.DataFrame) -> pd.DataFrame:
     columns = {"accuracy": named[SELECTION_METRIC].where(is_ranked), "state": named["status"].mask(is_ranked)}
     cells = named.assign(**columns).groupby(["trunk", "head"])
     table = cells["accuracy"].agg(["mean", "std", "count", "size"])
-    table["states"] = cells["state"].agg(lambda states: ", ".join(states.dropna().unique()))
-    table["flagged"] = table["size"] - table["count"]
+    states = cells["state"].agg(lambda states: ", ".join(states.dropna().unique()))
+    table = table.assign(states=states, flagged=table["size"] - table["count"])
     return table.rename(columns={"count": "n"}).reset_index()
