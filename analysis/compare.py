@@ -10,8 +10,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Column
 
-from analysis.pages.console import plain_table
-from analysis.results.format import percent, points_span
+from analysis.results.format import percent, plain_table, points_span
 from analysis.results.judged import SIGNIFICANT
 from analysis.results.trials import Results, read
 from data_prep import Folder, InputError

@@ -30,10 +30,10 @@ _PAGE_REM = 56  # width of a figure that is as wide as a journal's page
 class Sheet:
     """A contact sheet: a PNG, and its words."""
 
+    png: bytes
     title: str
     alt: str
     caption: str
-    png: bytes
 
 
 def report(

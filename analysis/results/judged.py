@@ -15,8 +15,7 @@ from analysis.results.decisions import best_threshold
 from analysis.results.parallel import side_by_side
 from analysis.results.seeds import without_choosers
 from analysis.results.trials import Results
-from sweeps.stats.comparisons import holm, mean_difference
-from sweeps.stats.delong import auc_difference
+from sweeps.stats.comparisons import auc_difference, holm, mean_difference
 from sweeps.stats.intervals import intervals, wilson
 from sweeps.stats.resampling import luck
 from trainables.training.metrics import confusion, judge
