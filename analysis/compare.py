@@ -156,13 +156,13 @@ def _difference(one: Results, first: pd.DataFrame, other: Results, second: pd.Da
     """The mean test accuracy of the trials `second` of `other` less that of `first` of `one`, as a row's columns."""
     sides, places = ((other, second), (one, first)), _places(one, other)
     is_scored = all(set(rows["trial"]) <= set(results.scores.trials) for results, rows in sides)
-    if is_scored and places is not None:
+    is_paired = is_scored and places is not None
+    if is_paired:
         theirs, ours = (results.scores.is_right(rows["trial"], "test") for results, rows in sides)
         values = mean_difference(theirs[:, places], ours)
     else:
         shares = [(rows["test_accuracy"].to_numpy(float), int(rows["test_images"].iloc[0])) for _, rows in sides]
         values = shares_difference(*shares[0], *shares[1])
-    is_paired = is_scored and places is not None
     return dict(zip(("difference", "low", "high", "p"), values, strict=True)) | {"paired": is_paired}
 
 

@@ -47,10 +47,6 @@ def report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    figures = [  # letters are as large in all of them
-        (drawing, _address(svg, "svg+xml"), round(_PAGE_REM / PAGE_WIDTH * drawing.figure.get_figwidth(), 1))
-        for drawing, svg in drawings
-    ]
     environment.filters["unbroken"] = unbroken
     return environment.get_template("report.html.j2").render(
         provenance=results.provenance,
@@ -63,7 +59,13 @@ def report(
         comparisons=comparison_cells(findings),
         flagged=flagged_cells(results),
         metrics=metric_cells(findings),
-        figures=[*figures, *((sheet, _address(sheet.png, "png"), _PAGE_REM) for sheet in sheets)],
+        figures=[
+            *(
+                (drawing, _address(svg, "svg+xml"), round(_PAGE_REM / PAGE_WIDTH * drawing.figure.get_figwidth(), 1))
+                for drawing, svg in drawings  # letters are as large in all of them
+            ),
+            *((sheet, _address(sheet.png, "png"), _PAGE_REM) for sheet in sheets),
+        ],
     )
 
 

@@ -85,16 +85,17 @@ def _on_splits(heading: str, write: Callable[..., str], *names: str) -> list[Col
 
 def ranked_cells(results: Results) -> pd.DataFrame:
     """The ranking as text, one row a trial, a column a heading."""
-    columns: list[Column] = [
+    losses: list[Column] = [("validation loss", _area, "validation_loss")]
+    return _cells(
+        results.ranked,
         ("rank", str, "rank"),
         *_TRIAL,
         *_on_splits("{} %", _share, "accuracy", "low", "high"),
         *_on_splits("{} AUC", _area, "auc"),
-        *[("validation loss", _area, "validation_loss")] * (results.provenance.metric == "validation_loss"),
+        *losses * (results.provenance.metric == "validation_loss"),
         *_SIZES,
         ("seconds", partial(number, digits=1), "wall_seconds"),
-    ]
-    return _cells(results.ranked, *columns)
+    )
 
 
 def flagged_cells(results: Results) -> pd.DataFrame:
@@ -104,25 +105,32 @@ def flagged_cells(results: Results) -> pd.DataFrame:
 
 def network_cells(results: Results) -> pd.DataFrame:
     """The networks over their seeds as text: mean ± standard deviation (95 % interval), and the number of trials."""
-    names = ("accuracy_mean", "accuracy_std", "accuracy_low", "accuracy_high")
-    counts = ("n", str, "n"), ("flagged", str, "flagged")
-    return _cells(networks(results), _TRIAL[0], *counts, *_on_splits("{} %", _spread, *names), _SIZES[0])
+    return _cells(
+        networks(results),
+        *(_TRIAL[0], ("n", str, "n"), ("flagged", str, "flagged")),
+        *_on_splits("{} %", _spread, "accuracy_mean", "accuracy_std", "accuracy_low", "accuracy_high"),
+        _SIZES[0],
+    )
 
 
 def repeat_cells(results: Results) -> pd.DataFrame:
     """The configurations that a search trained again with new seeds, as text: mean and 95 % interval over n seeds."""
-    write = partial(_share, digits=2)
-    shares = _on_splits("{} %", write, "accuracy_mean", "accuracy_low", "accuracy_high")
-    return _cells(repeats(results), _TRIAL[0], ("n", str, "n"), *shares)
+    return _cells(
+        repeats(results),
+        *(_TRIAL[0], ("n", str, "n")),
+        *_on_splits("{} %", partial(_share, digits=2), "accuracy_mean", "accuracy_low", "accuracy_high"),
+    )
 
 
 def metric_cells(findings: Findings) -> pd.DataFrame:
     """Every metric of the first trials as text, a row a trial and part, with 95 % intervals."""
     if "accuracy_low" not in findings.metrics:
         return pd.DataFrame()
-    judged = ((metric.title, with_span, name, f"{name}_low", f"{name}_high") for name, metric in JUDGED.items())
-    frame = findings.metrics.dropna(subset="accuracy_low")
-    return _cells(frame, *_TRIAL, ("on", TITLES.__getitem__, "part"), *judged)
+    return _cells(
+        findings.metrics.dropna(subset="accuracy_low"),
+        *(*_TRIAL, ("on", TITLES.__getitem__, "part")),
+        *((metric.title, with_span, name, f"{name}_low", f"{name}_high") for name, metric in JUDGED.items()),
+    )
 
 
 def comparison_cells(findings: Findings) -> pd.DataFrame:

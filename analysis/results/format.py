@@ -13,8 +13,7 @@ TITLES = {"validation": "validation", "test": "test", "test_clean": "clean test"
 
 def with_span(value: float, low: float, high: float) -> str:
     """`0.912 (0.901–0.923)`; the value alone if an end is missing or not finite."""
-    is_known = math.isfinite(low) and math.isfinite(high)
-    return number(value, 3) + (f" ({number(low, 3)}–{number(high, 3)})" if is_known else "")
+    return number(value, 3) + (f" ({number(low, 3)}–{number(high, 3)})" if math.isfinite(low + high) else "")
 
 
 def points_span(low: float, high: float) -> str:

@@ -57,13 +57,13 @@ def findings(results: Results) -> Findings:
     """Judge the trials of a record by their raw scores, on all cores."""
     scored = _scored_trials(results)
     rows = scored.to_dict("records") if "validation" in results.scores.parts else []
-    judgments = [partial(_judgment, results, row, rank < _MOST_WITH_INTERVALS) for rank, row in enumerate(rows)]
     calls = [
         partial(comparisons, results),
         partial(by_class, results, scored["trial"].iloc[0]) if len(scored) else pd.DataFrame,
         partial(winners_luck, results),
+        *(partial(_judgment, results, row, rank < _MOST_WITH_INTERVALS) for rank, row in enumerate(rows)),
     ]
-    compared, classes, luck_of_first, *judged = side_by_side([*calls, *judgments])
+    compared, classes, luck_of_first, *judged = side_by_side(calls)
     return Findings(pd.DataFrame(itertools.chain(*judged)), compared, classes, *luck_of_first)
 
 
@@ -74,9 +74,12 @@ def _judgment(results: Results, trial: dict[str, Any], has_intervals: bool) -> l
     for part in results.scores.parts:
         labels, logits = results.scores.of(trial["trial"], part)
         spans = intervals(labels, logits, threshold, _RESAMPLES) if has_intervals and part != "validation" else {}
-        row = {name: trial[name] for name in ("trial", "configuration", "seed")}
-        row |= {"part": part, "images": len(labels), "threshold": threshold}
-        rows.append(row | judge(labels, logits, threshold) | _ends(spans))
+        rows.append(
+            {name: trial[name] for name in ("trial", "configuration", "seed")}
+            | {"part": part, "images": len(labels), "threshold": threshold}
+            | judge(labels, logits, threshold)
+            | _ends(spans)
+        )
     return rows
 
 
@@ -124,9 +127,11 @@ def comparisons(results: Results) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for pair in itertools.combinations(trials, 2):
         one, other = (results.scores.is_right(trials[name], "test") for name in pair)
-        row: dict[str, Any] = {"configuration": pair[0], "other": pair[1], "images": len(part)}
-        row |= {"seeds": len(one), "other_seeds": len(other)}
-        row |= dict(zip(("difference", "low", "high", "p"), mean_difference(one, other), strict=True))
+        row: dict[str, Any] = {
+            **{"configuration": pair[0], "other": pair[1]},
+            **{"images": len(part), "seeds": len(one), "other_seeds": len(other)},
+            **dict(zip(("difference", "low", "high", "p"), mean_difference(one, other), strict=True)),
+        }
         if has_one_seed:
             first, second = (results.scores.of(trials[name][0], "test")[1] for name in pair)
             row["auc_difference"], _, _, row["auc_p"] = auc_difference(part.labels, first, second)
@@ -154,7 +159,7 @@ def confusions(results: Results) -> dict[str, np.ndarray]:
     """Trial → confusion matrix on test, of the best and the worst finished trial that have test scores."""
     finished = results.ranked.loc[results.ranked["status"] == "finished", "trial"].tolist()
     ends = dict.fromkeys(finished[:1] + finished[-1:]) if "test" in results.scores.parts else {}
-    return {trial: confusion(*results.scores.of(trial, "test")) for trial in ends if trial in results.scores}
+    return {trial: confusion(*results.scores.of(trial, "test")) for trial in ends if trial in results.scores.trials}
 
 
 def _scored_trials(results: Results) -> pd.DataFrame:
@@ -164,6 +169,5 @@ def _scored_trials(results: Results) -> pd.DataFrame:
 def _compared_trials(results: Results) -> dict[str, list[str]]:
     """Configuration → its trials, best first; the first configurations by the mean over their seeds."""
     groups = without_choosers(_scored_trials(results)).groupby("configuration")
-    is_loss = results.provenance.direction == "min"
-    means = groups[results.provenance.metric].mean().sort_values(ascending=is_loss).head(_MOST_COMPARED)
-    return {str(name): groups.get_group(name)["trial"].tolist() for name in means.index}
+    means = groups[results.provenance.metric].mean().sort_values(ascending=results.provenance.direction == "min")
+    return {str(name): groups.get_group(name)["trial"].tolist() for name in means.index[:_MOST_COMPARED]}

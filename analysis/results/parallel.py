@@ -17,8 +17,7 @@ def side_by_side(calls: Sequence[Callable[[], Any]]) -> list[Any]:
     processes = min(len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1, len(calls))
     if processes < 2:
         return [call() for call in calls]
-    fork = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(processes, fork, _begin, (calls,)) as pool:
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), _begin, (calls,)) as pool:
         return list(pool.map(_call, range(len(calls))))
 
 

@@ -35,9 +35,6 @@ class Scores:
     trials: tuple[str, ...]
     parts: dict[str, Part]
 
-    def __contains__(self, trial: str) -> bool:
-        return trial in self.trials
-
     def of(self, trial: str, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Labels and logits (n,) of one trial."""
         return self.parts[part].labels, self.parts[part].logits[self.trials.index(trial)]

@@ -59,7 +59,7 @@ def importance(results: Results) -> pd.DataFrame:
     if len(frame) < _FEWEST_TRIALS or not always or frame[metric].nunique() < 2:
         return pd.DataFrame(columns=["hyperparameter", "mean", "std", "n"])
     generator = np.random.default_rng(0)
-    resamples = [frame.iloc[generator.integers(0, len(frame), len(frame))] for _ in range(_RESAMPLES)]
+    resamples = (frame.iloc[generator.integers(0, len(frame), len(frame))] for _ in range(_RESAMPLES))
     shares = [_shares(resample, metric, always, seed) for seed, resample in enumerate(resamples)]
     table = pd.DataFrame([share for share in shares if share], columns=list(always)).fillna(0.0)
     columns = {"hyperparameter": table.columns, "mean": table.mean().to_numpy(), "std": table.std().to_numpy()}

@@ -43,10 +43,12 @@ def networks(results: Results) -> pd.DataFrame:
     table["n"] = ranked.size().reindex(table.index, fill_value=0)
     table["flagged"] = trials.size() - table["n"]
     spread = {f"{name}_{how}": ranked[name].agg(how) for name in METRICS for how in ("mean", "std")}
-    for name in METRICS:
-        interval = mean_interval if name.endswith("loss") else share_interval
-        for place, end in enumerate(_ENDS, 1):
-            spread[f"{name}_{end}"] = ranked[name].agg(lambda values, of=interval, at=place: of(values)[at])
+    interval_of = {name: mean_interval if name.endswith("loss") else share_interval for name in METRICS}
+    spread |= {
+        f"{name}_{end}": ranked[name].agg(lambda values, of=interval, at=place: of(values)[at])
+        for name, interval in interval_of.items()
+        for place, end in enumerate(_ENDS, 1)
+    }
     table = table.join(pd.DataFrame(spread))
     metric, is_loss = results.provenance.metric, results.provenance.direction == "min"
     return table.sort_values(f"{metric}_mean", ascending=is_loss, kind="stable").reset_index()

@@ -44,9 +44,8 @@ def intervals(
     where its metric is.
     """
     counts = confusion(labels, logits, threshold)
-    counts_of_real = counts[::-1, ::-1]
     ends = {"accuracy": wilson(accuracy(counts), counts.sum()), "balanced_accuracy": _balanced(counts)}
-    for name, of_label in (("fake", counts), ("real", counts_of_real)):
+    for name, of_label in (("fake", counts), ("real", counts[::-1, ::-1])):
         ends[f"precision_{name}"] = wilson(precision(of_label), of_label[:, 1].sum())
         ends[f"recall_{name}"] = wilson(recall(of_label), of_label[1].sum())
         ends[f"f1_{name}"] = _f1(of_label)

@@ -47,9 +47,8 @@ class Trackers:
     """The trackers of one run of a sweep."""
 
     def __init__(self, record: Record, sweep: str, fingerprint: str, names: Collection[str]) -> None:
-        trackers = {name: TRACKERS[name](sweep, fingerprint) for name in names}
-        trackers["tensorboard"] = TensorBoard(record.folder)
-        self._followers = [_Follower(name, tracker, record) for name, tracker in trackers.items()]
+        self._followers = [_Follower(name, TRACKERS[name](sweep, fingerprint), record) for name in dict.fromkeys(names)]
+        self._followers.append(_Follower("tensorboard", TensorBoard(record.folder), record))
         for follower in self._followers:
             follower.start()
 
