@@ -72,9 +72,8 @@ def reliability(labels: np.ndarray, logits: np.ndarray, bins: int = BINS) -> pd.
     probabilities = expit(sortable(logits))
     places = bins_of(probabilities, bins)
     images = pd.DataFrame({"probability": probabilities, "share": np.asarray(labels) == 1}).groupby(places)
-    edges = np.linspace(0, 1, bins + 1)
-    table = pd.DataFrame({"left": edges[:-1], "right": edges[1:]}).join(images.mean().astype(float))
-    table["n"] = np.bincount(places, minlength=bins)
+    edges, counts = np.linspace(0, 1, bins + 1), np.bincount(places, minlength=bins)
+    table = pd.DataFrame({"left": edges[:-1], "right": edges[1:]}).join(images.mean().astype(float)).assign(n=counts)
     table[["low", "high"]] = [wilson(*pair) for pair in zip(table["share"], table["n"], strict=True)]
     return table
 

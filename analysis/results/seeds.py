@@ -39,9 +39,15 @@ def networks(results: Results) -> pd.DataFrame:
     and `flagged` the others. A deviation (of n - 1) needs two trials.
     """
     ranked, trials = (frame.groupby("configuration") for frame in (results.ranked, results.trials))
-    table = pd.DataFrame({"network": trials["network"].first(), "parameters": trials["parameters"].max()})
-    table["n"] = ranked.size().reindex(table.index, fill_value=0)
-    table["flagged"] = trials.size() - table["n"]
+    n = ranked.size().reindex(trials.size().index, fill_value=0)
+    table = pd.DataFrame(
+        {
+            "network": trials["network"].first(),
+            "parameters": trials["parameters"].max(),
+            "n": n,
+            "flagged": trials.size() - n,
+        }
+    )
     spread = {f"{name}_{how}": ranked[name].agg(how) for name in METRICS for how in ("mean", "std")}
     interval_of = {name: mean_interval if name.endswith("loss") else share_interval for name in METRICS}
     spread |= {

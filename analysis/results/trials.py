@@ -124,8 +124,11 @@ def _reason(row: dict[str, object]) -> str:
 
 def varied_hyperparameters(frame: pd.DataFrame) -> list[str]:
     """The hyperparameters of the recipe, besides network and seed, in which the trials differ."""
-    names = [name for name in _HYPERPARAMETERS if name not in ("network", "parent", "pause_epoch")]
-    return [name for name in names if frame[name].nunique() > 1]
+    return [
+        name
+        for name in _HYPERPARAMETERS
+        if name not in ("network", "parent", "pause_epoch") and frame[name].nunique() > 1
+    ]
 
 
 def _configurations(frame: pd.DataFrame) -> list[str]:

@@ -98,8 +98,7 @@ def auc_difference(labels: np.ndarray, logits_a: np.ndarray, logits_b: np.ndarra
     `labels`, `logits_a` and `logits_b` are (n,). All are NaN with fewer than two images of a label. Where nothing
     varies, as between two perfect scores, the interval is NaN, and p is 1 if the areas are equal, else 0.
     """
-    pairs = zip(placements(labels, logits_a), placements(labels, logits_b), strict=True)
-    fakes, reals = (of_a - of_b for of_a, of_b in pairs)
+    fakes, reals = (a - b for a, b in zip(placements(labels, logits_a), placements(labels, logits_b), strict=True))
     error = auc_error(fakes, reals)
     if math.isnan(error):
         return math.nan, math.nan, math.nan, math.nan

@@ -95,8 +95,8 @@ class _Follower(threading.Thread):
             self._ledger: dict[str, Any] = self._folder.read_json(f"{name}.json")
         except (FileNotFoundError, ValueError):
             self._ledger = {"token": secrets.token_hex(4), "complete": {}}
-        self._target = hashlib.sha256(tracker.target.encode()).hexdigest()[:12]  # an address may hold a password
-        self._complete = set(self._ledger["complete"].get(self._target, ()))
+        self._destination = hashlib.sha256(tracker.target.encode()).hexdigest()[:12]  # an address may hold a password
+        self._complete = set(self._ledger["complete"].get(self._destination, ()))
         self._trials = {
             identity: Trial(dict(row), dict(record.epochs[identity]))
             for identity, row in record.trials.items()
@@ -156,5 +156,5 @@ class _Follower(threading.Thread):
                 self._save()
 
     def _save(self) -> None:
-        self._ledger["complete"][self._target] = sorted(self._complete)
+        self._ledger["complete"][self._destination] = sorted(self._complete)
         self._folder.write_json(f"{self.name}.json", self._ledger)
