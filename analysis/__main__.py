@@ -13,17 +13,13 @@ class _Commands(click.Group):
     """Commands that are imported when they are called."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        is_named = bool(args) and args[0] in (*COMMANDS, "--help")
-        return super().parse_args(ctx, args if is_named else ["report", *args])
+        return super().parse_args(ctx, args if args and args[0] in (*COMMANDS, "--help") else ["report", *args])
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"analysis.{cmd_name}").main
-        return command
+        return importlib.import_module(f"analysis.{cmd_name}").main if cmd_name in COMMANDS else None
 
 
 @click.group(cls=_Commands, no_args_is_help=False)

@@ -8,12 +8,10 @@ import click
 import numpy as np
 import pandas as pd
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Column
 
-from analysis.pages.console import plain_table
-from analysis.results.format import percent, points_span
+from analysis.results.format import percent, plain_table, points_span
 from analysis.results.judged import SIGNIFICANT
-from analysis.results.scores import Part
 from analysis.results.trials import Results, read
 from data_prep import Folder, InputError
 from sweeps.stats.comparisons import holm, mean_difference, shares_difference
@@ -36,20 +34,28 @@ def main(record_a: str, record_b: str) -> None:
     one, other = (read(Folder(location)) for location in (record_a, record_b))
     console = Console(highlight=False)
     sections = {
-        "Hyperparameters": hyperparameters,
-        "Networks and seeds": trials,
-        "Data": data,
-        "Code and machine": code,
+        "Hyperparameters": hyperparameters(one, other),
+        "Networks and seeds": trials(one, other),
+        "Data": data(one, other),
+        "Code and machine": code(one, other),
     }
-    for title, changes_of in sections.items():
-        changes = changes_of(one, other)
-        columns = [Column(heading, overflow="fold") for heading in (title, "A", "B")]
-        console.print(plain_table(columns, changes) if changes else f"{title}: the same in both.")
-    table = differences(one, other)
-    if not len(table):
+    for title, changes in sections.items():
+        headings = [Column(heading, overflow="fold") for heading in (title, "A", "B")]
+        console.print(plain_table(headings, changes) if changes else f"{title}: the same in both.")
+    frame = differences(one, other)
+    if not len(frame):
         raise InputError(f"{record_a} and {record_b} have no network in common with a result; compare records that do.")
-    console.print(_differences_table(table))
-    console.print(verdict(table), markup=False)
+    names = ["test of A %", "test of B %", "B − A, points", "95 % interval", "p (Holm)", "seeds"]
+    rows = [
+        [
+            *(row["network"], percent(row["a"]), percent(row["b"]), f"{100 * row['difference']:+.2f}"),
+            *(points_span(row["low"], row["high"]), f"{row['p_holm']:.2g}", f"{row['n_a']}, {row['n_b']}"),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    columns = [Column("network", overflow="fold"), *(Column(name, justify="right") for name in names)]
+    console.print(plain_table(columns, rows))
+    console.print(verdict(frame), markup=False)
 
 
 def _text(value: Any) -> str:
@@ -93,12 +99,12 @@ def _values(trials: pd.DataFrame) -> dict[str, dict[str, str]]:
 
 def trials(one: Results, other: Results) -> Changes:
     """The networks and the seeds that only one of them has."""
-    changes = []
-    for name in ("network", "seed"):
-        first, second = (set(results.trials[name].map(_text)) for results in (one, other))
-        only = [", ".join(sorted(names)) or _NONE for names in (first - second, second - first)]
-        changes += [(f"{name}s of one only", only[0], only[1])] if first != second else []
-    return changes
+    names = {name: [set(results.trials[name].map(_text)) for results in (one, other)] for name in ("network", "seed")}
+    return [
+        (f"{name}s of one only", ", ".join(sorted(a - b)) or _NONE, ", ".join(sorted(b - a)) or _NONE)
+        for name, (a, b) in names.items()
+        if a != b
+    ]
 
 
 def data(one: Results, other: Results) -> Changes:
@@ -113,14 +119,13 @@ def data(one: Results, other: Results) -> Changes:
 
 def code(one: Results, other: Results) -> Changes:
     """Commit, versions, backend, hardware, and the metric that ranks the trials."""
-    names = ("commit", "dirty", "backend", "metric", "direction")
     first, second = (
-        [{name: manifest.get(name) for name in names}]
+        [{name: manifest.get(name) for name in ("commit", "dirty", "backend", "metric", "direction")}]
         + [manifest.get(part) or {} for part in ("versions", "hardware", "weights")]
         for manifest in (one.provenance.manifest, other.provenance.manifest)
     )
-    changes = [change for parts in zip(first, second, strict=True) for change in _changed(*parts)]
-    return [(name.replace("_", " "), a, b) for name, a, b in changes]
+    parts = zip(first, second, strict=True)
+    return [(name.replace("_", " "), a, b) for part in parts for name, a, b in _changed(*part)]
 
 
 def differences(one: Results, other: Results) -> pd.DataFrame:
@@ -129,12 +134,13 @@ def differences(one: Results, other: Results) -> pd.DataFrame:
     The test is paired where both have scored the same test images.
     """
     first, second = (_by_network(results) for results in (one, other))
-    rows = []
-    for name in [name for name in first if name in second]:
-        pair = first[name], second[name]
-        row = {"network": name} | {key: trials["test_accuracy"].mean() for key, trials in zip("ab", pair, strict=True)}
-        row |= _difference(one, pair[0], other, pair[1])
-        rows.append(row | {"n_a": len(pair[0]), "n_b": len(pair[1])})
+    rows = [
+        {"network": name, "a": a["test_accuracy"].mean(), "b": second[name]["test_accuracy"].mean()}
+        | _difference(one, a, other, second[name])
+        | {"n_a": len(a), "n_b": len(second[name])}
+        for name, a in first.items()
+        if name in second
+    ]
     frame = pd.DataFrame(rows)
     return frame.assign(p_holm=holm(frame["p"])) if rows else frame
 
@@ -148,46 +154,32 @@ def _by_network(results: Results) -> dict[str, pd.DataFrame]:
 
 def _difference(one: Results, first: pd.DataFrame, other: Results, second: pd.DataFrame) -> dict[str, Any]:
     """The mean test accuracy of the trials `second` of `other` less that of `first` of `one`, as a row's columns."""
-    sides = ((other, second), (one, first))
+    sides, places = ((other, second), (one, first)), _places(one, other)
     is_scored = all(set(rows["trial"]) <= set(results.scores.trials) for results, rows in sides)
-    is_same_data = all(one.provenance.data.get(name) == other.provenance.data.get(name) for name in _DATA)
-    places = _places(one.scores.parts.get("test"), other.scores.parts.get("test"))
-    names = ("difference", "low", "high", "p")
-    if is_scored and is_same_data and places is not None:
-        theirs, ours = (
-            np.stack([results.scores.is_right(trial, "test") for trial in rows["trial"]]) for results, rows in sides
-        )
-        return dict(zip(names, mean_difference(theirs[:, places], ours), strict=True)) | {"paired": True}
-    shares = [(rows["test_accuracy"].to_numpy(float), int(rows["test_images"].iloc[0])) for _, rows in sides]
-    return dict(zip(names, shares_difference(*shares[0], *shares[1]), strict=True)) | {"paired": False}
+    is_paired = is_scored and places is not None
+    if is_paired:
+        theirs, ours = (results.scores.is_right(rows["trial"], "test") for results, rows in sides)
+        values = mean_difference(theirs[:, places], ours)
+    else:
+        shares = [(rows["test_accuracy"].to_numpy(float), int(rows["test_images"].iloc[0])) for _, rows in sides]
+        values = shares_difference(*shares[0], *shares[1])
+    return dict(zip(("difference", "low", "high", "p"), values, strict=True)) | {"paired": is_paired}
 
 
-def _places(one: Part | None, other: Part | None) -> np.ndarray | None:
-    """The place of each image of `one` in `other`, (n,); None if they are not the same images.
+def _places(one: Results, other: Results) -> np.ndarray | None:
+    """The place of each test image of `one` in `other`, (n,); None if they are not the same images of the same data.
 
     Images are matched by paths, as another `--seed` of data_prep reorders them; in a record without paths, by rows.
     """
-    if not one or not other or len(one) != len(other):
+    a, b = (results.scores.parts.get("test") for results in (one, other))
+    is_same_data = all(one.provenance.data.get(name) == other.provenance.data.get(name) for name in _DATA)
+    if not (a and b and is_same_data and len(a) == len(b)):
         return None
-    names = "paths" if (one.paths != "").all() and (other.paths != "").all() else "rows"
-    first, second = getattr(one, names), getattr(other, names)
-    places = np.empty(len(one), int)
+    first, second = (a.paths, b.paths) if (a.paths != "").all() and (b.paths != "").all() else (a.rows, b.rows)
+    places = np.empty(len(a), int)
     places[np.argsort(first, kind="stable")] = np.argsort(second, kind="stable")
-    are_same = np.array_equal(first, second[places]) and np.array_equal(one.labels, other.labels[places])
+    are_same = np.array_equal(first, second[places]) and np.array_equal(a.labels, b.labels[places])
     return places if are_same else None
-
-
-def _differences_table(frame: pd.DataFrame) -> Table:
-    headings = ["test of A %", "test of B %", "B − A, points", "95 % interval", "p (Holm)", "seeds"]
-    columns = [Column("network", overflow="fold"), *(Column(heading, justify="right") for heading in headings)]
-    rows = [
-        [
-            *(row["network"], percent(row["a"]), percent(row["b"]), f"{100 * row['difference']:+.2f}"),
-            *(points_span(row["low"], row["high"]), f"{row['p_holm']:.2g}", f"{row['n_a']}, {row['n_b']}"),
-        ]
-        for row in frame.to_dict("records")
-    ]
-    return plain_table(columns, rows)
 
 
 def verdict(frame: pd.DataFrame) -> str:
@@ -197,9 +189,8 @@ def verdict(frame: pd.DataFrame) -> str:
     directions = [f"better in {better}"] * bool(better) + [f"worse in {worse}"] * bool(worse)
     paired = int(frame["paired"].sum())
     how = "paired over the same test images" if paired else "over different test images"
-    how = f"{paired} {how}" if 0 < paired < len(frame) else how
+    result = f"B is {' and '.join(directions)}" if directions else "No result differs beyond noise"
+    networks = f"{len(frame)} network{'s' * (len(frame) > 1)}, {f'{paired} ' if 0 < paired < len(frame) else ''}{how}"
     has_one_seed = frame[["n_a", "n_b"]].max().max() == 1
     caution = " With one seed, the effect of the seed is not in these intervals." if has_one_seed else ""
-    result = f"B is {' and '.join(directions)}" if directions else "No result differs beyond noise"
-    count = f"{len(frame)} network{'s' * (len(frame) > 1)}"
-    return f"{result} ({count}, {how}, 5 % level after Holm's correction).{caution}"
+    return f"{result} ({networks}, 5 % level after Holm's correction).{caution}"

@@ -6,21 +6,24 @@ from collections.abc import Iterator
 
 import click
 from rich.console import Console
+from rich.table import Column
 
 from analysis.detector.robustness_table import robustness_table
 from analysis.explain import SHEETS, sheets
 from analysis.figures import drawings
 from analysis.figures.style import FORMATS, all_rendered
-from analysis.pages.console import progress, show
 from analysis.pages.page import Sheet, report
 from analysis.pages.tables import files
+from analysis.results.format import number, percent, plain_table
 from analysis.results.judged import Findings, findings
 from analysis.results.trials import Results, read, read_without_scores
 from data_prep import Folder
 from trainables.record import read_manifest
+from trainables.training.metrics import SELECTION_METRIC, SPLITS
 
 _REPORT = "report.html"
 _SECONDS_BETWEEN_LOOKS = 5.0
+_MOST_SHOWN = 12
 
 
 @click.command("report")
@@ -39,8 +42,8 @@ def main(record: str, watch: bool, wait: bool) -> None:
     results = read(folder)
     judged = findings(results)
     written = _write(results, judged, folder)
-    show(Console(), results, judged)
-    click.echo("\n".join([f"{folder}/{name}" for name in written]))
+    _show(Console(), results, judged)
+    click.echo("\n".join(f"{folder}/{name}" for name in written))
 
 
 def _may_begin() -> bool:
@@ -56,7 +59,7 @@ def _changes(folder: Folder) -> Iterator[str]:
     last = ""
     while True:
         is_over = read_manifest(folder).get("wall_seconds") is not None  # read before the tables, which are final then
-        line = progress(read_without_scores(folder))
+        line = _progress(read_without_scores(folder))
         if line != last:
             yield line
         if is_over:
@@ -65,24 +68,65 @@ def _changes(folder: Folder) -> Iterator[str]:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
+def _progress(results: Results) -> str:
+    """How many trials have which status, the epochs done, and the best accuracy so far."""
+    statuses = ", ".join(f"{count:,} {status}" for status, count in results.trials["status"].value_counts().items())
+    epochs = f"{len(results.epochs):,} of {results.trials['epochs'].sum():,} epochs"
+    if not len(results.ranked):
+        return f"{statuses}; {epochs}"
+    best = results.ranked.loc[results.ranked[SELECTION_METRIC].idxmax()]
+    return f"{statuses}; {epochs}; best validation accuracy {best[SELECTION_METRIC]:.4f} ({best['configuration']})"
+
+
 def _write(results: Results, judged: Findings, folder: Folder) -> list[str]:
     """Write every file, and delete those of an earlier analysis that this record lacks. Returns what to look at."""
     figures = drawings.figures(results, judged, robustness_table(folder))
     drawn = {name: drawing for name, drawing in figures.items() if drawing}
     images = all_rendered({name: drawing.figure for name, drawing in drawn.items()})
-    contents = {f"tables/{name}": content for name, content in files(results, judged).items()}
-    contents |= {f"figures/{name}.{kind}": images.get(name, {}).get(kind) for name in figures for kind in FORMATS}
+    contents = {
+        **{f"tables/{name}": content for name, content in files(results, judged).items()},
+        **{f"figures/{name}.{kind}": images.get(name, {}).get(kind) for name in figures for kind in FORMATS},
+    }
     for name, content in contents.items():
         if content is None:
             folder.delete(name)
         else:
             folder.write_bytes(name, content)
-    shots = folder.folder(SHEETS)
     shown = [(drawing, images[name]["svg"]) for name, drawing in drawn.items()]
     pictures = [
-        Sheet(title, alt, caption, shots.read_bytes(name))
-        for name, title, alt, caption in sheets(folder)
-        if shots.exists(name)
+        Sheet(folder.read_bytes(f"{SHEETS}/{name}"), *words)
+        for name, *words in sheets(folder)
+        if folder.exists(f"{SHEETS}/{name}")
     ]
     folder.write_bytes(_REPORT, report(results, judged, shown, pictures).encode())
     return [_REPORT, "tables/", *(["figures/"] if drawn else [])]
+
+
+def _show(console: Console, results: Results, findings: Findings) -> None:
+    """Print the top of the ranking, the flagged trials by reason, and what must be said beside the numbers."""
+    columns = [Column("rank"), Column("network", overflow="fold")]
+    columns += [Column(name, justify="right") for name in ("seed", "validation %", "test %", "clean test %", "s")]
+    rows = [
+        [
+            *(str(row["rank"]), row["configuration"], str(row["seed"])),
+            *(percent(row[f"{split}_accuracy"]) for split in SPLITS),
+            number(row["wall_seconds"], 0),
+        ]
+        for row in results.ranked.head(_MOST_SHOWN).to_dict("records")
+    ]
+    console.print(plain_table(columns, rows, pad_edge=False) if rows else "No trial is ranked yet.")
+    more = len(results.ranked) - _MOST_SHOWN
+    lines = [f"… and {more:,} more."] if more > 0 else []
+    for (status, reason), trials in results.flagged.groupby(["status", "reason"], sort=False):
+        names = [f"{row['configuration']} (seed {row['seed']})" for _, row in trials.iterrows()]
+        lines.append(f"{status}: {_first_of(names, ', ')}: {reason}")
+    if level := findings.level_with_first():
+        first = findings.comparisons["configuration"].iloc[0]
+        lines.append(f"On the same test images {first} cannot be told apart from {_first_of(level, '; ')}.")
+    for line in [*lines, *results.provenance.caveats]:
+        console.print(line, markup=False, highlight=False)
+
+
+def _first_of(names: list[str], separator: str) -> str:
+    more = f" and {len(names) - _MOST_SHOWN:,} more" if len(names) > _MOST_SHOWN else ""
+    return separator.join(names[:_MOST_SHOWN]) + more

@@ -16,8 +16,7 @@ from analysis.detector.stored import Stored
 from analysis.results.decisions import best_threshold
 from analysis.results.trials import read_extra
 from data_prep import Folder
-from sweeps.stats.delong import auc_interval
-from sweeps.stats.intervals import wilson
+from sweeps.stats.intervals import auc_interval, wilson
 from trainables.training.metrics import judge
 
 #: Start of the note in rows whose images had been compressed as JPEG before.

@@ -66,7 +66,7 @@ class Stored:
 
     def scores(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Labels and logits (n,) of `validation`, `test` or `test_clean`. Raises InputError where there are none."""
-        if self.trial not in self.results.scores or part not in self.results.scores.parts:
+        if self.trial not in self.results.scores.trials or part not in self.results.scores.parts:
             raise InputError(f"{self.folder} has no {part} scores of {self.name}; {_REMAKE}.")
         return self.results.scores.of(self.trial, part)
 

@@ -23,7 +23,6 @@ from analysis.results.judged import Findings
 from analysis.results.seeds import has_spread
 from analysis.results.trials import Results
 
-_TEMPLATE = "report.html.j2"
 _PAGE_REM = 56  # width of a figure that is as wide as a journal's page
 
 
@@ -31,10 +30,10 @@ _PAGE_REM = 56  # width of a figure that is as wide as a journal's page
 class Sheet:
     """A contact sheet: a PNG, and its words."""
 
+    png: bytes
     title: str
     alt: str
     caption: str
-    png: bytes
 
 
 def report(
@@ -48,13 +47,8 @@ def report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    rem_per_inch = _PAGE_REM / PAGE_WIDTH  # so that letters are as large in all figures
-    figures = [
-        (drawing, _address(svg, "svg+xml"), round(rem_per_inch * drawing.figure.get_figwidth(), 1))
-        for drawing, svg in drawings
-    ]
     environment.filters["unbroken"] = unbroken
-    return environment.get_template(_TEMPLATE).render(
+    return environment.get_template("report.html.j2").render(
         provenance=results.provenance,
         summary=summary(results, findings),
         repeats=repeat_cells(results),
@@ -65,7 +59,13 @@ def report(
         comparisons=comparison_cells(findings),
         flagged=flagged_cells(results),
         metrics=metric_cells(findings),
-        figures=[*figures, *((sheet, _address(sheet.png, "png"), _PAGE_REM) for sheet in sheets)],
+        figures=[
+            *(
+                (drawing, _address(svg, "svg+xml"), round(_PAGE_REM / PAGE_WIDTH * drawing.figure.get_figwidth(), 1))
+                for drawing, svg in drawings  # letters are as large in all of them
+            ),
+            *((sheet, _address(sheet.png, "png"), _PAGE_REM) for sheet in sheets),
+        ],
     )
 
 

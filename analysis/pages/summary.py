@@ -90,12 +90,10 @@ def _seeds(results: Results) -> dict[str, Any]:
     if results.provenance.search or not has_spread(results):  # the means over seeds take their time
         return {"over_seeds": None}
     first = networks(results).iloc[0]
-    texts = {
+    values = {"configuration": first["configuration"], "n": first["n"]} | {
         split: mean_and_deviation(first[f"{split}_accuracy_mean"], first[f"{split}_accuracy_std"]) for split in SPLITS
     }
-    return {
-        "over_seeds": {"configuration": first["configuration"], "n": first["n"], **texts} if first["n"] > 1 else None
-    }
+    return {"over_seeds": values if first["n"] > 1 else None}
 
 
 def _search(results: Results) -> dict[str, Any]:

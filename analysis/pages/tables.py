@@ -18,7 +18,7 @@ NETWORKS_NOTE = (
     "Accuracies in %, mean ± standard deviation over n ranked trials, and the 95 % interval of the mean (Student's t); "
     "flagged trials do not enter."
 )
-#: A column of cells: its heading, what writes a cell, and the columns of the data frame that this takes.
+#: A column of cells: its heading, what writes a cell, and the columns of the data frame that this writes.
 Column = tuple[str, Callable[..., str], *tuple[str, ...]]
 
 _count, _short, _area = partial(number, digits=0), "{:.2g}".format, partial(number, digits=4)
@@ -37,7 +37,7 @@ def files(results: Results, findings: Findings) -> dict[str, bytes | None]:
     """
     tables = {
         "results": results_table(results.trials),
-        "networks": networks(results) if has_seeds(results.trials) else (),
+        "networks": networks(results) if has_seeds(results.trials) else pd.DataFrame(),
         "metrics": findings.metrics,
         "comparisons": findings.comparisons,
         "classes": findings.classes,
@@ -45,40 +45,57 @@ def files(results: Results, findings: Findings) -> dict[str, bytes | None]:
         "front": results_table(front(results)),
         "importance": importance(results),
     }
-    contents: dict[str, bytes | None] = {}
-    for name, frame in tables.items():
-        has_rows = name == "results" or len(frame)
-        contents[f"{name}.csv"] = frame.to_csv(index=False).encode() if has_rows else None
-        contents[f"{name}.parquet"] = frame.to_parquet(index=False) if has_rows else None
-    networks_text = networks_markdown(results).encode() if contents["networks.csv"] else None
-    return contents | {"results.md": results_markdown(results).encode(), "networks.md": networks_text}
+    kept = {name: frame for name, frame in tables.items() if name == "results" or len(frame)}
+    return {
+        **dict.fromkeys(f"{name}.{kind}" for name in tables for kind in ("csv", "parquet")),
+        **{f"{name}.csv": frame.to_csv(index=False).encode() for name, frame in kept.items()},
+        **{f"{name}.parquet": frame.to_parquet(index=False) for name, frame in kept.items()},
+        "results.md": results_markdown(results).encode(),
+        "networks.md": networks_markdown(results).encode() if "networks" in kept else None,
+    }
 
 
 def results_table(trials: pd.DataFrame) -> pd.DataFrame:
     """The published columns of the trials; numbers are not rounded, accuracies are 0–1."""
-    ends = [f"{split}_{end}" for split in SPLITS for end in ("low", "high")]
-    images = [f"{split}_images" for split in ("train", *SPLITS)]
-    names = ["rank", "network", *varied_hyperparameters(trials), "seed", *METRICS]
-    names += ["parameters", "epochs_done", "best_epoch", "wall_seconds", "status", "reason"]
-    return trials[[*names, *ends, *images, "trial"]]
+    names = [
+        *("rank", "network", *varied_hyperparameters(trials), "seed", *METRICS),
+        *("parameters", "epochs_done", "best_epoch", "wall_seconds", "status", "reason"),
+        *(f"{split}_{end}" for split in SPLITS for end in ("low", "high")),
+        *(f"{split}_images" for split in ("train", *SPLITS)),
+        "trial",
+    ]
+    return trials[names]
 
 
 def _cells(frame: pd.DataFrame, *columns: Column) -> pd.DataFrame:
-    """The columns as text, row by row."""
-    rows = {heading: frame[list(names)].itertuples(index=False) for heading, _, *names in columns}
-    return pd.DataFrame({heading: [write(*row) for row in rows[heading]] for heading, write, *_ in columns})
+    """The columns as text, row by row, without those that the frame lacks."""
+    return pd.DataFrame(
+        {
+            heading: [write(*row) for row in frame[list(names)].itertuples(index=False)]
+            for heading, write, *names in columns
+            if set(names) <= set(frame)
+        }
+    )
+
+
+def _on_splits(heading: str, write: Callable[..., str], *names: str) -> list[Column]:
+    """A column for each split, of its values of these names: its title stands in `heading`."""
+    return [(heading.format(title), write, *(f"{split}_{name}" for name in names)) for split, title in TITLES.items()]
 
 
 def ranked_cells(results: Results) -> pd.DataFrame:
     """The ranking as text, one row a trial, a column a heading."""
-    accuracies: list[Column] = [
-        (f"{title} %", _share, f"{split}_accuracy", f"{split}_low", f"{split}_high") for split, title in TITLES.items()
-    ]
-    areas: list[Column] = [(f"{title} AUC", _area, f"{split}_auc") for split, title in TITLES.items()]
-    is_by_loss = results.provenance.metric == "validation_loss"
-    losses: list[Column] = [("validation loss", _area, "validation_loss")] if is_by_loss else []
-    seconds = ("seconds", partial(number, digits=1), "wall_seconds")
-    return _cells(results.ranked, ("rank", str, "rank"), *_TRIAL, *accuracies, *areas, *losses, *_SIZES, seconds)
+    losses: list[Column] = [("validation loss", _area, "validation_loss")]
+    return _cells(
+        results.ranked,
+        ("rank", str, "rank"),
+        *_TRIAL,
+        *_on_splits("{} %", _share, "accuracy", "low", "high"),
+        *_on_splits("{} AUC", _area, "auc"),
+        *losses * (results.provenance.metric == "validation_loss"),
+        *_SIZES,
+        ("seconds", partial(number, digits=1), "wall_seconds"),
+    )
 
 
 def flagged_cells(results: Results) -> pd.DataFrame:
@@ -88,34 +105,38 @@ def flagged_cells(results: Results) -> pd.DataFrame:
 
 def network_cells(results: Results) -> pd.DataFrame:
     """The networks over their seeds as text: mean ± standard deviation (95 % interval), and the number of trials."""
-    counts: list[Column] = [(name, str, name) for name in ("n", "flagged")]
-    return _cells(networks(results), _TRIAL[0], *counts, *_over_seeds(_spread, "mean", "std", "low", "high"), _SIZES[0])
+    return _cells(
+        networks(results),
+        *(_TRIAL[0], ("n", str, "n"), ("flagged", str, "flagged")),
+        *_on_splits("{} %", _spread, "accuracy_mean", "accuracy_std", "accuracy_low", "accuracy_high"),
+        _SIZES[0],
+    )
 
 
 def repeat_cells(results: Results) -> pd.DataFrame:
     """The configurations that a search trained again with new seeds, as text: mean and 95 % interval over n seeds."""
-    frame = repeats(results)
-    shares = _over_seeds(partial(_share, digits=2), "mean", "low", "high")
-    return _cells(frame, _TRIAL[0], ("n", str, "n"), *shares) if len(frame) else frame
+    return _cells(
+        repeats(results),
+        *(_TRIAL[0], ("n", str, "n")),
+        *_on_splits("{} %", partial(_share, digits=2), "accuracy_mean", "accuracy_low", "accuracy_high"),
+    )
 
 
 def metric_cells(findings: Findings) -> pd.DataFrame:
     """Every metric of the first trials as text, a row a trial and part, with 95 % intervals."""
     if "accuracy_low" not in findings.metrics:
         return pd.DataFrame()
-    judged: list[Column] = [
-        (metric.title, with_span, name, f"{name}_low", f"{name}_high") for name, metric in JUDGED.items()
-    ]
-    frame = findings.metrics.dropna(subset="accuracy_low")
-    return _cells(frame, *_TRIAL, ("on", TITLES.__getitem__, "part"), *judged)
+    return _cells(
+        findings.metrics.dropna(subset="accuracy_low"),
+        *(*_TRIAL, ("on", TITLES.__getitem__, "part")),
+        *((metric.title, with_span, name, f"{name}_low", f"{name}_high") for name, metric in JUDGED.items()),
+    )
 
 
 def comparison_cells(findings: Findings) -> pd.DataFrame:
     """The first configuration beside each of the others, as text: its lead on test, with interval and p."""
-    frame = findings.with_first()
-    if not len(frame):
-        return frame
-    columns: list[Column] = [
+    return _cells(
+        findings.with_first(),
         ("network", str, "other"),
         ("ahead by, points", lambda lead: f"{100 * lead:+.2f}", "difference"),
         ("95 % interval", points_span, "low", "high"),
@@ -123,12 +144,7 @@ def comparison_cells(findings: Findings) -> pd.DataFrame:
         ("told apart", lambda is_apart: "yes" if is_apart else "no", "told_apart"),
         ("AUC ahead by", "{:+.4f}".format, "auc_difference"),
         ("p of AUC (Holm)", _short, "auc_p_holm"),
-    ]
-    return _cells(frame, *(column for column in columns if column[-1] in frame))
-
-
-def _over_seeds(write: Callable[..., str], *names: str) -> list[Column]:
-    return [(f"{title} %", write, *(f"{split}_accuracy_{name}" for name in names)) for split, title in TITLES.items()]
+    )
 
 
 def results_markdown(results: Results) -> str:
@@ -143,8 +159,8 @@ def results_markdown(results: Results) -> str:
 def note(results: Results) -> str:
     """How to read the ranking, with n."""
     sizes = ", ".join(f"{title} n = {results.images(split)}" for split, title in TITLES.items())
-    has_stopped = (results.ranked["status"] == "stopped").any()
-    stopped = ", and those that were stopped early after those that trained to the end" if has_stopped else ""
+    has_stopped = bool((results.ranked["status"] == "stopped").any())
+    stopped = ", and those that were stopped early after those that trained to the end" * has_stopped
     return (
         f"Accuracies in %, with 95 % intervals (Wilson) over the images: {sizes}. The clean test is the test without "
         f"duplicates of training images. AUC: FAKE is the positive class. Ranked on validation alone{stopped}."
@@ -153,8 +169,8 @@ def note(results: Results) -> str:
 
 def networks_markdown(results: Results) -> str:
     """`networks.md`: mean and standard deviation over the seeds."""
-    title = f"# Networks of the sweep `{results.provenance.sweep}` over their seeds"
-    return "\n\n".join([title, *results.provenance.caveats, _markdown(network_cells(results)), NETWORKS_NOTE]) + "\n"
+    parts = [f"# Networks of the sweep `{results.provenance.sweep}` over their seeds", *results.provenance.caveats]
+    return "\n\n".join([*parts, _markdown(network_cells(results)), NETWORKS_NOTE]) + "\n"
 
 
 def _share(share: float, low: float, high: float, digits: int = 1) -> str:

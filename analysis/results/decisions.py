@@ -50,8 +50,9 @@ def calibration(labels: np.ndarray, logits: np.ndarray) -> tuple[float, float]:
     targets = np.where(is_fake, (fakes + 1) / (fakes + 2), 1 / (reals + 2))
     # A target between 0 and 1 is an image of each label, weighted.
     column, is_positive = np.tile((scores - centre) / scale, 2)[:, None], np.repeat([True, False], len(scores))
-    model = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000)
-    model.fit(column, is_positive, np.concatenate([targets, 1 - targets]))
+    model = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000).fit(
+        column, is_positive, np.concatenate([targets, 1 - targets])
+    )
     slope = float(model.coef_[0, 0] / scale)
     return slope, float(model.intercept_[0] - slope * centre)
 
@@ -71,9 +72,8 @@ def reliability(labels: np.ndarray, logits: np.ndarray, bins: int = BINS) -> pd.
     probabilities = expit(sortable(logits))
     places = bins_of(probabilities, bins)
     images = pd.DataFrame({"probability": probabilities, "share": np.asarray(labels) == 1}).groupby(places)
-    edges = np.linspace(0, 1, bins + 1)
-    table = pd.DataFrame({"left": edges[:-1], "right": edges[1:]}).join(images.mean().astype(float))
-    table["n"] = np.bincount(places, minlength=bins)
+    edges, counts = np.linspace(0, 1, bins + 1), np.bincount(places, minlength=bins)
+    table = pd.DataFrame({"left": edges[:-1], "right": edges[1:]}).join(images.mean().astype(float)).assign(n=counts)
     table[["low", "high"]] = [wilson(*pair) for pair in zip(table["share"], table["n"], strict=True)]
     return table
 

@@ -1,8 +1,11 @@
-"""How numbers and splits are written, wherever people read them."""
+"""How numbers, splits and tables of the terminal are written, wherever people read them."""
 
 import math
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
+from rich import box
+from rich.table import Column, Table
 
 #: Split → its name for people.
 TITLES = {"validation": "validation", "test": "test", "test_clean": "clean test"}
@@ -10,8 +13,7 @@ TITLES = {"validation": "validation", "test": "test", "test_clean": "clean test"
 
 def with_span(value: float, low: float, high: float) -> str:
     """`0.912 (0.901–0.923)`; the value alone if an end is missing or not finite."""
-    is_known = math.isfinite(low) and math.isfinite(high)
-    return number(value, 3) + (f" ({number(low, 3)}–{number(high, 3)})" if is_known else "")
+    return number(value, 3) + (f" ({number(low, 3)}–{number(high, 3)})" if math.isfinite(low + high) else "")
 
 
 def points_span(low: float, high: float) -> str:
@@ -42,3 +44,11 @@ def span(low: float, high: float, digits: int = 1) -> str:
 def unbroken(text: str) -> str:
     """A text whose lines do not break between a number and its percent sign, or within `n = 2,000`."""
     return text.replace(" %", "\N{NO-BREAK SPACE}%").replace("n = ", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+
+
+def plain_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], pad_edge: bool = True) -> Table:
+    """A table with a line under its headings and none around it."""
+    table = Table(*columns, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=pad_edge)
+    for row in rows:
+        table.add_row(*row)
+    return table

@@ -15,8 +15,7 @@ from analysis.results.decisions import best_threshold
 from analysis.results.parallel import side_by_side
 from analysis.results.seeds import without_choosers
 from analysis.results.trials import Results
-from sweeps.stats.comparisons import holm, mean_difference
-from sweeps.stats.delong import auc_difference
+from sweeps.stats.comparisons import auc_difference, holm, mean_difference
 from sweeps.stats.intervals import intervals, wilson
 from sweeps.stats.resampling import luck
 from trainables.training.metrics import confusion, judge
@@ -58,13 +57,13 @@ def findings(results: Results) -> Findings:
     """Judge the trials of a record by their raw scores, on all cores."""
     scored = _scored_trials(results)
     rows = scored.to_dict("records") if "validation" in results.scores.parts else []
-    judgments = [partial(_judgment, results, row, rank < _MOST_WITH_INTERVALS) for rank, row in enumerate(rows)]
     calls = [
         partial(comparisons, results),
         partial(by_class, results, scored["trial"].iloc[0]) if len(scored) else pd.DataFrame,
         partial(winners_luck, results),
+        *(partial(_judgment, results, row, rank < _MOST_WITH_INTERVALS) for rank, row in enumerate(rows)),
     ]
-    compared, classes, luck_of_first, *judged = side_by_side([*calls, *judgments])
+    compared, classes, luck_of_first, *judged = side_by_side(calls)
     return Findings(pd.DataFrame(itertools.chain(*judged)), compared, classes, *luck_of_first)
 
 
@@ -74,12 +73,13 @@ def _judgment(results: Results, trial: dict[str, Any], has_intervals: bool) -> l
     rows = []
     for part in results.scores.parts:
         labels, logits = results.scores.of(trial["trial"], part)
-        row = {name: trial[name] for name in ("trial", "configuration", "seed")}
-        row |= {"part": part, "images": len(labels), "threshold": threshold}
-        row |= judge(labels, logits, threshold)
-        if has_intervals and part != "validation":
-            row |= _ends(intervals(labels, logits, threshold, _RESAMPLES))
-        rows.append(row)
+        spans = intervals(labels, logits, threshold, _RESAMPLES) if has_intervals and part != "validation" else {}
+        rows.append(
+            {name: trial[name] for name in ("trial", "configuration", "seed")}
+            | {"part": part, "images": len(labels), "threshold": threshold}
+            | judge(labels, logits, threshold)
+            | _ends(spans)
+        )
     return rows
 
 
@@ -104,13 +104,9 @@ def by_class(results: Results, trial: str) -> pd.DataFrame:
     for name in np.unique(test.classes):
         mask = test.classes == name
         values = judge(labels[mask], logits[mask], threshold)
-        sizes = {
-            "accuracy": mask.sum(),
-            "recall_real": (labels[mask] == 0).sum(),
-            "recall_fake": (labels[mask] == 1).sum(),
-        }
+        real, fake = np.bincount(labels[mask], minlength=2)
         row = {"configuration": configuration, "object_class": name or "none", "images": mask.sum()}
-        for metric, images in sizes.items():
+        for metric, images in {"accuracy": mask.sum(), "recall_real": real, "recall_fake": fake}.items():
             row |= {metric: values[metric]} | _ends({metric: wilson(values[metric], images)})
         rows.append(row)
     return pd.DataFrame(rows)
@@ -130,10 +126,12 @@ def comparisons(results: Results) -> pd.DataFrame:
     has_one_seed = all(len(names) == 1 for names in trials.values())
     rows: list[dict[str, Any]] = []
     for pair in itertools.combinations(trials, 2):
-        one, other = (np.stack([results.scores.is_right(trial, "test") for trial in trials[name]]) for name in pair)
-        row: dict[str, Any] = {"configuration": pair[0], "other": pair[1], "images": len(part)}
-        row |= {"seeds": len(one), "other_seeds": len(other)}
-        row |= dict(zip(("difference", "low", "high", "p"), mean_difference(one, other), strict=True))
+        one, other = (results.scores.is_right(trials[name], "test") for name in pair)
+        row: dict[str, Any] = {
+            **{"configuration": pair[0], "other": pair[1]},
+            **{"images": len(part), "seeds": len(one), "other_seeds": len(other)},
+            **dict(zip(("difference", "low", "high", "p"), mean_difference(one, other), strict=True)),
+        }
         if has_one_seed:
             first, second = (results.scores.of(trials[name][0], "test")[1] for name in pair)
             row["auc_difference"], _, _, row["auc_p"] = auc_difference(part.labels, first, second)
@@ -150,20 +148,18 @@ def winners_luck(results: Results) -> tuple[float, "pd.Series[float]"]:
     Both are over resamples of the validation images; the second is trial → share of the resamples. NaN and empty with
     fewer than two trials.
     """
-    part = results.scores.parts.get("validation")
-    if part is None or len(results.scores.trials) < 2:
+    trials = results.scores.trials
+    if "validation" not in results.scores.parts or len(trials) < 2:
         return float("nan"), pd.Series(dtype=float)
-    optimism, first = luck((part.logits > 0) == (part.labels == 1))
-    return optimism, pd.Series(first, index=results.scores.trials)
+    optimism, first = luck(results.scores.is_right(trials, "validation"))
+    return optimism, pd.Series(first, index=trials)
 
 
 def confusions(results: Results) -> dict[str, np.ndarray]:
     """Trial → confusion matrix on test, of the best and the worst finished trial that have test scores."""
-    finished = results.ranked[results.ranked["status"] == "finished"]
-    ends = dict.fromkeys(finished["trial"].iloc[[0, -1]]) if len(finished) else {}
-    if "test" not in results.scores.parts:
-        return {}
-    return {trial: confusion(*results.scores.of(trial, "test")) for trial in ends if trial in results.scores}
+    finished = results.ranked.loc[results.ranked["status"] == "finished", "trial"].tolist()
+    ends = dict.fromkeys(finished[:1] + finished[-1:]) if "test" in results.scores.parts else {}
+    return {trial: confusion(*results.scores.of(trial, "test")) for trial in ends if trial in results.scores.trials}
 
 
 def _scored_trials(results: Results) -> pd.DataFrame:
@@ -173,6 +169,5 @@ def _scored_trials(results: Results) -> pd.DataFrame:
 def _compared_trials(results: Results) -> dict[str, list[str]]:
     """Configuration → its trials, best first; the first configurations by the mean over their seeds."""
     groups = without_choosers(_scored_trials(results)).groupby("configuration")
-    is_loss = results.provenance.direction == "min"
-    means = groups[results.provenance.metric].mean().sort_values(ascending=is_loss).head(_MOST_COMPARED)
-    return {str(name): groups.get_group(name)["trial"].tolist() for name in means.index}
+    means = groups[results.provenance.metric].mean().sort_values(ascending=results.provenance.direction == "min")
+    return {str(name): groups.get_group(name)["trial"].tolist() for name in means.index[:_MOST_COMPARED]}

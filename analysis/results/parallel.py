@@ -14,12 +14,10 @@ _calls: list[Callable[[], Any]] = []  # of a forked process
 
 def side_by_side(calls: Sequence[Callable[[], Any]]) -> list[Any]:
     """The results of the functions, in their order. Where this process cannot fork, they run one after another."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
-    processes = min(cores, len(calls))
+    processes = min(len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1, len(calls))
     if processes < 2:
         return [call() for call in calls]
-    fork = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(processes, fork, _begin, (calls,)) as pool:
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), _begin, (calls,)) as pool:
         return list(pool.map(_call, range(len(calls))))
 
 

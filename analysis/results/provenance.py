@@ -85,18 +85,23 @@ def _section(parent: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _facts(manifest: dict[str, Any], data: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     """Term → its value; None or an empty text for what the manifest lacks."""
+    changes = {None: "", True: ", with changes that were not committed", False: ", unchanged"}[manifest.get("dirty")]
+    commit = manifest.get("commit")
     return {
         "Data": data.get("source"),
         "Shards": data.get("shards"),
         "Fingerprint": data.get("fingerprint"),
         "Image size": f"{data['image_size']} x {data['image_size']} pixels" if data.get("image_size") else "",
-        "Images in the shards": _counts(_section(data, "counts")),
+        "Images in the shards": "; ".join(
+            f"{split} {' + '.join(f'{count:,} {label}' for label, count in labels.items())}"
+            for split, labels in _section(data, "counts").items()
+        ),  # train 500 REAL + 500 FAKE; test …
         "Images used": _pairs({name: f"{count:,}" for name, count in _section(data, "used").items()}),
         "Command": manifest.get("command"),
         "Settings": _pairs(settings),
         "Ranked by": f"{manifest['metric']}, {manifest.get('direction')}" if manifest.get("metric") else "",
         "Seeds": ", ".join(str(seed) for seed in manifest.get("seeds") or ()),
-        "Commit": _commit(manifest),
+        "Commit": f"{commit}{changes}" if commit else "none: the code was not in a git checkout",
         "Versions": _pairs(_section(manifest, "versions")),
         "Hardware": _pairs(_section(manifest, "hardware")),
         "Started": manifest.get("started"),
@@ -110,20 +115,6 @@ def _pairs(section: dict[str, Any]) -> str:
 
 def _setting(value: Any) -> str:
     return "default" if value is None else "yes" if value is True else "no" if value is False else str(value)
-
-
-def _counts(counts: dict[str, Any]) -> str:  # train 500 REAL + 500 FAKE; test …
-    return "; ".join(
-        f"{split} {' + '.join(f'{count:,} {label}' for label, count in labels.items())}"
-        for split, labels in counts.items()
-    )
-
-
-def _commit(manifest: dict[str, Any]) -> str:
-    if not manifest.get("commit"):
-        return "none: the code was not in a git checkout"
-    state = {None: "", True: ", with changes that were not committed", False: ", unchanged"}[manifest.get("dirty")]
-    return f"{manifest['commit']}{state}"
 
 
 def _findings(audit: dict[str, Any]) -> list[str]:

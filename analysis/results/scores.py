@@ -35,17 +35,14 @@ class Scores:
     trials: tuple[str, ...]
     parts: dict[str, Part]
 
-    def __contains__(self, trial: str) -> bool:
-        return trial in self.trials
-
     def of(self, trial: str, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Labels and logits (n,) of one trial."""
         return self.parts[part].labels, self.parts[part].logits[self.trials.index(trial)]
 
-    def is_right(self, trial: str, part: str) -> np.ndarray:
-        """Whether one trial is right about each image at the threshold of training, (n,) bool."""
-        labels, logits = self.of(trial, part)
-        return np.asarray((logits > 0) == (labels == 1))
+    def is_right(self, trials: Iterable[str], part: str) -> np.ndarray:
+        """Whether each of k trials is right about each image at the threshold of training, (k, n) bool."""
+        images = self.parts[part]
+        return np.asarray((images.logits[[self.trials.index(trial) for trial in trials]] > 0) == (images.labels == 1))
 
 
 def scores(folder: Folder, trials: Iterable[str]) -> Scores:
@@ -57,9 +54,8 @@ def scores(folder: Folder, trials: Iterable[str]) -> Scores:
     frames = {trial: read_scores(folder, trial) for trial in trials if f"{trial}.parquet" in files}
     if not frames:
         return Scores((), {})
-    images = next(iter(frames.values()))[["split", "row", "label"]]
-    who = images[["row", "label"]]
-    frames = {trial: frame for trial, frame in frames.items() if np.array_equal(frame[["row", "label"]], who)}
+    images, who = next(iter(frames.values()))[["split", "row", "label"]], ["row", "label"]
+    frames = {trial: frame for trial, frame in frames.items() if np.array_equal(frame[who], images[who])}
     logits = np.stack([frame["score"].to_numpy(np.float32) for frame in frames.values()])
     masks = {split: (images["split"] == split).to_numpy() for split in ("validation", "test")}
     if folder.exists(IMAGES):

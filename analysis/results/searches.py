@@ -59,11 +59,17 @@ def importance(results: Results) -> pd.DataFrame:
     if len(frame) < _FEWEST_TRIALS or not always or frame[metric].nunique() < 2:
         return pd.DataFrame(columns=["hyperparameter", "mean", "std", "n"])
     generator = np.random.default_rng(0)
-    resamples = [frame.iloc[generator.integers(0, len(frame), len(frame))] for _ in range(_RESAMPLES)]
+    resamples = (frame.iloc[generator.integers(0, len(frame), len(frame))] for _ in range(_RESAMPLES))
     shares = [_shares(resample, metric, always, seed) for seed, resample in enumerate(resamples)]
     table = pd.DataFrame([share for share in shares if share], columns=list(always)).fillna(0.0)
-    columns = {"hyperparameter": table.columns, "mean": table.mean().to_numpy(), "std": table.std().to_numpy()}
-    return pd.DataFrame(columns | {"n": len(frame)}).sort_values("mean", ascending=False, ignore_index=True)
+    return pd.DataFrame(
+        {
+            "hyperparameter": table.columns,
+            "mean": table.mean().to_numpy(),
+            "std": table.std().to_numpy(),
+            "n": len(frame),
+        }
+    ).sort_values("mean", ascending=False, ignore_index=True)
 
 
 def _shares(frame: pd.DataFrame, metric: str, space: dict[str, BaseDistribution], seed: int) -> dict[str, float]:
@@ -85,8 +91,7 @@ def _shares(frame: pd.DataFrame, metric: str, space: dict[str, BaseDistribution]
 def front(results: Results) -> pd.DataFrame:
     """The Pareto front of a search for two objectives, most accurate first: no other trial is better in both."""
     metric, against = results.provenance.metric, results.provenance.search.get("against")
-    frame = searched(results)
-    frame = frame[~frame["status"].isin(FLAGGED)]
+    frame = searched(results).loc[lambda trials: ~trials["status"].isin(FLAGGED)]
     if against is None or not len(frame):
         return frame.iloc[:0]
     frame = frame.sort_values([metric, against], ascending=[False, True])

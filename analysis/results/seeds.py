@@ -39,14 +39,22 @@ def networks(results: Results) -> pd.DataFrame:
     and `flagged` the others. A deviation (of n - 1) needs two trials.
     """
     ranked, trials = (frame.groupby("configuration") for frame in (results.ranked, results.trials))
-    table = pd.DataFrame({"network": trials["network"].first(), "parameters": trials["parameters"].max()})
-    table["n"] = ranked.size().reindex(table.index, fill_value=0)
-    table["flagged"] = trials.size() - table["n"]
+    n = ranked.size().reindex(trials.size().index, fill_value=0)
+    table = pd.DataFrame(
+        {
+            "network": trials["network"].first(),
+            "parameters": trials["parameters"].max(),
+            "n": n,
+            "flagged": trials.size() - n,
+        }
+    )
     spread = {f"{name}_{how}": ranked[name].agg(how) for name in METRICS for how in ("mean", "std")}
-    for name in METRICS:
-        interval = mean_interval if name.endswith("loss") else share_interval
-        for place, end in enumerate(_ENDS, 1):
-            spread[f"{name}_{end}"] = ranked[name].agg(lambda values, of=interval, at=place: of(values)[at])
+    interval_of = {name: mean_interval if name.endswith("loss") else share_interval for name in METRICS}
+    spread |= {
+        f"{name}_{end}": ranked[name].agg(lambda values, of=interval, at=place: of(values)[at])
+        for name, interval in interval_of.items()
+        for place, end in enumerate(_ENDS, 1)
+    }
     table = table.join(pd.DataFrame(spread))
     metric, is_loss = results.provenance.metric, results.provenance.direction == "min"
     return table.sort_values(f"{metric}_mean", ascending=is_loss, kind="stable").reset_index()
@@ -58,13 +66,15 @@ def repeats(results: Results) -> pd.DataFrame:
     Mean and 95 % interval (Student's t, over n seeds) of the accuracies: `test_clean_accuracy_low` and so on.
     """
     ranked = results.ranked if results.provenance.search else results.ranked.iloc[:0]
-    rows = []
-    for configuration, trials in ranked[ranked["number"].isna()].groupby("configuration", sort=False):
-        row = {"configuration": configuration, "n": len(trials)}
-        for split in SPLITS:
-            names = [f"{split}_accuracy_{name}" for name in ("mean", *_ENDS)]
-            row |= dict(zip(names, share_interval(trials[f"{split}_accuracy"]), strict=True))
-        rows.append(row)
+    rows = [
+        {"configuration": configuration, "n": len(trials)}
+        | {
+            f"{split}_accuracy_{name}": value
+            for split in SPLITS
+            for name, value in zip(("mean", *_ENDS), share_interval(trials[f"{split}_accuracy"]), strict=True)
+        }
+        for configuration, trials in ranked[ranked["number"].isna()].groupby("configuration", sort=False)
+    ]
     return pd.DataFrame(rows)
 
 
@@ -82,6 +92,6 @@ def grid(trials: pd.DataFrame) -> pd.DataFrame:
     columns = {"accuracy": named[SELECTION_METRIC].where(is_ranked), "state": named["status"].mask(is_ranked)}
     cells = named.assign(**columns).groupby(["trunk", "head"])
     table = cells["accuracy"].agg(["mean", "std", "count", "size"])
-    table["states"] = cells["state"].agg(lambda states: ", ".join(states.dropna().unique()))
-    table["flagged"] = table["size"] - table["count"]
+    states = cells["state"].agg(lambda states: ", ".join(states.dropna().unique()))
+    table = table.assign(states=states, flagged=table["size"] - table["count"])
     return table.rename(columns={"count": "n"}).reset_index()

@@ -27,8 +27,11 @@ _COUNTS = [
 ]
 _HYPERPARAMETERS = [field.name for field in dataclasses.fields(Recipe) if field.name != "seed"]
 #: Status → the reason of a trial for which the record gives none.
-_REASONS = {"pending": "not started or not resumed yet", "running": "under way"}
-_REASONS |= dict.fromkeys(RANKED, "the metric that ranks was not recorded")
+_REASONS = {
+    "pending": "not started or not resumed yet",
+    "running": "under way",
+    **dict.fromkeys(RANKED, "the metric that ranks was not recorded"),
+}
 
 
 @dataclass(frozen=True)
@@ -77,14 +80,12 @@ def read_extra(folder: Folder, file: str, schema: pa.Schema, command: str) -> pd
     It has no rows if there is no such file. Raises InputError if the file cannot be read.
     """
     try:
-        table = folder.read_table(file).select(schema.names)
+        return pd.DataFrame(folder.read_table(file).select(schema.names).to_pandas())
     except FileNotFoundError:
-        table = schema.empty_table()
+        return pd.DataFrame(schema.empty_table().to_pandas())
     except (pa.ArrowException, KeyError, OSError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"{folder}/{file} cannot be read ({reason}); delete it and run `{command}` again.")
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
 
 
 def ranked_trials(trials: pd.DataFrame, origin: Provenance) -> pd.DataFrame:
@@ -95,8 +96,7 @@ def ranked_trials(trials: pd.DataFrame, origin: Provenance) -> pd.DataFrame:
     hyperparameters in which its trials differ), and the 95 % intervals of the accuracies, `validation_low` and so on.
     """
     frame = trials.reindex(columns=SCHEMAS[TRIALS].names)
-    counts = frame[_COUNTS].astype("Int64")
-    frame = frame.drop(columns=_COUNTS).astype(dict.fromkeys(METRICS, float)).join(counts)
+    frame = frame.drop(columns=_COUNTS).astype(dict.fromkeys(METRICS, float)).join(frame[_COUNTS].astype("Int64"))
     is_paused = frame["pause_epoch"].fillna(0) > 0  # and was continued as another trial
     is_result = frame["status"].isin(RANKED) & np.isfinite(frame[origin.metric]) & ~is_paused
     values, is_finished = frame[origin.metric].where(is_result), frame["status"] == "finished"
@@ -124,8 +124,11 @@ def _reason(row: dict[str, object]) -> str:
 
 def varied_hyperparameters(frame: pd.DataFrame) -> list[str]:
     """The hyperparameters of the recipe, besides network and seed, in which the trials differ."""
-    names = [name for name in _HYPERPARAMETERS if name not in ("network", "parent", "pause_epoch")]
-    return [name for name in names if frame[name].nunique() > 1]
+    return [
+        name
+        for name in _HYPERPARAMETERS
+        if name not in ("network", "parent", "pause_epoch") and frame[name].nunique() > 1
+    ]
 
 
 def _configurations(frame: pd.DataFrame) -> list[str]:

@@ -1,18 +1,25 @@
-"""95 % intervals: of the metrics of a set of images, and of a mean over seeds."""
+"""95 % intervals: of the metrics of a set of images, and of a mean over seeds.
+
+DeLong's, of the area under the ROC curve, is by hand: neither SciPy, scikit-learn nor statsmodels has it.
+"""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import sem, t
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+from scipy.stats import norm, sem, t
 from statsmodels.stats.proportion import proportion_confint
 
-from sweeps.stats.delong import Z, auc_interval, logit_interval
 from sweeps.stats.resampling import resampled
 from trainables.training.metrics import METRICS, THRESHOLD, accuracy, confusion, judge, precision, recall
+from trainables.training.ordering import placements
 
 Interval = tuple[float, float]
 
+#: Standard errors from the middle of a 95 % interval to its ends.
+Z = float(norm.ppf(0.975))
 _ENDS = (0.025, 0.975)
 
 
@@ -37,9 +44,8 @@ def intervals(
     where its metric is.
     """
     counts = confusion(labels, logits, threshold)
-    counts_of_real = counts[::-1, ::-1]
     ends = {"accuracy": wilson(accuracy(counts), counts.sum()), "balanced_accuracy": _balanced(counts)}
-    for name, of_label in (("fake", counts), ("real", counts_of_real)):
+    for name, of_label in (("fake", counts), ("real", counts[::-1, ::-1])):
         ends[f"precision_{name}"] = wilson(precision(of_label), of_label[:, 1].sum())
         ends[f"recall_{name}"] = wilson(recall(of_label), of_label[1].sum())
         ends[f"f1_{name}"] = _f1(of_label)
@@ -123,6 +129,51 @@ _METHODS = {
     "brier": _on_logit_scale,
     "ece": _shifted,
 }
+
+
+def auc_interval(labels: np.ndarray, logits: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval, within 0–1, of the area for labels (n,) and logits (n,).
+
+    DeLong's variance, on the logit scale (Pepe 2003, section 5.2.4). Where that variance is 0, as with perfectly
+    separated scores, or undefined, as with a single image of a label, the interval is Newcombe's (2006, method 5),
+    whose variance follows from the area. NaN where a class is missing.
+    """
+    fakes, reals = placements(labels, logits)
+    if not len(fakes):
+        return math.nan, math.nan
+    area, error = float(fakes.mean()), auc_error(fakes, reals)
+    if error > 0 and 0 < area < 1:
+        return logit_interval(area, error)
+    return _newcombe(area, len(fakes), len(reals))
+
+
+def logit_interval(share: float, error: float) -> tuple[float, float]:
+    """The 95 % interval of a share above 0 and below 1, from its standard error: normal on the logit scale."""
+    half = Z * error / (share * (1 - share))
+    return float(expit(logit(share) - half)), float(expit(logit(share) + half))
+
+
+def auc_error(fakes: np.ndarray, reals: np.ndarray) -> float:
+    """DeLong's standard error of the mean of placements or of their differences; NaN for a single image of a label."""
+    if min(len(fakes), len(reals)) < 2:
+        return math.nan
+    return math.sqrt(fakes.var(ddof=1) / len(fakes) + reals.var(ddof=1) / len(reals))
+
+
+def _newcombe(area: float, n1: int, n0: int) -> tuple[float, float]:
+    """The lowest and the highest true area θ for which `area` is within 1.96 standard errors of θ.
+
+    The error is Hanley and McNeil's (1982) at θ, with n1 - 1 and n0 - 1 both replaced by their mean.
+    """
+    more, nearly = (n1 + n0) / 2 - 1, 1 - 1e-12
+
+    def distance(true: float) -> float:
+        spread = true * (1 - true) * (1 + more * (1 - true) / (2 - true) + more * true / (1 + true)) / (n1 * n0)
+        return (area - true) ** 2 - Z**2 * spread
+
+    low = brentq(distance, 0, area * nearly) if area > 0 else 0.0
+    high = brentq(distance, 1 - (1 - area) * nearly, 1) if area < 1 else 1.0
+    return float(low), float(high)
 
 
 def mean_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:

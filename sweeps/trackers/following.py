@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from data_prep import Folder, InputError
+from data_prep import InputError
 from sweeps.record.lease import Lease
 from sweeps.record.writer import Record
 from sweeps.trackers.mlflow import MLflow
@@ -47,9 +47,8 @@ class Trackers:
     """The trackers of one run of a sweep."""
 
     def __init__(self, record: Record, sweep: str, fingerprint: str, names: Collection[str]) -> None:
-        trackers = {name: TRACKERS[name](sweep, fingerprint) for name in names}
-        trackers["tensorboard"] = TensorBoard(record.folder)
-        self._followers = [_Follower(name, tracker, record) for name, tracker in trackers.items()]
+        self._followers = [_Follower(name, TRACKERS[name](sweep, fingerprint), record) for name in dict.fromkeys(names)]
+        self._followers.append(_Follower("tensorboard", TensorBoard(record.folder), record))
         for follower in self._followers:
             follower.start()
 
@@ -66,8 +65,8 @@ class Trackers:
         for follower in self._followers:
             follower.join(max(0.0, deadline - time.monotonic()))
             if follower.behind:
-                lack = f"{follower.name} lacks {len(follower.behind)} trials"
-                print(f"{lack}; run the same command again to send them.", file=sys.stderr)
+                lacking = f"{follower.name} lacks {len(follower.behind)} trials"
+                print(f"{lacking}; run the same command again to send them.", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -82,16 +81,29 @@ def following(record: Record, sweep: str, fingerprint: str, names: Collection[st
 
 
 class _Follower(threading.Thread):
-    """Keeps one tracker up to date, beginning with what the record holds and the tracker lacks."""
+    """Keeps one tracker up to date, beginning with what the record holds and the tracker lacks.
+
+    `tracking/NAME.json` is read at the start, and written whenever trials have become complete in the tracker.
+    """
 
     def __init__(self, name: str, tracker: Tracker, record: Record) -> None:
         super().__init__(name=name, daemon=True)
         self.news: queue.SimpleQueue[tuple[dict[str, Any], list[dict[str, Any]]]] = queue.SimpleQueue()
         self.ending = threading.Event()
-        self._tracker, self._ledger = tracker, _Ledger(record.folder, name, tracker.target)
-        self._has_begun = self._has_warned = False
-        self._trials = self._ledger.incomplete(record)
+        self._tracker, self._folder = tracker, record.folder.folder("tracking")
+        try:
+            self._ledger: dict[str, Any] = self._folder.read_json(f"{name}.json")
+        except (FileNotFoundError, ValueError):
+            self._ledger = {"token": secrets.token_hex(4), "complete": {}}
+        self._destination = hashlib.sha256(tracker.target.encode()).hexdigest()[:12]  # an address may hold a password
+        self._complete = set(self._ledger["complete"].get(self._destination, ()))
+        self._trials = {
+            identity: Trial(dict(row), dict(record.epochs[identity]))
+            for identity, row in record.trials.items()
+            if identity not in self._complete and (row["epochs_done"] or record.is_complete(identity))
+        }
         self.behind = dict.fromkeys(self._trials)  # the trials with something to write, in this order
+        self._has_begun = self._has_warned = False
 
     def run(self) -> None:
         """Catch up, again and again, until the sweep ends; then once more."""
@@ -117,59 +129,32 @@ class _Follower(threading.Thread):
         return max(_SECONDS_BETWEEN_ROUNDS, time.monotonic() - started)
 
     def _read_news(self) -> None:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                row, epochs = self.news.get_nowait()
-                if row["trial"] not in self._ledger.complete:
-                    trial = self._trials.setdefault(row["trial"], Trial(row))
-                    trial.row = row
-                    trial.epochs |= {int(epoch["epoch"]): epoch for epoch in epochs}
-                    self.behind[row["trial"]] = None
+        while not self.news.empty():  # only this thread takes any
+            row, epochs = self.news.get()
+            if row["trial"] not in self._complete:
+                trial = self._trials.setdefault(row["trial"], Trial(row))
+                trial.row = row
+                trial.epochs |= {int(epoch["epoch"]): epoch for epoch in epochs}
+                self.behind[row["trial"]] = None
 
     def _write(self) -> None:
         if self.behind and not self._has_begun:
-            self._ledger.save()  # its token must be on disk before the tracker receives it
-            self._tracker.begin(self._ledger.token)
+            self._save()  # the token must be on disk before the tracker receives it
+            self._tracker.begin(str(self._ledger["token"]))
             self._has_begun = True
-        complete = len(self._ledger.complete)
+        complete = len(self._complete)
         try:
             for identity in list(self.behind):
                 self.behind[identity] = self.behind.pop(identity)  # to the end, in case this trial is what fails
                 self._tracker.write(self._trials[identity])
                 if self._trials[identity].is_complete:
-                    self._ledger.complete.add(identity)
+                    self._complete.add(identity)
                     del self._trials[identity]
                 del self.behind[identity]
         finally:
-            if len(self._ledger.complete) > complete:
-                self._ledger.save()
+            if len(self._complete) > complete:
+                self._save()
 
-
-class _Ledger:
-    """The trials that a tracker shows completely, kept in the record."""
-
-    def __init__(self, record: Folder, name: str, target: str) -> None:
-        self._folder, self._name = record.folder("tracking"), f"{name}.json"
-        try:
-            self._content: dict[str, Any] = self._folder.read_json(self._name)
-        except (FileNotFoundError, ValueError):
-            self._content = {"token": secrets.token_hex(4), "complete": {}}
-        self.token = str(self._content["token"])
-        self._target = hashlib.sha256(target.encode()).hexdigest()[:12]  # an address may hold a password
-        self.complete = set(self._content["complete"].get(self._target, ()))
-
-    def save(self) -> None:
-        """Write the token and the complete trials into the record."""
-        self._content["complete"][self._target] = sorted(self.complete)
-        self._folder.write_json(self._name, self._content)
-
-    def incomplete(self, record: Record) -> dict[str, Trial]:
-        """The trials of the record that have begun and are not complete in the tracker, by identity."""
-        begun = {
-            identity: Trial(dict(row))
-            for identity, row in record.trials.items()
-            if identity not in self.complete and (row["epochs_done"] or record.is_complete(identity))
-        }
-        for identity, trial in begun.items():
-            trial.epochs |= record.epochs[identity]
-        return begun
+    def _save(self) -> None:
+        self._ledger["complete"][self._destination] = sorted(self._complete)
+        self._folder.write_json(f"{self.name}.json", self._ledger)

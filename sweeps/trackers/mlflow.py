@@ -15,12 +15,11 @@ class MLflow(Tracker):
     """One experiment a sweep, MLFLOW_EXPERIMENT_NAME or the sweep's name; one run a trial, found again by its tags."""
 
     def __init__(self, sweep: str, fingerprint: str) -> None:
-        self._experiment_name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or sweep
-        self._fingerprint = fingerprint
+        self._experiment_name, self._fingerprint = os.environ.get("MLFLOW_EXPERIMENT_NAME") or sweep, fingerprint
         self._store = os.environ.get("MLFLOW_TRACKING_URI")
         self.target = f"{self._store or ''} {self._experiment_name}".strip()
-        self._open: dict[str, str] = {}  # trial → its run
-        self._sent: dict[str, set[tuple[str, int]]] = {}  # trial → the metrics, by name and step, that its run has
+        # Trial → its run, and the metrics, by name and step, that this has.
+        self._open: dict[str, tuple[str, set[tuple[str, int]]]] = {}
 
     def begin(self, token: str) -> None:
         """Find or create the experiment."""
@@ -36,24 +35,29 @@ class MLflow(Tracker):
 
     def write(self, trial: Trial) -> None:
         """Send what a trial's run lacks. Raises MlflowException."""
-        run = self._open.get(trial.identity) or self._start(trial)
-        metrics = [(name, step, value) for step, values in trial.curves.items() for name, value in values.items()]
-        if trial.has_ended:
-            best_epoch = int(trial.row.get("best_epoch") or 0)
-            metrics += [(name, best_epoch, value) for name, value in trial.final().items()]
-        self._send(run, trial.identity, metrics)
+        from mlflow.entities import Metric
+
+        run, sent = self._open.get(trial.identity) or self._start(trial)
+        best_epoch, now = int(trial.row.get("best_epoch") or 0), int(time.time() * 1000)
+        steps = [*trial.curves.items(), *[(best_epoch, trial.final())] * trial.has_ended]
+        metrics = [Metric(name, value, now, step) for step, values in steps for name, value in values.items()]
+        new = [metric for metric in metrics if (metric.key, metric.step) not in sent]
+        for first in range(0, len(new), _MOST_METRICS):
+            part = new[first : first + _MOST_METRICS]
+            self._client.log_batch(run, metrics=part)
+            sent.update((metric.key, metric.step) for metric in part)
         if trial.has_ended:
             for name in ("status", "reason"):
                 self._client.set_tag(run, name, str(trial.row.get(name) or ""))
             self._client.set_terminated(run, "FINISHED" if trial.is_complete else "FAILED")
-            del self._open[trial.identity], self._sent[trial.identity]
+            del self._open[trial.identity]
 
     def leave(self) -> None:
         """Mark the runs that are still open as interrupted."""
-        for run in self._open.values():
+        for run, _ in self._open.values():
             self._client.set_terminated(run, "KILLED")
 
-    def _start(self, trial: Trial) -> str:
+    def _start(self, trial: Trial) -> tuple[str, set[tuple[str, int]]]:
         """The run of a trial, found or created, and running. It counts as open once all of this has succeeded.
 
         An earlier run of the sweep may have created it, or a request that got no answer.
@@ -66,21 +70,7 @@ class MLflow(Tracker):
             self._client.update_run(known[0].info.run_id, status="RUNNING")
         tags = {"trial": trial.identity, "record": self._token, "data_fingerprint": self._fingerprint}
         run = known[0] if known else self._client.create_run(self._experiment, tags=tags, run_name=trial.name)
-        identity = str(run.info.run_id)
-        params = [Param(name, str(value)) for name, value in trial.hyperparameters.items()]
-        self._client.log_batch(identity, params=params)
-        histories = {name: self._client.get_metric_history(identity, name) for name in run.data.metrics}
-        self._sent[trial.identity] = {(name, metric.step) for name in histories for metric in histories[name]}
-        self._open[trial.identity] = identity
-        return identity
-
-    def _send(self, run: str, trial: str, metrics: list[tuple[str, int, float]]) -> None:
-        """Send those metrics, (name, step, value), that the run does not have at that step."""
-        from mlflow.entities import Metric
-
-        sent, now = self._sent[trial], int(time.time() * 1000)
-        new = [metric for metric in metrics if metric[:2] not in sent]
-        for first in range(0, len(new), _MOST_METRICS):
-            part = new[first : first + _MOST_METRICS]
-            self._client.log_batch(run, metrics=[Metric(name, value, now, step) for name, step, value in part])
-            sent |= {metric[:2] for metric in part}
+        client, identity = self._client, str(run.info.run_id)
+        client.log_batch(identity, params=[Param(name, str(value)) for name, value in trial.hyperparameters.items()])
+        sent = {(name, past.step) for name in run.data.metrics for past in client.get_metric_history(identity, name)}
+        return self._open.setdefault(trial.identity, (identity, sent))

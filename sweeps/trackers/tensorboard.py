@@ -72,11 +72,9 @@ def _final(trial: Trial, begun: float) -> bytes:
     from tensorboardX.summary import hparams
 
     _, first, last = hparams(trial.hyperparameters, {})
-    now = begun + trial.seconds
-    result = _scalars(now, trial.row["best_epoch"] or 0, tuple(trial.final(("validation",)).items()))
-    return b"".join(
-        [_event(begun, file_version=_VERSION), _event(begun, summary=first), result, _event(now, summary=last)]
-    )
+    now, best = begun + trial.seconds, tuple(trial.final(("validation",)).items())
+    events = [_event(begun, file_version=_VERSION), _event(begun, summary=first)]
+    return b"".join([*events, _scalars(now, trial.row["best_epoch"] or 0, best), _event(now, summary=last)])
 
 
 @functools.lru_cache(16_384)  # a trial's file is composed anew at each write, and each epoch encoded once

@@ -44,8 +44,9 @@ class Trial:
     @property
     def hyperparameters(self) -> dict[str, Any]:
         """The trial's hyperparameters by name: numbers, texts and truth values; the network's arguments among them."""
-        names = Recipe("").hyperparameters()
-        recipe = Recipe.of({name: self.row[name] for name in names if self.row.get(name) is not None})
+        recipe = Recipe.of(
+            {name: self.row[name] for name in Recipe("").hyperparameters() if self.row.get(name) is not None}
+        )
         arguments = {
             name: value if isinstance(value, bool | int | float | str) else json.dumps(value)
             for name, value in recipe.network_arguments.items()

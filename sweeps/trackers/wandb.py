@@ -31,8 +31,7 @@ class WandB(Tracker):
     """
 
     def __init__(self, sweep: str, fingerprint: str) -> None:
-        self._project = os.environ.get("WANDB_PROJECT") or sweep
-        self._fingerprint = fingerprint
+        self._project, self._fingerprint = os.environ.get("WANDB_PROJECT") or sweep, fingerprint
         names = ("WANDB_BASE_URL", "WANDB_MODE", "WANDB_ENTITY", "WANDB_DIR")
         self.target = " ".join([*[os.environ[name] for name in names if os.environ.get(name)], self._project])
         self._open: dict[str, Any] = {}  # trial → its run

@@ -8,8 +8,8 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from support.scores import CASES, CUT, DISTANCE, binormal, coverage, mean_over, scored
-from sweeps.stats.delong import auc_difference, auc_interval
-from sweeps.stats.intervals import intervals, wilson
+from sweeps.stats.comparisons import auc_difference
+from sweeps.stats.intervals import auc_interval, intervals, wilson
 from trainables.training.metrics import METRICS, judge
 from trainables.training.ordering import placements
 

@@ -14,8 +14,7 @@ from statsmodels.genmod.generalized_linear_model import GLM
 
 from analysis.results.decisions import best_threshold, calibrated, calibration, reliability, roc
 from support.scores import scored
-from sweeps.stats.comparisons import mean_difference
-from sweeps.stats.delong import auc_difference
+from sweeps.stats.comparisons import auc_difference, mean_difference
 from sweeps.stats.intervals import intervals, mean_interval, wilson
 from sweeps.stats.resampling import luck
 from trainables.training import metrics
