@@ -85,7 +85,7 @@ def test_two_objectives_have_a_front_and_stop_nobody() -> None:
         assert not any(study.report(number, epoch, 0.5) for epoch in (1, 2, 3))
         study.tell(number, "finished", [curve(values, 3), 1 / values["learning_rate"]])
     assert 1 <= len(study.study.best_trials) <= 10
-    with pytest.raises(InputError, match="stops nobody"):
+    with pytest.raises(InputError, match="stops no trial"):
         Search([RATE], 10, 3, against="flops").check()
 
 
