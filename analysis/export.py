@@ -7,9 +7,10 @@ import click
 import jinja2
 import numpy as np
 
+from analysis.detector.detector import Detector
 from analysis.detector.image_files import listed
 from analysis.detector.onnx import Agreement, agreement, for_inference, require_packages, to_onnx
-from analysis.detector.stored import Detector, stored
+from analysis.detector.stored import stored
 from analysis.results.format import TITLES, with_span
 from analysis.results.judged import by_class
 from data_prep import Folder, InputError

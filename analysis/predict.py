@@ -18,8 +18,9 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from analysis.detector.detector import Detector, Row
 from analysis.detector.image_files import paths
-from analysis.detector.stored import Detector, Row, stored
+from analysis.detector.stored import stored
 from analysis.results.format import number
 from data_prep import Folder, InputError
 from data_prep.layout import LABEL_NAMES

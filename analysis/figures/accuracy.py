@@ -80,9 +80,10 @@ def accuracies(results: Results) -> pd.DataFrame:
     for place, name in enumerate(best):
         trials = ranked[ranked["configuration"] == name]
         for part in _PARTS:
-            values, images = trials[f"{part}_accuracy"].dropna().tolist(), float(trials[f"{part}_images"].iloc[0])
-            if values:
-                interval = share_interval(values) if len(values) > 1 else (values[0], *wilson(values[0], images))
+            scored = trials.dropna(subset=f"{part}_accuracy")
+            if len(scored):
+                values, images = scored[f"{part}_accuracy"].tolist(), scored[f"{part}_images"].tolist()
+                interval = share_interval(values) if len(values) > 1 else (values[0], *wilson(values[0], images[0]))
                 row = {"configuration": name, "place": place, "part": part, "n": len(values), "values": values}
                 rows.append(row | dict(zip(("mean", "low", "high"), interval, strict=True)))
     return pd.DataFrame(rows)

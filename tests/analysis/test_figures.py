@@ -82,10 +82,10 @@ def test_fifty_trials_of_one_network_show_the_best_in_colour(make: Callable[...,
 
 
 def test_the_matrices_are_of_the_best_and_the_worst_ranked_trial(results: Results) -> None:
-    matrices = judged.confusions(results)
-    names = results.trials.set_index("trial").loc[list(matrices), "network"]
+    counts_of = judged.confusions(results)
+    names = results.trials.set_index("trial").loc[list(counts_of), "network"]
     assert names.tolist() == [BEST, WORST]
-    for name, counts in zip(names, matrices.values(), strict=True):
+    for name, counts in zip(names, counts_of.values(), strict=True):
         labels, logits = scores(RIGHT[name][1], TEST)
         assert counts.tolist() == confusion_matrix(labels, logits > 0).tolist()
         assert metrics.accuracy(counts) == RIGHT[name][1] / TEST
@@ -93,7 +93,7 @@ def test_the_matrices_are_of_the_best_and_the_worst_ranked_trial(results: Result
     assert f"{BEST} (rank 1 of 11)\ntest, n = 400" in matrix.axes[0].get_title(loc="left")
     assert [text.get_text() for text in matrix.axes[0].get_yticklabels()] == ["REAL", "FAKE"]
     cells = [text.get_text().split("\n")[0] for text in matrix.axes[0].texts]
-    assert cells == [str(count) for count in matrices[results.ranked["trial"].iloc[0]].ravel()]
+    assert cells == [str(count) for count in counts_of[results.ranked["trial"].iloc[0]].ravel()]
 
 
 def test_the_grid_has_the_mean_of_each_cell_and_none_of_a_collapsed_one(results: Results) -> None:

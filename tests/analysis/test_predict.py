@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from analysis.detector.stored import Detector, Row, stored
+from analysis.detector.detector import Detector, Row
+from analysis.detector.stored import stored
 from analysis.results.decisions import best_threshold, calibration
 from support.commands import Command, refused, run_python
 from support.detectors import AGE, CODEC, rows_of
