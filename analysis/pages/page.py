@@ -4,10 +4,8 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import jinja2
-
 from analysis.figures.style import PAGE_WIDTH, Drawing
-from analysis.pages.summary import summary
+from analysis.pages.summary import ENVIRONMENT, summary
 from analysis.pages.tables import (
     NETWORKS_NOTE,
     comparison_cells,
@@ -18,7 +16,6 @@ from analysis.pages.tables import (
     ranked_cells,
     repeat_cells,
 )
-from analysis.results.format import unbroken
 from analysis.results.judged import Findings
 from analysis.results.seeds import has_spread
 from analysis.results.trials import Results
@@ -40,15 +37,7 @@ def report(
     results: Results, findings: Findings, drawings: Sequence[tuple[Drawing, bytes]], sheets: Sequence[Sheet]
 ) -> str:
     """The page. Each of the `drawings` comes with its SVG."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("analysis", "pages/templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["unbroken"] = unbroken
-    return environment.get_template("report.html.j2").render(
+    return ENVIRONMENT.get_template("report.html.j2").render(
         provenance=results.provenance,
         summary=summary(results, findings),
         repeats=repeat_cells(results),

@@ -9,7 +9,7 @@ import jinja2
 import pandas as pd
 
 from analysis.figures.accuracy import floors
-from analysis.results.format import mean_and_deviation, percent, span
+from analysis.results.format import mean_and_deviation, percent, span, unbroken
 from analysis.results.judged import Findings
 from analysis.results.searches import searched
 from analysis.results.seeds import has_spread, networks, repeats, trial_name
@@ -22,15 +22,8 @@ _FAILED, _UNFINISHED = FLAGGED[:3], FLAGGED[3:]
 
 def summary(results: Results, findings: Findings) -> list[str]:
     """Paragraphs of a few sentences each."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("analysis", "pages/templates"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"counted": _counted, "listed": _listed, "percent": percent, "spread": _spread}
     values = _trials(results) | _winner(results) | _noise(results, findings) | _seeds(results) | _search(results)
-    text = environment.get_template("summary.txt.j2").render(values)
+    text = ENVIRONMENT.get_template("summary.txt.j2").render(values)
     return [" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip()]
 
 
@@ -129,3 +122,20 @@ def _listed(names: list[str], form: str) -> str:
 
 def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+#: What renders the templates; in a page of HTML it escapes every value.
+ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.PackageLoader("analysis", "pages/templates"),
+    autoescape=jinja2.select_autoescape(("html.j2",)),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+ENVIRONMENT.filters |= {
+    "counted": _counted,
+    "listed": _listed,
+    "percent": percent,
+    "spread": _spread,
+    "unbroken": unbroken,
+}

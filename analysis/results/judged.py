@@ -128,8 +128,11 @@ def comparisons(results: Results) -> pd.DataFrame:
     for pair in itertools.combinations(trials, 2):
         one, other = (results.scores.is_right(trials[name], "test") for name in pair)
         row: dict[str, Any] = {
-            **{"configuration": pair[0], "other": pair[1]},
-            **{"images": len(part), "seeds": len(one), "other_seeds": len(other)},
+            "configuration": pair[0],
+            "other": pair[1],
+            "images": len(part),
+            "seeds": len(one),
+            "other_seeds": len(other),
             **dict(zip(("difference", "low", "high", "p"), mean_difference(one, other), strict=True)),
         }
         if has_one_seed:

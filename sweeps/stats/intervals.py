@@ -79,12 +79,11 @@ def _bootstrap(labels: np.ndarray, logits: np.ndarray, resamples: int, seed: int
     The recall at 1 % false alarms is itself too high with fewer than some 500 REAL images, which no interval mends.
     """
     values, fakes = judge(labels, logits), int((np.asarray(labels) == 1).sum())
-    ends = dict.fromkeys(_METHODS, (math.nan, math.nan))
-    for name, draws in resampled(labels, logits, resamples, seed).items():
-        if math.isfinite(values[name]):
-            images = len(labels) if name in _OF_ALL_IMAGES else fakes
-            ends[name] = _METHODS[name](values[name], draws, images)
-    return ends
+    return dict.fromkeys(_METHODS, (math.nan, math.nan)) | {
+        name: _METHODS[name](values[name], draws, len(labels) if name in _OF_ALL_IMAGES else fakes)
+        for name, draws in resampled(labels, logits, resamples, seed).items()
+        if math.isfinite(values[name])
+    }
 
 
 def _widened(share: float, draws: np.ndarray, images: int) -> Interval:

@@ -33,9 +33,7 @@ class TensorBoard(Tracker):
     def write(self, trial: Trial) -> None:
         """Write what is new of a trial. Raises OSError."""
         folder = self._folder.folder(f"{trial.name}-{trial.identity}")
-        known = self._written.get(trial.identity)
-        if known is None:
-            known = folder.read_bytes(_FILE) if folder.exists(_FILE) else b""
+        known = self._written.get(trial.identity) or (folder.read_bytes(_FILE) if folder.exists(_FILE) else b"")
         begun = _begun(known) or time.time() - trial.seconds
         self._written[trial.identity] = _replace(folder, known, _curves(trial, begun))
         if trial.is_complete:
