@@ -59,8 +59,8 @@ def run_trial(config: dict[str, Any], *, shared: Shared) -> None:
                 has_ended = "status" in report
                 tune.report(known | report)
     except HungError:
-        minutes = f"{shared.hang_minutes:g} minutes"
-        tune.report(known | failed(f"it hung: no sign of life for {minutes}, so it was stopped"))
+        reason = f"it hung: no sign of life for {shared.hang_minutes:g} minutes, so it was stopped"
+        tune.report(known | failed(reason))
     except LostError:
         time.sleep(random.uniform(*_SECONDS_BEFORE_RETRY))  # whatever killed it may be over by then
         raise
