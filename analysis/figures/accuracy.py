@@ -2,24 +2,26 @@
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
-from analysis.figures.style import GREY, INK, PAGE_WIDTH, PALETTE, Drawing, new_figure, percent_tick
+from analysis.figures.style import (
+    GREY,
+    INK,
+    PAGE_WIDTH,
+    PALETTE,
+    Drawing,
+    label_rows,
+    new_figure,
+)
 from analysis.results.format import TITLES, percent
-from analysis.results.judged import Findings
 from analysis.results.seeds import without_choosers
 from analysis.results.trials import Results
 from sweeps.stats.intervals import share_interval, wilson
 
 _MOST_ROWS, _MOST_IN_WORDS = 40, 12
 _PARTS = ("test", "test_clean")
-_RECALLS = {
-    "recall_real": ("REAL images called REAL", PALETTE[0], "o"),
-    "recall_fake": ("FAKE images called FAKE", PALETTE[1], "s"),
-}
 
 
-def draw_configurations(results: Results) -> Drawing | None:
+def draw(results: Results) -> Drawing | None:
     """A row a configuration: filled, all of test; hollow, its clean part; ticks, single seeds; dotted, the floor."""
     frame = accuracies(results)
     if not len(frame):
@@ -47,7 +49,7 @@ def draw_configurations(results: Results) -> Drawing | None:
             axes.plot(shares, places, "|", markersize=6, color=INK, alpha=0.7, label="one seed")
         for name, level in floors(results).items():
             axes.axvline(level, color=GREY, linestyle=":", linewidth=1.2, label=f"{name} ({percent(level, 1)} %)")
-        _label_rows(axes, names, "Accuracy (%)")
+        label_rows(axes, names, "Accuracy (%)")
         figure.legend(loc="outside upper left", ncols=3)
     best_rows = frame[frame["part"] == "test"].head(_MOST_IN_WORDS).to_dict("records")
     words = "; ".join(f"{row['configuration']} {percent(row['mean'])} %" for row in best_rows)
@@ -58,13 +60,6 @@ def draw_configurations(results: Results) -> Drawing | None:
         "Filled: all test images. Hollow: the clean test, without duplicates of training images. Ticks: single seeds. "
         "Dotted: what a linear probe on colour and spectrum reaches.",
     )
-
-
-def _label_rows(axes: Axes, names: "pd.Series[str]", label: str) -> None:
-    """Name the rows from the top, and write the shares along the other axis in percent."""
-    axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6), xlabel=label)
-    axes.xaxis.set_major_formatter(percent_tick)
-    axes.grid(visible=False, axis="y")
 
 
 def accuracies(results: Results) -> pd.DataFrame:
@@ -106,29 +101,3 @@ def note(results: Results, frame: pd.DataFrame) -> str:
         f"Accuracy at probability 0.5, {interval}; the best on validation first. Test: n = {results.images('test')} "
         f"images; clean test, without duplicates of training images: n = {results.images('test_clean')}."
     )
-
-
-def draw_classes(results: Results, findings: Findings) -> Drawing | None:
-    """The recall of REAL and of FAKE of the first trial by object class, hardest class first."""
-    if not len(findings.classes):
-        return None
-    rows = findings.classes.sort_values("accuracy", ignore_index=True)
-    sizes = "–".join(f"{count:,}" for count in sorted({rows["images"].min(), rows["images"].max()}))
-    note = (
-        f"{rows['configuration'].iloc[0]}, on test, at its threshold from validation; n = {sizes} images a class, with "
-        "95 % intervals (Wilson)."
-    )
-    with new_figure(PAGE_WIDTH * 0.8, 1.5 + 0.24 * len(rows), note, *results.provenance.caveats) as figure:
-        axes = figure.subplots()
-        for place, (metric, (label, colour, marker)) in enumerate(_RECALLS.items()):
-            recalls, places = rows[metric].to_numpy(float), np.arange(len(rows)) + 0.3 * place - 0.15
-            errors = np.abs(rows[[f"{metric}_low", f"{metric}_high"]].to_numpy(float).T - recalls)
-            axes.errorbar(recalls, places, None, errors, marker, color=colour, markersize=4, linewidth=1.1, label=label)
-        _label_rows(axes, rows["object_class"], "Recall (%)")
-        figure.legend(loc="outside upper left", ncols=2)
-    words = "; ".join(
-        f"{row['object_class']} {percent(row['recall_real'], 1)} and {percent(row['recall_fake'], 1)} %"
-        for row in rows.to_dict("records")
-    )
-    alt = f"Recall of REAL and of FAKE by object class, hardest first: {words}."
-    return Drawing(figure, "By object class", alt, "The first configuration, class by class.")

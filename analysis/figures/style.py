@@ -119,3 +119,16 @@ def rendered(figure: Figure, formats: Iterable[str] = tuple(FORMATS)) -> dict[st
         figure.set_layout_engine("none")
         files[kind] = buffer.getvalue()
     return files
+
+
+def hide_frame(axes: Axes) -> None:
+    """Leave out the frame and the ticks of axes whose cells speak for themselves."""
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def label_rows(axes: Axes, names: Sequence[str], label: str) -> None:
+    """Name the rows from the top, and write the shares along the other axis in percent."""
+    axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6), xlabel=label)
+    axes.xaxis.set_major_formatter(percent_tick)
+    axes.grid(visible=False, axis="y")

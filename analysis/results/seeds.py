@@ -95,3 +95,12 @@ def grid(trials: pd.DataFrame) -> pd.DataFrame:
     states = cells["state"].agg(lambda states: ", ".join(states.dropna().unique()))
     table = table.assign(states=states, flagged=table["size"] - table["count"])
     return table.rename(columns={"count": "n"}).reset_index()
+
+
+def first_of_each(results: Results, most: int) -> dict[str, str]:
+    """Trial → its configuration: the best trial of each of the first configurations that have test scores."""
+    if "test" not in results.scores.parts:
+        return {}
+    scored = results.ranked[results.ranked["trial"].isin(results.scores.trials)]
+    first = scored.drop_duplicates("configuration").head(most)
+    return dict(zip(first["trial"], first["configuration"], strict=True))

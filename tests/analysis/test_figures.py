@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.metrics import confusion_matrix
 
-from analysis.figures import curves, matrices
+from analysis.figures import confusion, curves, grid
 from analysis.figures.curves import OTHERS, panels, placed_epochs
 from analysis.figures.style import Drawing, rendered
 from analysis.results import judged, seeds
@@ -89,7 +89,7 @@ def test_the_matrices_are_of_the_best_and_the_worst_ranked_trial(results: Result
         labels, logits = scores(RIGHT[name][1], TEST)
         assert counts.tolist() == confusion_matrix(labels, logits > 0).tolist()
         assert metrics.accuracy(counts) == RIGHT[name][1] / TEST
-    matrix = figure(matrices.draw_confusion(results))
+    matrix = figure(confusion.draw(results))
     assert f"{BEST} (rank 1 of 11)\ntest, n = 400" in matrix.axes[0].get_title(loc="left")
     assert [text.get_text() for text in matrix.axes[0].get_yticklabels()] == ["REAL", "FAKE"]
     cells = [text.get_text().split("\n")[0] for text in matrix.axes[0].texts]
@@ -102,7 +102,7 @@ def test_the_grid_has_the_mean_of_each_cell_and_none_of_a_collapsed_one(results:
     assert table.loc[("c2", "f1"), "mean"] == RIGHT["age-c2-f1"][0] / VALIDATION
     assert np.isnan(table.loc[("c3", "f4"), "mean"])
     assert table.loc[("c3", "f4"), "states"] == "collapsed"
-    axes = figure(matrices.draw_grid(results)).axes[0]
+    axes = figure(grid.draw(results)).axes[0]
     assert np.ma.getmaskarray(np.ma.asarray(axes.images[0].get_array())).tolist() == [
         [False] * 4,
         [False] * 3 + [True],

@@ -1,60 +1,19 @@
-"""What the probabilities of the first configurations are worth on test: ROC curves and reliability."""
+"""Whether the probabilities of the first configurations can be believed: reliability on test."""
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from analysis.figures.style import GREY, PAGE_WIDTH, PALETTE, Drawing, new_figure, percent_tick
-from analysis.results.decisions import calibration, reliability, roc
+from analysis.results.decisions import calibration, reliability
+from analysis.results.seeds import first_of_each
 from analysis.results.trials import Results
 
-_MOST_CURVES, _MOST_RELIABILITIES = 6, 3
-_LEAST_RATE = 1e-3
+_MOST_RELIABILITIES = 3
 
 
-def _first_of_each(results: Results, most: int) -> dict[str, str]:
-    """Trial → its configuration: the best trial of each of the first configurations that have test scores."""
-    if "test" not in results.scores.parts:
-        return {}
-    scored = results.ranked[results.ranked["trial"].isin(results.scores.trials)]
-    first = scored.drop_duplicates("configuration").head(most)
-    return dict(zip(first["trial"], first["configuration"], strict=True))
-
-
-def draw_roc(results: Results) -> Drawing | None:
-    """The curves on a linear and on a logarithmic axis of the false positive rate: detectors work at the left end."""
-    trials = _first_of_each(results, _MOST_CURVES)
-    if not trials:
-        return None
-    curves = {trial: roc(*results.scores.of(trial, "test")) for trial in trials}
-    note = (
-        f"ROC on test, FAKE positive, n = {results.images('test')} images; the best trial of each of the first "
-        "configurations. Right: the same, with the rate of false alarms on a logarithmic axis. Dotted: chance."
-    )
-    with new_figure(PAGE_WIDTH, 3.6, note, *results.provenance.caveats) as figure:
-        left, right = figure.subplots(1, 2, sharey=True)
-        chance = np.linspace(_LEAST_RATE, 1, 200)
-        right.set(xscale="log", xlim=(_LEAST_RATE, 1))
-        for axes in (left, right):
-            axes.plot(chance, chance, color=GREY, linewidth=0.9, linestyle=":")
-            for colour, (trial, rates) in zip(PALETTE, curves.items(), strict=False):
-                axes.plot(*rates, color=colour, linewidth=1.3, label=trials[trial], gid=f"{trial}:roc")
-            axes.set_xlabel("REAL images called FAKE (%)")
-            axes.xaxis.set_major_formatter(percent_tick)
-            axes.yaxis.set_major_formatter(percent_tick)
-        left.set_ylabel("FAKE images called FAKE (%)")
-        figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=3)
-    first = results.ranked.iloc[0]
-    return Drawing(
-        figure,
-        "ROC",
-        f"ROC curves on test; the first, {first['configuration']}, has AUC {first['test_auc']:.4f}.",
-        "How many FAKE images are found at how many false alarms; on the right, at few.",
-    )
-
-
-def draw_reliability(results: Results) -> Drawing | None:
+def draw(results: Results) -> Drawing | None:
     """The share of FAKE among test images of about equal probability, and how many images have that probability."""
-    trials = _first_of_each(results, _MOST_RELIABILITIES)
+    trials = first_of_each(results, _MOST_RELIABILITIES)
     if not trials:
         return None
     note = (

@@ -1,0 +1,59 @@
+"""Confusion matrices of the best and the worst ranked trial on test."""
+
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+
+from analysis.figures.style import Drawing, hide_frame, ink_on, new_figure
+from analysis.results.format import percent
+from analysis.results.judged import confusions
+from analysis.results.seeds import has_seeds
+from analysis.results.trials import Results
+from data_prep.layout import LABEL_NAMES
+from trainables.training import metrics
+
+_SHARES = matplotlib.colormaps["Blues"]
+_CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
+
+
+def draw(results: Results) -> Drawing | None:
+    """The confusion matrices of the best and the worst ranked trial on test: counts, and shares of the row."""
+    matrices = confusions(results)
+    if not matrices:
+        return None
+    rows = [row for row in results.trials.to_dict("records") if row["trial"] in matrices]
+    note = "Rows are the truth, percents are of the row. FAKE is the positive class: a logit above 0."
+    with new_figure(3.6 * len(matrices), 3.9, note, *results.provenance.caveats, grid=False) as figure:
+        for axes, row in zip(figure.subplots(1, len(matrices), squeeze=False)[0], rows, strict=True):
+            counts = matrices[row["trial"]]
+            seed = f", seed {row['seed']}" if has_seeds(results.trials) else ""
+            measured = f"test, n = {counts.sum():,}, accuracy {percent(metrics.accuracy(counts))} %"
+            rank = f"rank {row['rank']} of {len(results.ranked)}"
+            axes.set_title(f"{row['network']}{seed} ({rank})\n{measured}", loc="left")
+            _draw_counts(axes, counts)
+    words = " ".join(_words(row, matrices[row["trial"]], len(results.ranked)) for row in rows)
+    return Drawing(figure, "Confusion matrices", f"Confusion matrices on the test split. {words}", words)
+
+
+def _draw_counts(axes: Axes, counts: np.ndarray) -> None:
+    shares = metrics.row_shares(counts)
+    axes.imshow(shares, cmap=_SHARES, vmin=0, vmax=1, aspect="auto")
+    for (row, column), share in np.ndenumerate(shares):
+        text = f"{counts[row, column]:,}\n{percent(share, 1)} %"
+        axes.text(column, row, text, color=ink_on(_SHARES(float(share))), fontsize=11, **_CENTRED)
+    axes.set(xlabel="Predicted", ylabel="Truth", xticks=[0, 1], xticklabels=LABEL_NAMES)
+    axes.set_yticks([0, 1], LABEL_NAMES, rotation=90, va="center")
+    hide_frame(axes)
+
+
+def _words(row: dict[str, Any], counts: np.ndarray, ranked: int) -> str:
+    """A matrix in words, with all of its numbers, for whoever cannot see the figure."""
+    (_, false_fake), (missed, _) = counts
+    return (
+        f"{row['configuration']}, seed {row['seed']}, rank {row['rank']} of {ranked} on validation: of "
+        f"{counts[0].sum():,} REAL test images {false_fake:,} are called FAKE, of {counts[1].sum():,} FAKE ones "
+        f"{missed:,} are called REAL; recall of FAKE {percent(metrics.recall(counts))} %, precision "
+        f"{percent(metrics.precision(counts))} %."
+    )

@@ -1,0 +1,67 @@
+"""The grid trunk x head of the age networks as a heat map of validation accuracy."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.patches import Rectangle
+
+from analysis.figures.style import INK, Drawing, hide_frame, ink_on, new_figure, percent_tick
+from analysis.results.format import mean_and_deviation, span
+from analysis.results.seeds import grid
+from analysis.results.trials import Results
+
+_CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
+
+
+def draw(results: Results) -> Drawing | None:
+    """The heat map of `grid(results.trials)`. A cell without a ranked trial is hatched, and says why."""
+    table = grid(results.trials)
+    if not len(table):
+        return None
+    means = table.pivot(index="trunk", columns="head", values="mean")
+    trunks, heads, note = means.index.tolist(), means.columns.tolist(), _note(results)
+    size = (1.8 + 1.1 * max(2, len(heads)), 1.7 + 0.75 * len(trunks))
+    with new_figure(*size, note, *results.provenance.caveats, grid=False) as figure:
+        axes = figure.subplots()
+        image = axes.imshow(np.ma.masked_invalid(means.to_numpy(float)), cmap="cividis", aspect="auto")
+        bar = figure.colorbar(image, ax=axes, format=percent_tick, label="Validation accuracy (%)")
+        bar.outline.set_visible(False)
+        for row in table.to_dict("records"):
+            _draw_cell(axes, heads.index(row["head"]), trunks.index(row["trunk"]), row, image)
+        axes.hlines(np.arange(0.5, len(trunks) - 1), -0.5, len(heads) - 0.5, color="white", linewidth=2)
+        axes.vlines(np.arange(0.5, len(heads) - 1), -0.5, len(trunks) - 0.5, color="white", linewidth=2)
+        axes.set(xlabel="Head", xticks=range(len(heads)), xticklabels=heads)
+        axes.set(ylabel="Trunk", yticks=range(len(trunks)), yticklabels=trunks)
+        hide_frame(axes)
+    words = "; ".join(
+        f"{row['trunk']} {row['head']} {mean_and_deviation(row['mean'], row['std']) if row['n'] else row['states']}"
+        for row in table.to_dict("records")
+    )
+    alt = f"Heat map of validation accuracy in percent, trunk x head: {words}."
+    return Drawing(figure, "Trunk x head", alt, note)
+
+
+def _draw_cell(axes: Axes, x: int, y: int, row: dict[str, Any], scale: ScalarMappable) -> None:
+    if row["n"]:
+        flagged = f"\n{row['flagged']} {row['states']}" if row["flagged"] else ""
+        text = mean_and_deviation(row["mean"], row["std"]) + flagged
+        axes.text(x, y, text, color=ink_on(tuple(scale.to_rgba(row["mean"]))), fontsize=8, **_CENTRED)
+    else:
+        hatched: dict[str, Any] = {"facecolor": "white", "edgecolor": "#b8b8b8", "hatch": "////", "linewidth": 0}
+        axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, **hatched))
+        plate = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+        axes.text(x, y, row["states"], color=INK, fontsize=8, bbox=plate, **_CENTRED)
+
+
+def _note(results: Results) -> str:
+    """How to read the grid, with n."""
+    counts, best = grid(results.trials)["n"], results.ranked.iloc[0]
+    least, most = min(counts[counts > 0]), max(counts)
+    seeds = "one trial a cell" if most == 1 else f"mean ± standard deviation of {least} to {most} seeds a cell"
+    hatched = " Hatched: no ranked trial." if (counts == 0).any() else ""
+    return (
+        f"Validation accuracy in %, n = {results.images('validation')} images, {seeds}. 95 % interval of the best "
+        f"single trial: {span(best['validation_low'], best['validation_high'])} %.{hatched}"
+    )
