@@ -1,6 +1,5 @@
 """The fork server: fresh processes with TensorFlow in them, that end with whoever asked for them."""
 
-import itertools
 import os
 import pickle
 import socket
@@ -15,14 +14,13 @@ import psutil
 import pytest
 
 from support.commands import PATH_TO_SUPPORT, wait_until
-from support.forked import cleaning, endless
 from trainables.worker import fork_server
 from trainables.worker.fork_server import HungError, LostError, RemoteError, stream
 
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
-    place = fork_server.place(f"test-{os.getpid()}")
+    place = fork_server.node_folder(f"test-{os.getpid()}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", PATH_TO_SUPPORT)  # where what is forked finds `support`
         fork_server.start(place)
@@ -36,38 +34,38 @@ def server() -> psutil.Process:
 
 
 def test_what_a_function_yields_comes_one_by_one(place: Path) -> None:
-    assert list(stream(place, range, 3)) == [0, 1, 2]
+    assert list(stream(place, "builtins:range", 3)) == [0, 1, 2]
 
 
 def test_tensorflow_is_there_already_and_every_process_is_fresh(place: Path) -> None:
     asked = "['tensorflow' in __import__('sys').modules, __import__('os').getpid()]"
-    first, second = (list(stream(place, eval, asked)) for _ in range(2))
+    first, second = (list(stream(place, "builtins:eval", asked)) for _ in range(2))
     assert first[0] is second[0] is True
     assert first[1] != second[1]
 
 
 def test_the_server_has_one_thread_and_so_may_fork(place: Path) -> None:
-    list(stream(place, range, 1))
+    list(stream(place, "builtins:range", 1))
     assert server().num_threads() == 1, server().threads()
 
 
 def test_the_environment_is_the_one_of_the_caller(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
-    assert list(stream(place, eval, "[__import__('os').environ['CUDA_VISIBLE_DEVICES']]")) == ["7"]
+    assert list(stream(place, "builtins:eval", "[__import__('os').environ['CUDA_VISIBLE_DEVICES']]")) == ["7"]
 
 
 def test_an_error_comes_with_its_traceback(place: Path) -> None:
     with pytest.raises(RemoteError, match="ValueError: invalid literal"):
-        list(stream(place, int, "x"))
+        list(stream(place, "builtins:int", "x"))
 
 
 def test_a_death_is_an_error(place: Path) -> None:
     with pytest.raises(LostError):
-        list(stream(place, os._exit, 3))
+        list(stream(place, "os:_exit", 3))
 
 
 def test_a_process_ends_with_its_caller(place: Path) -> None:
-    numbers = stream(place, itertools.count)
+    numbers = stream(place, "itertools:count")
     assert [next(numbers), next(numbers)] == [0, 1]
     assert len(server().children()) == 1
     numbers.close()
@@ -76,14 +74,14 @@ def test_a_process_ends_with_its_caller(place: Path) -> None:
 
 def test_a_process_can_be_asked_to_stop_and_cleans_up(place: Path, tmp_path: Path) -> None:
     stop = threading.Event()
-    for number in stream(place, cleaning, str(tmp_path / "told"), stop=stop):
+    for number in stream(place, "support.forked:cleaning", str(tmp_path / "told"), stop=stop):
         if number == 3:
             stop.set()
     assert (tmp_path / "told").read_text() == "clean"
 
 
 def test_a_process_that_hangs_is_killed(place: Path) -> None:
-    numbers = stream(place, endless, limit=2)
+    numbers = stream(place, "support.forked:endless", seconds=1)
     process = psutil.Process(next(numbers))
     with pytest.raises(HungError):
         next(numbers)
@@ -93,7 +91,7 @@ def test_a_process_that_hangs_is_killed(place: Path) -> None:
 def test_a_server_that_died_is_started_again(place: Path) -> None:
     fork_server._servers[0][0].kill()
     fork_server._servers[0][0].wait()
-    assert list(stream(place, range, 2)) == [0, 1]
+    assert list(stream(place, "builtins:range", 2)) == [0, 1]
 
 
 def test_where_there_is_no_fork_a_fresh_interpreter_answers() -> None:
@@ -102,21 +100,23 @@ def test_where_there_is_no_fork_a_fresh_interpreter_answers() -> None:
     process = subprocess.Popen(words, pass_fds=[theirs.fileno()])
     theirs.close()
     with Connection(ours.detach()) as connection:
-        connection.send_bytes(pickle.dumps((range, (2,), {})))
+        connection.send_bytes(pickle.dumps(("builtins:range", (2,), {})))
         assert connection.recv() == ("process", process.pid)
         assert [connection.recv() for _ in range(3)] == [("value", 0), ("value", 1), ("end", None)]
     process.wait(timeout=20)
 
 
 def test_a_server_whose_starter_is_gone_stays_until_its_children_have_ended() -> None:
-    place = fork_server.place(f"left-{os.getpid()}")
-    code = f"from pathlib import Path; from trainables import _forkserver; fork_server.start(Path({str(place)!r}))"
+    place = fork_server.node_folder(f"left-{os.getpid()}")
+    code = (
+        f"from pathlib import Path; from trainables.worker import fork_server; fork_server.start(Path({str(place)!r}))"
+    )
     words = [sys.executable, "-c", f"{code}; print(flush=True); input()"]
     starter = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert starter.stdout
     starter.stdout.readline()
     asked = f"(__import__('time').sleep(2 * place) or __import__('os').path.exists({str(place)!r}) for place in (0, 1))"
-    values = stream(place, eval, asked)
+    values = stream(place, "builtins:eval", asked)
     assert next(values)
     starter.kill()
     starter.wait()
