@@ -77,6 +77,7 @@ def command_here(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch:
             for name, value in (env or {}).items():
                 patch.setenv(name, value)
             patch.setattr("sys.argv", words)
+            patch.delitem(sys.modules, f"{words[1]}.__main__", raising=False)
             patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
             with pytest.raises(SystemExit) as ended:
                 run_as_main()

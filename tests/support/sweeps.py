@@ -66,3 +66,11 @@ def kill_a_worker(driver: int, worker: str) -> None:
 def is_forked(process: psutil.Process) -> bool:
     parent = process.parent()
     return parent is not None and FORK_SERVER in " ".join(parent.cmdline())
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether a process runs; one that nobody has waited for does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

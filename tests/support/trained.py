@@ -4,6 +4,7 @@ Strategy, execution, trials and manifest are a sweep's; only the trials run one 
 """
 
 import contextlib
+import os
 import shutil
 import sys
 from types import SimpleNamespace
@@ -26,7 +27,7 @@ from trainables.worker.trial import run_trial
 def train(options: ZooOptions) -> int:
     """Train the networks that the options ask for. Returns the exit code."""
     sweep = zoo(options)
-    inputs = Inputs(options.selection(), {}, "trained-by-a-test")
+    inputs = Inputs(options.selection(), {}, f"trained-{os.getpid()}")
     folder = Folder(options.results).folder(sweep.name)
     with contextlib.ExitStack() as at_the_end:
         inputs.node_folder.mkdir()

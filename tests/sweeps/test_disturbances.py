@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import tempfile
-import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from support.sweeps import (
     TINY,
     assert_same_results,
     checkpoints,
-    is_forked,
+    is_alive,
     kill_a_worker,
     start_sweep,
     trials,
@@ -33,17 +33,45 @@ pytestmark = pytest.mark.cluster
 # ── disturbed sweeps ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_killed_driver_goes_on_and_repeats_nothing(place: Path, undisturbed: Path) -> None:
-    results = place / "killed"
+@dataclass
+class Killed:
+    """A sweep whose driver was killed: its results, its processes, and the folders that its trials shared."""
+
+    results: Path
+    processes: list[psutil.Process]
+    folders: set[Path]
+
+
+@pytest.fixture(scope="module")
+def killed(place: Path) -> Killed:
+    """The four, of which at least three had a checkpoint."""
+    before, results = shared_folders(), place / "killed"
     sweep = start_sweep(place, results.name)
     wait_until(lambda: checkpoints(results) >= 3)
+    processes = psutil.Process(sweep.pid).children(recursive=True)
+    folders = shared_folders() - before
     sweep.send_signal(signal.SIGKILL)
     sweep.communicate()
-    time.sleep(3)  # Ray's own processes notice that their driver is gone
-    before = {path: path.stat().st_mtime_ns for path in results.glob("zoo/checkpoints/*/last.npz")}
-    done = run_python(*FOUR, "--results", results.name, cwd=place)
+    return Killed(results, processes, folders)
+
+
+def shared_folders() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("cifake-sweeps-*"))
+
+
+def test_nothing_is_left_behind(killed: Killed) -> None:
+    """By a sweep whose driver was killed: no process, and none of the files that its trials shared."""
+    assert killed.folders
+    wait_until(lambda: not any(map(is_alive, killed.processes)), 30)
+    assert not killed.folders & shared_folders()
+
+
+def test_a_killed_driver_goes_on_and_repeats_nothing(killed: Killed, place: Path, undisturbed: Path) -> None:
+    wait_until(lambda: not any(map(is_alive, killed.processes)), 30)
+    before = {path: path.stat().st_mtime_ns for path in killed.results.glob("zoo/checkpoints/*/last.npz")}
+    done = run_python(*FOUR, "--results", killed.results.name, cwd=place)
     assert done.returncode == 0, done.stderr
-    assert_same_results(undisturbed, results)
+    assert_same_results(undisturbed, killed.results)
     complete = [path for path in before if len(_history(path)) == 3 and path.stat().st_mtime_ns == before[path]]
     assert len(complete) >= 1, "a trial whose epochs were all checkpointed was trained again"
 
@@ -124,21 +152,6 @@ def test_random_kill_points_end_as_if_nothing_had_happened(tmp_path: Path) -> No
     from kill_points import count_identical
 
     assert count_identical(20, 0, tmp_path) == 20
-
-
-def test_nothing_is_left_behind(place: Path) -> None:
-    """By a sweep whose driver was killed: no process of ours, and none of the files that its trials shared."""
-    before = set(Path(tempfile.gettempdir()).glob("cifake-sweeps-*"))
-    sweep = start_sweep(place, "left")
-    wait_until(lambda: checkpoints(place / "left") >= 1)
-    children = psutil.Process(sweep.pid).children(recursive=True)
-    ours = [process for process in children if FORK_SERVER in " ".join(process.cmdline())]
-    assert any(map(is_forked, ours))
-    assert set(Path(tempfile.gettempdir()).glob("cifake-sweeps-*")) > before
-    sweep.send_signal(signal.SIGKILL)
-    sweep.communicate()
-    wait_until(lambda: not any(process.is_running() for process in ours), 20)
-    assert set(Path(tempfile.gettempdir()).glob("cifake-sweeps-*")) == before
 
 
 GREEDY = """

@@ -81,7 +81,7 @@ def test_a_process_can_be_asked_to_stop_and_cleans_up(place: Path, tmp_path: Pat
 
 
 def test_a_process_that_hangs_is_killed(place: Path) -> None:
-    numbers = stream(place, "support.forked:endless", seconds=2)
+    numbers = stream(place, "support.forked:endless", seconds=1)
     process = psutil.Process(next(numbers))
     with pytest.raises(HungError):
         next(numbers)

@@ -1,6 +1,7 @@
 """Transfer: ImageNet's weights come in as Keras has them, images are prepared as they ask, and frozen stays frozen."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import h5py
@@ -75,23 +76,23 @@ def test_without_weights_there_is_no_transfer(data: Data) -> None:
 
 
 def test_what_is_wrong_with_the_weights_is_one_sentence(
-    tmp_path: Path, command_here: Command, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, command: Command, command_here: Command
 ) -> None:
     (tmp_path / "text.h5").write_text("no weights")
     (tmp_path / "folder").mkdir()
     with h5py.File(tmp_path / "small.h5", "w") as file:
         save_weights_to_hdf5_group(file, MODELS["age-c2-f1"].build(32))
-    offline = {"https_proxy": "http://127.0.0.1:9"}
-    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path / "keras"))
     for models, weights, told in (
         ("vgg16-transfer", ["--weights", "nowhere"], "--weights nowhere does not exist"),
         ("vgg16-transfer", ["--weights", "folder"], f"has no {BODIES['vgg16'].file}; put it there"),
         ("vgg16-transfer", ["--weights", "text.h5"], "no weight file in Keras's HDF5 format"),
         ("vgg16-transfer", ["--weights", "small.h5"], "holds 79,233 weights, and VGG16 without its top has 14,714,688"),
         ("vgg16-transfer,vgg19-transfer", ["--weights", "small.h5"], "is one file, and the networks need 2"),
-        ("vgg16-transfer", [], f"put {BODIES['vgg16'].file} into {tmp_path / 'keras' / 'models'}"),
     ):
-        assert told in refused(command_here(ZOO, "--models", models, *weights, env=offline))
+        assert told in refused(command_here(ZOO, "--models", models, *weights))
+    offline = os.environ | {"KERAS_HOME": str(tmp_path / "keras"), "https_proxy": "http://127.0.0.1:9"}
+    told = f"put {BODIES['vgg16'].file} into {tmp_path / 'keras' / 'models'}"
+    assert told in refused(command(ZOO, "--models", "vgg16-transfer", env=offline))
     assert not (tmp_path / "results").exists()
 
 
