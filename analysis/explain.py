@@ -33,7 +33,7 @@ SCHEMA = pa.schema(
         ("probability", pa.float64()),  # of FAKE
         ("threshold", pa.float64()),  # a logit: the best on validation
         ("called_fake", pa.bool_()),
-        ("duplicate", pa.string()),  # of an image of train: exact, or null
+        ("duplicate", pa.string()),  # as in the shards
         ("layer", pa.string()),  # of Grad-CAM
         ("map_side", pa.int64()),  # of its map, in places
         ("images", pa.int64()),  # of the test split, from which these were chosen

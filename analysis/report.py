@@ -58,7 +58,7 @@ def _changes(folder: Folder) -> Iterator[str]:
     """The progress of a sweep, a line whenever it has changed, until the sweep is over. Raises InputError."""
     last = ""
     while True:
-        is_over = read_manifest(folder).get("wall_seconds") is not None  # read before the tables, which are final then
+        is_over = read_manifest(folder).get("wall_seconds") is not None  # if so, the tables read below are final
         line = _progress(read_without_scores(folder))
         if line != last:
             yield line
@@ -79,7 +79,7 @@ def _progress(results: Results) -> str:
 
 
 def _write(results: Results, judged: Findings, folder: Folder) -> list[str]:
-    """Write every file, and delete those of an earlier analysis that this record lacks. Returns what to look at."""
+    """Write every file, and delete figures of an earlier analysis that no longer apply. Returns what to look at."""
     figures = drawings.figures(results, judged, robustness_table(folder))
     drawn = {name: drawing for name, drawing in figures.items() if drawing}
     images = all_rendered({name: drawing.figure for name, drawing in drawn.items()})

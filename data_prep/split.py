@@ -22,7 +22,7 @@ def shuffled(items: list[Item], seed: int) -> list[Item]:
 
 
 def limited(items: list[Item], limit: int | None) -> list[Item]:
-    """The first `limit` items of each split, half of them REAL and half FAKE; all of them for None."""
+    """The first `limit` // 2 items of each label of each split, or all it has; all items if `limit` is None."""
     if limit is None:
         return items
     keys = np.array([f"{item.split}/{item.label}" for item in items])

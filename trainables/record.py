@@ -43,7 +43,7 @@ SCHEMAS = {
             ("reason", pa.string()),
             ("epochs_done", pa.int64()),
             ("best_epoch", pa.int64()),
-            ("wall_seconds", pa.float64()),
+            ("wall_seconds", pa.float64()),  # of the process that ended it; of its epochs if stopped
             ("batch_size_used", pa.int64()),  # smaller than batch_size after running out of memory
             ("parameters", pa.int64()),
             ("flops", pa.int64()),  # of one image's forward pass
@@ -56,7 +56,7 @@ SCHEMAS = {
             ("gpus", pa.float64()),
             ("device", pa.string()),  # host, processors, and which GPU
             ("driver", pa.string()),  # of the GPU
-            ("backend", pa.string()),  # of Keras, with its version
+            ("backend", pa.string()),  # of Keras: tensorflow, jax or torch
             ("mps", pa.bool_()),  # whether trials shared the GPU through NVIDIA's MPS
             ("peak_device_bytes", pa.int64()),
             ("traceback", pa.string()),
@@ -83,7 +83,7 @@ SCHEMAS = {
             ("object_class", pa.string()),
             ("generator", pa.string()),
             ("cluster", pa.string()),
-            ("duplicate", pa.string()),  # of an image of train: exact, near, or null
+            ("duplicate", pa.string()),  # as in the shards
         ]
     ),
 }
@@ -112,7 +112,7 @@ def part_file(table: str, part: int) -> str:
 def split_report(report: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Split a trial's report into columns of its row and, of a report of an epoch, the epoch's row.
 
-    Names of both tables, such as `wall_seconds`, belong to the epoch where the report has an `epoch`.
+    A name of both tables, such as `wall_seconds`, is a column of the epoch if the report has one.
     """
     epoch = {name: report[name] for name in _EPOCH if name in report} if "epoch" in report else None
     columns = {name: report[name] for name in _REPORTED if name in report and not (epoch and name in epoch)}

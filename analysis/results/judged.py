@@ -31,8 +31,8 @@ class Findings:
     """Everything that takes the raw scores of a record, computed once.
 
     `metrics` has a row for each ranked trial and part (validation, test, test_clean), best trial first: trial,
-    configuration, seed, part, images, threshold (a logit), and each of `metrics.METRICS` with `_low` and `_high`, which
-    are of test and of the first twelve trials alone. `comparisons` is what the function of that name gives, `classes`
+    configuration, seed, part, images, threshold (a logit), and each of `metrics.METRICS`, with its interval, `_low` to
+    `_high`, on test for the first twelve trials. `comparisons` is what the function `comparisons` gives, `classes`
     is `by_class` of the first trial, and `optimism` and `comes_first` are what `winners_luck` gives.
     """
 
@@ -146,7 +146,7 @@ def comparisons(results: Results) -> pd.DataFrame:
 
 
 def winners_luck(results: Results) -> tuple[float, "pd.Series[float]"]:
-    """The part of the first trial's validation accuracy that is luck, a share, and how often each trial comes first.
+    """By how much luck raises the first trial's validation accuracy (0–1), and how often each trial comes first.
 
     Both are over resamples of the validation images; the second is trial → share of the resamples. NaN and empty with
     fewer than two trials.

@@ -1,4 +1,4 @@
-"""A record's manifest in one shape, whatever is missing from it: the only place that knows its keys."""
+"""A record's manifest in one shape, whatever is missing from it."""
 
 from dataclasses import dataclass, field
 from typing import Any

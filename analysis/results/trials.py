@@ -16,7 +16,8 @@ from trainables import Recipe
 from trainables.record import SCHEMAS, TRIALS, read_epochs, read_manifest, read_trials
 from trainables.training.metrics import SPLITS
 
-#: Trials of these statuses are ranked. The flagged ones are listed in the order of theirs.
+#: Trials of these statuses are ranked if their metric is finite and they are not paused. The others are flagged, and
+#: listed in the order of their status.
 RANKED = ("finished", "stopped")
 FLAGGED = ("collapsed", "diverged", "failed", "running", "pending")
 METRICS = [f"{split}_{name}" for name in ("accuracy", "auc", "loss") for split in SPLITS]

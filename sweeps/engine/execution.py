@@ -26,7 +26,7 @@ class Execution:
     """Between a sweep's strategy, its record, and whoever runs the trials.
 
     `images` is split → number of images; `order` puts recipes into the order in which they are to be run; `before_end`
-    is called once no planned trial waits to begin. When the record can no longer be written, the error is kept as
+    is called as soon as the last planned trial begins. When the record can no longer be written, the error is kept as
     `error`, and KeyboardInterrupt is raised, which Tune lets through.
     """
 
@@ -73,7 +73,7 @@ class Execution:
         return bool(self._waiting or self._proposed)
 
     def _is_new(self, recipe: Recipe) -> bool:
-        """Enter a recipe's trial into the record. Returns whether it is to be run and was not handed out before."""
+        """Enter a recipe's trial into the record as pending. Returns whether it is new here and not complete."""
         is_known = self.record.identity(recipe) in self.record.trials
         trial = self.record.add(recipe)
         if self._display and not is_known:
@@ -85,7 +85,7 @@ class Execution:
         return is_new
 
     def resume(self) -> bool:
-        """Queue again the trials that nobody reported over, as when their node went. Returns whether any is left."""
+        """Queue the trials that have not ended: all, or those that Tune left. Returns whether there are any."""
         states, proposed = ("pending", "running"), {self.record.identity(recipe) for recipe in self._proposed}
         left = [trial for trial in self._handed_out if self.record.trials[trial]["status"] in states]
         self._waiting = deque(trial for trial in left if trial not in proposed)
@@ -124,7 +124,7 @@ class Execution:
     def hear(self, trial: str, report: dict[str, Any]) -> bool:
         """Enter a trial's report. Returns whether the trial is to be stopped.
 
-        An epoch and the verdict on it are entered together: on disk, neither is ever without the other.
+        An epoch, and that it ends the trial, are written to disk together.
         """
         if "refusal" in report:
             self._end(InputError(report["refusal"]))

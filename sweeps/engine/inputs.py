@@ -57,7 +57,7 @@ class Inputs:
             self._costs[kind] = answer
 
     def longest_first(self, recipes: Sequence[Recipe]) -> Sequence[Recipe]:
-        """Recipes in the order of their floating-point operations for each training image, most first."""
+        """Recipes in the order of their floating-point operations over all epochs, most first."""
         if len(recipes) < 2:
             return recipes
         self.measure(recipes)

@@ -111,7 +111,7 @@ class Options:
         return [(*target.rpartition(".")[::2], _value(value)) for target, _, value in targets]
 
     def check(self, networks: Collection[str]) -> None:
-        """Raise InputError if `--set` names a network that is not among these, or what makes a trial what it is."""
+        """Raise InputError if `--set` names a network that is not among these, or what is not to be set so."""
         for setting, (of, key, _) in zip(self.set, self.set_values(), strict=True):
             if not of and key in _NOT_TO_SET:
                 raise InputError(f"--set {setting}: {_NOT_TO_SET[key]}.")

@@ -59,7 +59,7 @@ def run(sweep: Sweep, options: Options) -> int:
 
 def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: Lease) -> int:
     """Run what is left of a sweep, as the only one that writes its record, and name the trials that failed."""
-    # The analysis imports what it needs, and waits for a line; without one it ends with this process.
+    # The analysis imports its packages, waits for a line, and then begins. If this process ends first, so does it.
     analysis = [sys.executable, "-P", "-m", "analysis", str(folder), "--wait"]
     start_analysis = functools.cache(lambda: subprocess.Popen(analysis, stdin=subprocess.PIPE))
     record = Record(folder, inputs.data.fingerprint)
@@ -87,7 +87,7 @@ def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: 
 def _run_on_cluster(
     execution: Execution, options: Options, inputs: Inputs, lease: Lease, at_end: contextlib.ExitStack
 ) -> None:
-    """Join a cluster until `at_end`, write down what is about to run, run it, and complete the manifest."""
+    """Join a cluster, which is left `at_end`, write down what is about to run, run it, and complete the manifest."""
     from sweeps.engine import cluster, resources
 
     started, sweep, record = time.monotonic(), execution.sweep, execution.record

@@ -11,9 +11,9 @@ from trainables.training.recipe import Recipe
 
 
 class Strategy:
-    """Given the record, which recipes are to be run next, and is a trial to go on?
+    """Answers, from the record: which recipes are to be run next, and does a trial go on?
 
-    The engine asks nothing else, and does not know which strategy it runs. `representatives` are recipes by which the
+    The engine does not know which strategy it runs. `representatives` are recipes by which the
     time and resources of trials are estimated; `trials` is how many trials are planned, `concurrency` how many may run
     at once. `follow_ups` are the most demanding recipes of trials that follow from results, beyond the planned ones.
     """

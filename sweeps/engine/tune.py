@@ -4,10 +4,11 @@ Of Ray Tune a sweep uses placement of trials on a cluster, warm actors between t
 worker died, and the transport of reports. Three thin adapters hand Tune's questions to the execution: a searcher for
 the next trial, a scheduler for whether a trial goes on, a callback for starts and losses.
 
-Not used are Tune's experiment state and `restore` (up to ten seconds old after a kill, fixed in number and space of
-trials: the record is the truth), its loggers and tables (a second record), its search algorithms (they forget when a
-sweep goes on) and its schedulers (their rungs are empty then). Tune is given identities and recipes of single trials as
-text, for it copies and formats every configuration.
+Four parts of Tune are not used. Its experiment state is up to ten seconds old after a kill, and `restore` cannot take
+more trials or another space; a sweep goes on from its record. Its loggers and tables would be a second record. Its
+search algorithms and its schedulers forget, when a sweep goes on, what earlier runs have shown.
+
+Tune copies and formats every configuration, so it is given only a trial's identity and its recipe as text.
 """
 
 import contextlib
@@ -79,7 +80,7 @@ def _fit(execution: Execution, trainable: Any, seconds: float) -> None:
 
 
 class _Adapter:
-    """What the adapters share. Tune pickles them for a restore, which needs nothing."""
+    """What the adapters share. Tune pickles them for its `restore`, which a sweep does not use."""
 
     def __init__(self, execution: Execution) -> None:
         super().__init__()
@@ -124,7 +125,7 @@ class _Callback(_Adapter, tune.Callback):  # type: ignore[misc]
     """Tune's news of trials."""
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Raise Ctrl-C again: Python loses it in a place that lets no error out, such as the end of an object."""
+        """Raise Ctrl-C again: Python drops an exception that is raised within `__del__`."""
         if self._execution.is_interrupted:
             raise KeyboardInterrupt
 

@@ -82,10 +82,10 @@ class SearchOptions(Options):
 def searched(
     name: str, question: str, options: SearchOptions, space: Space, networks: Sequence[str], default: Values
 ) -> Sweep:
-    """Make the sweep that searches `space` as the options say; `networks` are those of no `--networks`.
+    """Make the sweep that searches `space` as the options say. `networks` are searched if `--networks` names none.
 
-    `default` has a value for each hyperparameter of the space, and is tried first where the options leave it possible;
-    if its network is not searched, with the first that is. Raises InputError.
+    `default` has a value for each hyperparameter of the space, and is tried first if the options allow it; with the
+    first network of the search, if its own is not searched. Raises InputError.
     """
     if options.seeds > 1 and not options.repeat_best:
         raise InputError("--seeds says how often the best is trained again; give --repeat-best 1 with it.")

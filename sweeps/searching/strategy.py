@@ -84,7 +84,7 @@ class Searching(Strategy):
         return self._again(record) if self._again and is_over else ()
 
     def stop_reason(self, record: Record, trial: str) -> str | None:
-        """Report the epochs that the study has not heard of."""
+        """Report to the study the epochs that are new to it, and return why it prunes the trial; None if it goes on."""
         number = record.trials[trial].get("number")
         if number is None:
             return None

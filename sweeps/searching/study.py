@@ -24,13 +24,13 @@ from sweeps.searching.space import Space, Values, draw, grid
 METHODS = ("tpe", "random", "grid", "cmaes", "gp")
 STOPPING = ("asha", "hyperband", "median", "none")
 
-_PACKAGES = {"cmaes": "cmaes", "gp": "torch"}  # that a method needs
-_REDUCTION = 3  # of the trials that reach a rung, one in so many goes on, for so many times the epochs
+_PACKAGES = {"cmaes": "cmaes", "gp": "torch"}  # method → the package that it needs
+_REDUCTION = 3  # at each rung, one trial in three goes on, for three times the epochs
 _RANDOM_TRIALS = 5  # before TPE takes over; on recorded curves this finds the best sooner than Optuna's ten
-_STOPPED_FIRST = 1  # trials that end at each rung whatever they reach: the best of one proves nothing
-_MEDIAN_TRIALS = 5  # that are over before the median rule stops one
-_MOST_DUPLICATES = 3  # suggestions in a row, before values are drawn at random
-_MOST_ATTEMPTS = 1_000  # at a new suggestion: then the space holds none
+_STOPPED_FIRST = 1  # the first trial to reach a rung ends there: it has none to be compared with
+_MEDIAN_TRIALS = 5  # this many trials end before the median rule stops one
+_MOST_DUPLICATES = 3  # after so many suggestions of known values in a row, values are drawn at random
+_MOST_ATTEMPTS = 1_000  # after so many draws of known values, the space is taken to hold no others
 
 # Of those that suggest; a grid's points are planned beforehand.
 _SAMPLERS: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {

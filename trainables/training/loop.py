@@ -1,4 +1,4 @@
-"""The training loop. It knows nothing of Ray: `train(recipe, data)` runs in a debugger as it runs on a cluster.
+"""The training loop. It knows nothing of Ray: `train(run, data)` runs in a debugger as it runs on a cluster.
 
 Each epoch's order derives from (seed, epoch), and what a run does next from its history, so that a run resumed after
 epoch k gives exactly the curve it would have given.

@@ -19,7 +19,7 @@ SPLITS = ("validation", "test", "test_clean")
 EPOCH_METRICS = ("loss", "accuracy", "auc")
 #: What a trial's row has, of its best epoch: `validation_loss`, `validation_accuracy` and so on.
 TRIAL_METRICS = tuple(f"{split}_{metric}" for split in SPLITS for metric in EPOCH_METRICS)
-#: The metric by which epochs and trials are chosen, unless a sweep says otherwise.
+#: The metric by which epochs, and the trials of a sweep, are chosen.
 SELECTION_METRIC = "validation_accuracy"
 
 #: The logit above which an image is called FAKE: probability 0.5, as in training.

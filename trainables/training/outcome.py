@@ -1,6 +1,6 @@
-"""Why a trial ends, its status, and its final row: the one place for all of them.
+"""Why training ends, the status of a trial, and its final row.
 
-finished    all epochs are trained, or early stopping ended training
+finished    all epochs are trained, or training ended early, and the best epoch is neither collapsed nor diverged
 stopped     the sweep stopped the trial, or it paused for another trial to resume from it
 collapsed   the network answers the same for every image, or no better than chance
 diverged    the loss is no longer finite

@@ -131,7 +131,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def checked(name: str, value: Any, kind: Any) -> Any:
-    """The value of a hyperparameter of type `kind`, with int converted to float and list to tuple where it asks so.
+    """The value of a hyperparameter of type `kind`, with int converted to float, and list to tuple, if `kind` says so.
 
     Raises InputError for another type, and for a value out of range.
     """

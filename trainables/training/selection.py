@@ -1,4 +1,5 @@
-"""What a sweep takes from a folder of shards: all images, the first `--limit` of each label, or a `--smoke` handful."""
+"""What a sweep takes from a folder of shards: all images, those of `--limit`, half REAL and half FAKE, or a
+`--smoke` handful."""
 
 import hashlib
 import json
@@ -17,8 +18,8 @@ _SMOKE_IMAGES = {"train": 400, "validation": 100, "test": 400}
 class Split:
     """Some rows of one split: `images` (n, height, width, 3) uint8, `labels` (n,) int8, 0 REAL and 1 FAKE.
 
-    `rows` (n,) int32 are positions in the shards' split, from 0; `duplicate` (n,) bool marks test images that the
-    source's training split has too.
+    `rows` (n,) int32 are positions in the shards' split, from 0; `duplicate` (n,) bool marks test images that
+    stand in train or validation, too.
     """
 
     images: np.ndarray
@@ -110,7 +111,7 @@ class DataSelection:
         for table in shards.read_tables(self.folder, split, ["image", "label", "duplicate"]):
             tables.append(table)
             labels = pa.concat_tables(tables)["label"].to_numpy()
-            if most and len(first_balanced(labels, most)) == most:
+            if most and len(first_balanced(labels, most)) == most // 2 * 2:
                 break  # the rest of the shards need not be read
         rows = first_balanced(labels, most) if most else np.arange(len(labels))
         images = np.concatenate([shards.images_of(table) for table in tables])

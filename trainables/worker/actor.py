@@ -26,7 +26,7 @@ from trainables.worker.preemption import notice, refuse_more_work
 
 _SECONDS_BEFORE_RETRY = (2.0, 10.0)
 
-#: Refusal of a results folder that a node does not see.
+#: Why a sweep ends if a node does not see the results folder.
 UNSHARED = "The node {host} does not see {folder}; give --results a folder that all nodes share, or s3://…"
 
 
@@ -54,7 +54,7 @@ def run_trial(config: dict[str, Any], *, shared: Shared) -> None:
     trial = (node_folder, "trainables.worker.trial:run_trial", assignment, node_folder)
     has_ended, stream = False, fork_server.stream(*trial, seconds=60 * shared.hang_minutes, stop=notice())
     try:
-        with contextlib.closing(stream) as reports:  # a trial that is stopped ends in `report`
+        with contextlib.closing(stream) as reports:  # if Tune stops the trial, `report` raises
             for report in reports:
                 has_ended = "status" in report
                 tune.report(known | report)

@@ -31,7 +31,7 @@ _STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.ETIMEDOUT)
 def run_trial(assignment: Assignment, node_folder: Path) -> Iterator[Report]:
     """Train, checkpoint and score one trial, from its last checkpoint on.
 
-    The trial's own errors are reported, not raised: they would recur, while the loss of a process would not. A full
+    The trial's own errors are reported, not raised, for Tune would repeat the trial, and they would recur. A full
     disk, or storage that no longer answers, is not the trial's own, and ends the sweep.
     """
     started = time.perf_counter()
