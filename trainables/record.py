@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 2
 MANIFEST, TRIALS, EPOCHS, IMAGES = "manifest.json", "trials.parquet", "epochs.parquet", "images.parquet"
+BEST, LAST = "best.keras", "last.npz"
 TRIALS_PER_PART = 500
 
 #: States in which nothing is left to do for a trial. The next run of the same command tries a `failed` trial again.

@@ -15,6 +15,7 @@ import pandas as pd
 from analysis.detector.loading import load_network
 from analysis.results.trials import Results, read
 from data_prep import Folder, InputError
+from trainables.record import BEST, checkpoints
 from trainables.training.recipe import nearest
 
 if TYPE_CHECKING:
@@ -63,14 +64,14 @@ class Stored:
     @cached_property
     def network(self) -> "keras.Model":
         """The network of the best epoch, from pixels 0–255 to a logit. Imports Keras. Raises InputError."""
-        checkpoints, file = self.folder.folder(f"checkpoints/{self.trial}"), "best.keras"
+        folder = checkpoints(self.folder, self.trial)
         try:
-            return load_network(checkpoints.read_bytes(file))
+            return load_network(folder.read_bytes(BEST))
         except FileNotFoundError:
-            raise InputError(f"{checkpoints} has no {file}; {_REMAKE}.")
+            raise InputError(f"{folder} has no {BEST}; {_REMAKE}.")
         except ValueError as error:
             reason = str(error).rstrip(".")
-            raise InputError(f"{checkpoints}/{file} is no network that can be loaded safely ({reason}); restore it.")
+            raise InputError(f"{folder}/{BEST} is no network that can be loaded safely ({reason}); restore it.")
 
     @property
     def image_size(self) -> int:

@@ -14,10 +14,8 @@ import numpy as np
 
 from data_prep import Folder
 from trainables.layers.augmentation import without_augmentation
+from trainables.record import BEST, LAST
 from trainables.training.loop import Run
-
-LAST = "last.npz"
-BEST = "best.keras"
 
 
 @dataclass(frozen=True)
