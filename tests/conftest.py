@@ -1,29 +1,46 @@
 """Fixtures that all tests share: the real data where it is at hand, and commands as a user runs them."""
 
+import functools
 import gc
 import io
 import os
+import re
 import runpy
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-from support.commands import Command, Done, run_python
+from support.commands import ROOT, Command, Done, run_python
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests on one worker of pytest-xdist: those of Ray, lest one joins another's cluster; those of a module.
+class Groups(LoadScopeScheduling):
+    """Keeps tests on one worker: those of a file, which share fixtures; and files that share what is dear to make.
 
-    Other groups, of modules that share what is dear to make, are marked there.
+    Files that start Ray are one group, lest a sweep joins another's cluster; `xdist_group` marks the others.
     """
-    for item in items:
-        starts_ray = any(item.get_closest_marker(name) for name in ("cluster", "disaster"))
-        if starts_ray or not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group("ray" if starts_ray else item.nodeid.partition("::")[0]))
+
+    def _split_scope(self, nodeid: str) -> str:
+        # Not by --dist loadgroup itself: pytest-xdist 3.8 writes a group into a node's name, which pytest 9.2 ignores.
+        return group_of(nodeid.partition("::")[0])
+
+
+@functools.cache
+def group_of(file: str) -> str:
+    """The group of the tests in a file, by what the file marks."""
+    source = (ROOT / file).read_text()
+    marked = re.search(r'mark\.xdist_group\("(\w+)"\)', source)
+    starts_ray = re.search(r"mark\.(cluster|disaster)\b", source)
+    return "ray" if starts_ray else marked[1] if marked else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
+    return Groups(config, log)
 
 
 @pytest.fixture(scope="session")

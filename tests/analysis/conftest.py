@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import keras
 import pytest
 
 from analysis.results.trials import Results, read
@@ -53,8 +54,14 @@ def copy(record: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(record, tmp_path / "copy"))
 
 
+@pytest.fixture(scope="session")
+def devices() -> None:
+    """Have TensorFlow look for devices, of which it tells on standard error."""
+    keras.ops.zeros(1)
+
+
 @pytest.fixture
-def analysis(place: Path, command_here: Command) -> Command:
+def analysis(place: Path, command_here: Command, devices: None) -> Command:
     """Run `python -m analysis *arguments` where the record is."""
     return lambda *arguments, **options: command_here("-m", "analysis", *arguments, cwd=place, **options)
 

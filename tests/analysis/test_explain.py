@@ -89,13 +89,13 @@ def test_every_sheet_is_there_and_told_in_words(place: Path) -> None:
         assert caption.replace("\n", " ") in (place / "output.txt").read_text()
 
 
-def test_another_layer_and_another_network_replace_only_their_own(place: Path, command_here: Command) -> None:
+def test_another_layer_and_another_network_replace_only_their_own(place: Path, analysis: Command) -> None:
     before = explanations(place)
     other = "age-c3-f1" if before["name"].iloc[0].startswith("age-c2") else "age-c2-f1"
-    words = ("-m", "analysis", "explain", f"results/zoo:{other}", "--images", "2")
-    assert command_here(*words, cwd=place).returncode == 0
+    words = ("explain", f"results/zoo:{other}", "--images", "2")
+    assert analysis(*words).returncode == 0
     layer = "max_pooling2d"
-    assert command_here(*words, "--layer", layer, cwd=place).returncode == 0
+    assert analysis(*words, "--layer", layer).returncode == 0
     table = explanations(place)
     own = table[table["trial"] == before["trial"].iloc[0]].reset_index(drop=True)
     pd.testing.assert_frame_equal(own, before)
@@ -104,9 +104,9 @@ def test_another_layer_and_another_network_replace_only_their_own(place: Path, c
     assert (others.groupby("kind").size() <= 2).all()
 
 
-def test_bad_input_is_refused_in_one_sentence(place: Path, tmp_path: Path, command_here: Command) -> None:
+def test_bad_input_is_refused_in_one_sentence(place: Path, tmp_path: Path, analysis: Command) -> None:
     def refusal(*words: str) -> str:
-        return refused(command_here("-m", "analysis", "explain", *words, cwd=place))
+        return refused(analysis("explain", *words))
 
     assert "it has " in refusal("results/zoo", "--layer", "conv99")
     assert "age-c2-f1" in refusal("results/zoo:vgg16")

@@ -114,9 +114,6 @@ def test_jax_gives_the_same() -> None:
     assert "4 passed" in done.stdout
 
 
-# ── a real record ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_an_image_is_enlarged_pixel_by_pixel() -> None:
     """The corner of the sheet's first picture has the colours of the image, and no others."""
     from analysis.figures.sheets import Pictures, draw

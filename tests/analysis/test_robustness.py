@@ -4,11 +4,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from PIL import Image
 
@@ -22,7 +22,8 @@ from analysis.results.decisions import best_threshold
 from analysis.results.judged import findings
 from analysis.results.trials import read
 from data_prep.storage import Folder
-from support.commands import ROOT, refused, run_python
+from support.commands import ROOT, refused, run_python, wait_until
+from support.sweeps import is_alive
 from support.trees import make_tree
 from sweeps.stats.intervals import wilson
 
@@ -157,11 +158,12 @@ def test_what_was_killed_goes_on(place: Path, tmp_path: Path) -> None:
     for line in process.stdout:
         if line.strip().startswith("4/28"):
             break
+    children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     done = len(pd.read_parquet(record / "robustness.parquet")) // 2
     assert 4 <= done < 28
-    time.sleep(3)  # Ray's own processes notice that their driver is gone
+    wait_until(lambda: not any(map(is_alive, children)), 30)  # Ray's own notice that their driver is gone
     assert f"{28 - done} settings x 1 networks" in robust(tmp_path)
     expected = pd.read_parquet(place / "results/zoo/robustness.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(record / "robustness.parquet"), expected, check_exact=True)

@@ -19,8 +19,6 @@ from data_prep.job import prepare
 from support.shards import pixels
 from support.trees import make_tree, zip_tree
 
-# ── the same shards, however they are made ────────────────────────────────────────────────────────────────────────────
-
 
 def test_folder_and_zip_and_any_number_of_workers_give_the_same_shards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -87,9 +85,6 @@ def test_the_fingerprint_follows_how_images_were_brought_to_size(
     other = prepare(str(tree), str(tmp_path / "other"))
     assert (first.fit, other.fit) == ("Lanczos, centre crop", "another way")
     assert other.fingerprint != first.fingerprint
-
-
-# ── splits ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_link_that_leads_back_is_not_walked_through(tmp_path: Path) -> None:

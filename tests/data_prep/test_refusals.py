@@ -12,8 +12,6 @@ from data_prep.sources.zip import ZipSource
 from support.commands import Command, refused, run_python
 from support.trees import make_tree, zip_tree
 
-# ── splits ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
 
 def test_a_member_unpacks_to_no_more_than_the_archive_promises(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "zeros.zip", "w", zipfile.ZIP_DEFLATED) as archive:
@@ -23,9 +21,6 @@ def test_a_member_unpacks_to_no_more_than_the_archive_promises(tmp_path: Path) -
     assert source.read(file) == bytes(10**6)
     with pytest.raises(zipfile.BadZipFile, match="damaged"):
         source.read(file._replace(bytes=1000))
-
-
-# ── wrong input ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def one_label(tmp_path: Path) -> Path:

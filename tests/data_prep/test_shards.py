@@ -15,8 +15,6 @@ from support.commands import Command, refused
 from support.shards import pixels, table, with_duplicates
 from support.trees import make_tree
 
-# ── the same shards, however they are made ────────────────────────────────────────────────────────────────────────────
-
 
 def test_shards_hold_what_pillow_decodes(tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "tree")
@@ -61,16 +59,10 @@ def test_a_shard_of_large_images_has_fewer_rows(tmp_path: Path, monkeypatch: pyt
     assert len(pixels(tmp_path / "out", "train")) == len(set(table(tmp_path / "out", "train")["path"])) == 36
 
 
-# ── splits ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_limit_takes_as_many_of_each_label(tmp_path: Path) -> None:
     manifest = prepare(str(make_tree(tmp_path / "tree", images=50)), str(tmp_path / "out"), limit=40)
     assert manifest.counts["test"] == {"REAL": 20, "FAKE": 20}
     assert manifest.counts["train"] == {"REAL": 18, "FAKE": 18}
-
-
-# ── wrong input ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_corrupt_shard_is_refused(prepared: Path) -> None:

@@ -51,8 +51,9 @@ def refused(done: Done) -> str:
     return lines[0].removeprefix("error: ")
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 120, state: Callable[[], object] = str) -> None:
+    """Wait until a condition holds, for so many seconds at most. `state` is asked what to say if it never does."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, f"waited in vain: {state()}"
         time.sleep(0.1)

@@ -11,12 +11,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from support.commands import wait_until
+
 BRIDGE, LAPTOP, STORAGE = "sweeps0", "10.77.0.254", "10.77.0.253"
 ENDPOINT, METADATA = f"http://{STORAGE}:5000", f"http://{LAPTOP}:5001"
 HOME = "/tmp/ray/home"
@@ -185,10 +185,3 @@ def _clean() -> None:
 
 def run(*words: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(words, capture_output=True, text=True, check=check)
-
-
-def wait_until(condition, seconds: float) -> None:  # type: ignore[no-untyped-def]
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.2)

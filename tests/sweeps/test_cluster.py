@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,8 +26,8 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from data_prep.job import prepare
 from data_prep.storage import Folder
 from support import hosts as machines
-from support.commands import ROOT, refused, run_python
-from support.hosts import AWS, ENDPOINT, LAPTOP, STORAGE, Host, storage_answers, wait_until
+from support.commands import ROOT, refused, run_python, wait_until
+from support.hosts import AWS, ENDPOINT, LAPTOP, STORAGE, Host, storage_answers
 from support.sweeps import TIMES
 from support.trees import make_tree
 
@@ -126,8 +127,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
         assert down.returncode == 0, down.stdout + down.stderr
         for host in hosts:
             # `ray down` stops the head's Ray only; the others' ends when it has missed that for a minute.
-            listing = "ps -eo args | grep -E 'ray|forkserver' | grep -v -e grep -e sshd"
-            wait_until(lambda host=host, listing=listing: not host.run(listing), 120)
+            listing = partial(host.run, "ps -eo args | grep -E 'ray|fork_server' | grep -v -e grep -e sshd")
+            wait_until(lambda listing=listing: not listing(), 120, listing)
             files = host.run("ls /tmp/ray/tmp").split()
             ours = [name for name in files if not name.startswith(RAYS) and not name.endswith(WANDBS)]
             assert not ours, host.run("ls -lR " + " ".join(f"/tmp/ray/tmp/{name}" for name in ours))

@@ -30,7 +30,7 @@ from support.sweeps import (
 pytestmark = pytest.mark.cluster
 
 
-# ── disturbed sweeps ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── kills, hangs, and memory ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass
@@ -211,7 +211,7 @@ def test_trials_short_of_memory_or_poisoned_do_not_disturb_the_others(tmp_path: 
     assert "failed: insatiable (seed 0): ResourceExhaustedError" in done.stderr
 
 
-# ── wrong input ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── what is not there ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_an_argument_that_a_network_does_not_take_is_one_sentence(place: Path) -> None:

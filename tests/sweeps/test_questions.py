@@ -17,7 +17,7 @@ from sweeps.searching.space import values_of
 from sweeps.searching.study import SearchStudy
 from trainables import MODELS
 
-# ── spaces ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the search ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_condition_that_always_holds_is_none() -> None:
@@ -130,7 +130,7 @@ def test_seeds_that_would_do_nothing_are_refused(question: Any, options: type[Op
         run_main(question, "--seeds", "3", options=options)
 
 
-# ── real searches ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── first trials ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_the_first_trial_is_the_study_s_default() -> None:

@@ -117,7 +117,7 @@ def test_a_curve_does_not_depend_on_how_many_run_beside_it(place: Path, undistur
         pd.testing.assert_frame_equal(found, expected, check_exact=True)
 
 
-# ── disturbed sweeps ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── clusters, seeds, and new starts ───────────────────────────────────────────────────────────────────────────────────
 
 
 def test_trials_share_pretended_gpus_so_that_all_run_at_once(place: Path) -> None:
@@ -182,9 +182,6 @@ def test_fresh_moves_the_old_record_aside_and_a_smoke_run_makes_way_by_itself(pl
     done = run_python(*one, *TINY, cwd=place)
     assert done.returncode == 0, done.stderr
     assert (trials(place / "fresh")["epochs"] == 3).all()
-
-
-# ── wrong input ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_plan_starts_nothing(place: Path) -> None:

@@ -19,7 +19,7 @@ from sweeps.trackers.tensorboard import TensorBoard
 from sweeps.trackers.trial import Trial
 from trainables import Recipe
 
-# ── bad luck and bad input ────────────────────────────────────────────────────────────────────────────────────────────
+# ── servers and packages that are not there ───────────────────────────────────────────────────────────────────────────
 
 
 def test_a_server_that_never_answers_does_not_hold_up_the_driver(

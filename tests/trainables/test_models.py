@@ -13,8 +13,6 @@ from trainables.training import checkpoint
 from trainables.training.loop import start
 from trainables.training.selection import Data
 
-# ── the table of networks ─────────────────────────────────────────────────────────────────────────────────────────────
-
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_network_has_a_recipe_that_holds(name: str) -> None:
@@ -56,7 +54,6 @@ def test_networks_share_no_weights_and_seeds_decide_them(data: Data) -> None:
     assert start(Recipe("age-c2-f1", seed=1), data).initial_weights != hashes[0]
 
 
-# ── augmentation ──────────────────────────────────────────────────────────────────────────────────────────────────────
 LOAD_AND_SCORE = """
 import pathlib, keras, numpy
 images = numpy.load("images.npy")
@@ -65,6 +62,7 @@ for path in pathlib.Path().glob("*.keras"):
 """
 
 
+@pytest.mark.slow
 def test_keras_alone_loads_the_best_networks(data: Data, tmp_path: Path) -> None:
     """In a process that has none of our code: the stored files score as the networks do."""
     images = data.test.images[:8]

@@ -8,15 +8,10 @@ from data_prep.errors import InputError
 from trainables import MODELS, Recipe
 from trainables.training.network import build, network
 
-# ── the table of networks ─────────────────────────────────────────────────────────────────────────────────────────────
-
 
 def test_an_unknown_network_names_the_nearest() -> None:
     with pytest.raises(InputError, match="nearest is 'age-c4-f2'"):
         network(MODELS, "age_c4_f2")
-
-
-# ── the recipe ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,14 @@ from trainables.training.selection import Data, DataSelection
         {"optimizer": "sgd", "momentum": 0.9, "schedule": "cosine"},
         {"optimizer": "adamw", "weight_decay": 0.01, "schedule": "plateau", "plateau_epochs": 1},
         {"precision": "mixed_float16"},
-        {"network": "vgg16-transfer", "arguments": {"train_from": "block5"}, "head_epochs": 2, "epochs": 4},
-        {"network": "vgg16-transfer", "arguments": {"train_from": "block5"}, "head_epochs": 3, "epochs": 4},
+        pytest.param(
+            {"network": "vgg16-transfer", "arguments": {"train_from": "block5"}, "head_epochs": 2, "epochs": 4},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"network": "vgg16-transfer", "arguments": {"train_from": "block5"}, "head_epochs": 3, "epochs": 4},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=[
         "default",

@@ -42,7 +42,9 @@ def application(body: str) -> keras.Model:
 # ── weights ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize(
+    "body", [pytest.param(body, marks=() if body == "vgg16" else pytest.mark.slow) for body in BODIES]
+)
 def test_a_file_of_keras_gives_the_features_of_keras(body: str, tmp_path: Path, data: Data) -> None:
     theirs = application(body)
     with h5py.File(tmp_path / BODIES[body].file, "w") as file:
@@ -116,10 +118,10 @@ def weights_of(run: Run) -> list[np.ndarray]:
     ("network", "train_from", "first_trained"),
     [
         ("vgg16-transfer", None, None),
-        ("densenet121-transfer", None, None),
-        ("resnet50-transfer", None, "conv4_block1"),
+        pytest.param("densenet121-transfer", None, None, marks=pytest.mark.slow),
+        pytest.param("resnet50-transfer", None, "conv4_block1", marks=pytest.mark.slow),
         ("vgg16-transfer", "block5", "block5"),
-        ("densenet121-transfer", "pool4", "pool4"),
+        pytest.param("densenet121-transfer", "pool4", "pool4", marks=pytest.mark.slow),
         ("vgg16-transfer", "all", "block1"),
     ],
 )
