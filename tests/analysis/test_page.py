@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from support.records import AGE, BEST, COLLAPSED, STOPPED, analyse, twelve, write
+from data_prep.storage import Folder
+from support.records import AGE, BEST, COLLAPSED, STOPPED
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs a browser: install Debian's package chromium")
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+@pytest.fixture
+def page(analysed: tuple[Folder, str]) -> str:
     """The report of the twelve synthetic trials."""
-    return analyse(write(tmp_path_factory.mktemp("page"), twelve()))
+    return analysed[1]
 
 
 def after(page: str, script: str, place: Path, width: int = 1280) -> str:
