@@ -33,10 +33,11 @@ _ENVIRONMENT = {
 
 # Why a cluster cannot be joined, by the words in which Ray says it.
 _REFUSALS = {
-    "InvalidAuthToken": "it asks for a token",
+    "InvalidAuthToken": "it asks for a token: set RAY_AUTH_MODE=token",
     "Version mismatch": "it runs another version of Ray or Python",
     "HTTP address": "that is the address of its dashboard; RAY_ADDRESS is HOST:6379",
 }
+_UNKNOWN = "Ray cannot connect; if it asks for a token, set RAY_AUTH_MODE=token"
 
 _SECONDS_TO_ANSWER = 5
 _AUTOSCALING = Path("~/ray_bootstrap_config.yaml").expanduser()
@@ -64,7 +65,7 @@ def connect() -> str:
             context = ray.init(address="auto", **quiet)  # which shows this user's token
         except (ConnectionError, RuntimeError, ValueError) as error:
             message = str(error)
-            reason = next((reason for words, reason in _REFUSALS.items() if words in message), "Ray cannot connect")
+            reason = next((reason for words, reason in _REFUSALS.items() if words in message), _UNKNOWN)
             raise InputError(f"The Ray cluster at {address} does not let this process in ({reason}); see `ray status`.")
     session_folder = str(context.address_info["session_dir"])
     found = resources()

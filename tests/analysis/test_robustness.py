@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 from PIL import Image
 
@@ -23,7 +22,7 @@ from analysis.results.judged import findings
 from analysis.results.trials import read
 from data_prep.storage import Folder
 from support.commands import ROOT, refused, run_python, wait_until
-from support.sweeps import is_alive
+from support.sweeps import is_alive, processes_below
 from support.trees import make_tree
 from sweeps.stats.intervals import wilson
 
@@ -158,7 +157,7 @@ def test_what_was_killed_goes_on(place: Path, tmp_path: Path) -> None:
     for line in process.stdout:
         if line.strip().startswith("4/28"):
             break
-    children = psutil.Process(process.pid).children(recursive=True)
+    children = processes_below(process.pid)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     done = len(pd.read_parquet(record / "robustness.parquet")) // 2

@@ -63,6 +63,13 @@ def kill_a_worker(driver: int, worker: str) -> None:
     raise AssertionError("no worker was found to kill")
 
 
+def processes_below(driver: int) -> list[psutil.Process]:
+    """The processes that a driver has started, without two of Ray's own, which end a minute after it is killed."""
+    agents = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
+    below = psutil.Process(driver).children(recursive=True)
+    return [process for process in below if not " ".join(process.cmdline()).startswith(agents)]
+
+
 def is_forked(process: psutil.Process) -> bool:
     parent = process.parent()
     return parent is not None and FORK_SERVER in " ".join(parent.cmdline())

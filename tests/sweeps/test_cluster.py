@@ -30,6 +30,7 @@ from support.commands import ROOT, refused, run_python, wait_until
 from support.hosts import AWS, ENDPOINT, LAPTOP, STORAGE, Host, storage_answers
 from support.sweeps import TIMES
 from support.trees import make_tree
+from trainables.record import part_file, read_parts, read_trials
 
 AGE = ROOT / "sweeps" / "age.py"
 RAY = Path(sys.executable).with_name("ray")
@@ -175,8 +176,8 @@ def in_peace(place: Path, *options: str) -> Folder:
 
 
 def table(record: Folder, name: str) -> pd.DataFrame:
-    frame = record.read_table(f"{name}.parquet").to_pandas().sort_values(["trial"], kind="stable", ignore_index=True)
-    return frame.drop(columns=[column for column in (*TIMES, "hardware") if column in frame])
+    frame = read_parts(record, f"{name}.parquet").to_pandas().sort_values(["trial"], kind="stable", ignore_index=True)
+    return frame.drop(columns=[column for column in (*TIMES, "device") if column in frame])
 
 
 def assert_as_undisturbed(undisturbed: Folder, results: str) -> None:
@@ -190,16 +191,16 @@ def assert_as_undisturbed(undisturbed: Folder, results: str) -> None:
 
 def epochs_done(results: str) -> int:
     record = Folder(f"{results}/age")
-    return len(table(record, "epochs")) if record.exists("epochs.parquet") else 0
+    return len(table(record, "epochs")) if record.exists(part_file("epochs.parquet", 0)) else 0
 
 
 @pytest.mark.cluster
 def test_a_submitted_sweep_runs_on_several_hosts_and_reports_on_shared_storage(cluster: Cluster) -> None:
     cluster.sweep("s3://sweeps/smoke", "--smoke")
     record = Folder("s3://sweeps/smoke/age")
-    rows = record.read_table("trials.parquet").to_pandas()
+    rows = read_trials(record)
     assert (rows["status"] == "finished").sum() == 12
-    assert rows["hardware"].str.partition(",")[0].nunique() >= 2
+    assert rows["device"].str.partition(",")[0].nunique() >= 2
     assert record.size("report.html") > 10_000
     assert "joined" in cluster.output().lower()
 
@@ -307,8 +308,7 @@ def test_a_machine_that_joins_late_gets_work(cluster: Cluster, undisturbed_long:
     late.login(f"nohup ray start --address={cluster.head.address}:6379 --block > /dev/null 2>&1 &")
     assert sweep.wait(timeout=600) == 0, cluster.output()
     assert_as_undisturbed(undisturbed_long, "s3://sweeps/late")
-    hardware = Folder("s3://sweeps/late/age").read_table("trials.parquet").to_pandas()["hardware"]
-    assert hardware.str.startswith(late.name).any()
+    assert read_trials(Folder("s3://sweeps/late/age"))["device"].str.startswith(late.name).any()
 
 
 @pytest.mark.disaster

@@ -23,6 +23,7 @@ from support.sweeps import (
     checkpoints,
     is_alive,
     kill_a_worker,
+    processes_below,
     start_sweep,
     trials,
 )
@@ -48,7 +49,7 @@ def killed(place: Path) -> Killed:
     before, results = shared_folders(), place / "killed"
     sweep = start_sweep(place, results.name)
     wait_until(lambda: checkpoints(results) >= 3)
-    processes = psutil.Process(sweep.pid).children(recursive=True)
+    processes = processes_below(sweep.pid)
     folders = shared_folders() - before
     sweep.send_signal(signal.SIGKILL)
     sweep.communicate()
@@ -204,7 +205,7 @@ def test_trials_short_of_memory_or_poisoned_do_not_disturb_the_others(tmp_path: 
     }
     assert (rows["batch_size"] == 32).all()
     assert rows["batch_size_used"].to_dict() == {"greedy": 4, "insatiable": 4, "poisoned": 32, "age-c2-f1": 32}
-    assert "too short for a batch of 32, so it was trained in 4s" in rows.loc["greedy", "reason"]
+    assert "trained with batch size 4 instead of 32: out of memory" in rows.loc["greedy", "reason"]
     assert (rows["learning_rate"] == 1e-3).all()
     assert "no longer finite after epoch 1" in rows.loc["poisoned", "reason"]
     assert done.returncode == 1
