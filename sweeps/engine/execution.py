@@ -135,11 +135,11 @@ class Execution:
         is_new = epoch is not None and int(epoch["epoch"]) not in self.record.epochs[trial]
         self.record.update(trial, columns, epoch)
         reason = self.sweep.strategy.stop_reason(self.record, trial) if epoch else None
-        ending = outcome.stopped(self.record.history(trial), reason, self._images) if reason else columns
+        ending = outcome.stopped(self.record.history(trial), reason, self._images) if reason else {}
         row = self._update(trial, ending, epoch)
         if self._display and epoch:
             self._display.epoch(row, epoch, is_new)
-        if self._display and "status" in ending:
+        if self._display and "status" in columns | ending:
             self._display.ended(row)
         return reason is not None
 

@@ -36,7 +36,7 @@ def stop_reason(
 
     `chance` is None where collapse is not judged.
     """
-    if history and not all(math.isfinite(history[-1][name]) for name in ("train_loss", "validation_loss")):
+    if history and not _is_finite(history[-1]):
         return f"the loss is no longer finite after epoch {len(history)}"
     if len(history) >= recipe.epochs:
         return "all epochs are trained"
@@ -53,6 +53,10 @@ def stop_reason(
     ):
         return f"accuracy within noise of chance for {epochs} epochs"
     return None
+
+
+def _is_finite(row: EpochRow) -> bool:
+    return all(math.isfinite(row[name]) for name in ("train_loss", "validation_loss"))
 
 
 def chance_level(labels: np.ndarray) -> float:
@@ -102,7 +106,7 @@ def scored(
 
 def verdict(history: Sequence[EpochRow], data: Data, validation_scores: np.ndarray, reason: str) -> tuple[str, str]:
     """Status and reason of a trial whose training ended because of `reason`: diverged, collapsed or finished."""
-    if not all(math.isfinite(history[-1][name]) for name in ("train_loss", "validation_loss")):
+    if not _is_finite(history[-1]):
         return "diverged", f"the loss was no longer finite after epoch {len(history)}"
     if data.is_smoke:
         return "finished", "a smoke run, too short to judge"
