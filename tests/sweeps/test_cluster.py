@@ -90,9 +90,10 @@ class Cluster:
 
     def nodes(self) -> int:
         where = f"address='{self.head.address}:6379', log_to_driver=False"
-        count = f"import ray; ray.init({where}); print(sum(node['Alive'] for node in ray.nodes()))"
-        told = self.head.run(f'{sys.executable} -c "{count}" 2>/dev/null').split()
-        return int(told[-1]) if told else 0
+        count = f"import ray; ray.init({where}); print('alive:', sum(node['Alive'] for node in ray.nodes()))"
+        printed = self.head.run(f'{sys.executable} -c "{count}" 2>/dev/null')  # Ray, too, may print
+        alive = re.search(r"^alive: (\d+)$", printed, re.MULTILINE)
+        return int(alive[1]) if alive else 0
 
     def submit(self, *options: object) -> "subprocess.Popen[str]":
         words = [str(RAY), "submit", "--no-config-cache", str(self.config), str(AGE), "--", *map(str, options)]
@@ -127,8 +128,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
         down = cluster.ray("down", "--yes", cluster.config)
         assert down.returncode == 0, down.stdout + down.stderr
         for host in hosts:
-            # `ray down` stops the head's Ray only; the others' ends when it has missed that for a minute.
-            listing = partial(host.run, "ps -eo args | grep -E 'ray|fork_server' | grep -v -e grep -e sshd")
+            # `ray down` stops the head's Ray only; the others' ends when it has missed that for a minute. What started
+            # it, `ray start --block`, waits for ever if all that it started has been stopped in good order.
+            others = "-e grep -e sshd -e 'ray start'"
+            listing = partial(host.run, f"ps -ww -eo args | grep -E 'ray|fork_server' | grep -v {others}")
             wait_until(lambda listing=listing: not listing(), 120, listing)
             files = host.run("ls /tmp/ray/tmp").split()
             ours = [name for name in files if not name.startswith(RAYS) and not name.endswith(WANDBS)]
