@@ -1,5 +1,6 @@
 """Sweeps of small networks as a user runs them, their records, and their processes."""
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -57,9 +58,10 @@ def checkpoints(results: Path) -> int:
 def kill_a_worker(driver: int, worker: str) -> None:
     """Kill one process that runs a trial, of the sweep of this driver: one that no other of that kind has started."""
     for process in psutil.Process(driver).children(recursive=True):
-        if worker in " ".join(process.cmdline()) and (worker != FORK_SERVER or is_forked(process)):
-            process.kill()
-            return
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            if worker in command_line(process) and (worker != FORK_SERVER or is_forked(process)):
+                process.kill()
+                return
     raise AssertionError("no worker was found to kill")
 
 
@@ -67,12 +69,20 @@ def processes_below(driver: int) -> list[psutil.Process]:
     """The processes that a driver has started, without two of Ray's own, which end a minute after it is killed."""
     agents = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
     below = psutil.Process(driver).children(recursive=True)
-    return [process for process in below if not " ".join(process.cmdline()).startswith(agents)]
+    return [process for process in below if not command_line(process).startswith(agents)]
+
+
+def command_line(process: psutil.Process) -> str:
+    """The command line of a process; empty if it has ended meanwhile."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def is_forked(process: psutil.Process) -> bool:
     parent = process.parent()
-    return parent is not None and FORK_SERVER in " ".join(parent.cmdline())
+    return parent is not None and FORK_SERVER in command_line(parent)
 
 
 def is_alive(process: psutil.Process) -> bool:

@@ -36,7 +36,7 @@ AGE = ROOT / "sweeps" / "age.py"
 RAY = Path(sys.executable).with_name("ray")
 WORK = ("--data", "s3://sweeps/shards", "--epochs", "4", "--cpus-per-trial", "1")
 #: For two hosts so much that a third, which takes 40 s to be up, comes in time to help.
-LONG_WORK = (*WORK, "--epochs", "24")
+LONG_WORK = (*WORK, "--epochs", "60")
 TRIAL = "trainables.worker.fork_server serve"
 #: Names of temporary files that are not ours: Ray's logs and its dashboard's; and folders that wandb makes as it is
 #: imported, which Ray Tune does to see which callbacks are used, and leaves where the process is killed.
