@@ -13,7 +13,7 @@ from analysis.figures.style import (
     new_figure,
 )
 from analysis.results.format import TITLES, percent
-from analysis.results.seeds import without_choosers
+from analysis.results.seeds import best_first, without_choosers
 from analysis.results.trials import Results
 from sweeps.stats.intervals import share_interval, wilson
 
@@ -28,7 +28,7 @@ def draw(results: Results) -> Drawing | None:
         return None
     names = frame.drop_duplicates("place")["configuration"]
     height = 1.5 + 0.21 * len(names)
-    with new_figure(PAGE_WIDTH * 0.85, height, note(results, frame), *results.provenance.caveats) as figure:
+    with new_figure(PAGE_WIDTH * 0.85, height, footer(results, frame), *results.provenance.caveats) as figure:
         axes = figure.subplots()
         for part, rows in frame.groupby("part"):
             is_clean = part == "test_clean"
@@ -47,7 +47,7 @@ def draw(results: Results) -> Drawing | None:
         if len(seeds):
             shares, places = seeds["values"].astype(float), seeds["place"] - 0.12
             axes.plot(shares, places, "|", markersize=6, color=INK, alpha=0.7, label="one seed")
-        for name, level in floors(results).items():
+        for name, level in results.provenance.floors.items():
             axes.axvline(level, color=GREY, linestyle=":", linewidth=1.2, label=f"{name} ({percent(level, 1)} %)")
         label_rows(axes, names, "Accuracy (%)")
         figure.legend(loc="outside upper left", ncols=3)
@@ -69,10 +69,8 @@ def accuracies(results: Results) -> pd.DataFrame:
     Wilson's over the images for one seed, Student's over the seeds for more.
     """
     ranked = without_choosers(results.ranked[results.ranked["test_accuracy"].notna()])
-    means = ranked.groupby("configuration", sort=False)[results.provenance.metric].mean()
-    best = means.sort_values(ascending=results.provenance.direction == "min", kind="stable").index[:_MOST_ROWS]
     rows = []
-    for place, name in enumerate(best):
+    for place, name in enumerate(best_first(ranked, results.provenance)[:_MOST_ROWS]):
         trials = ranked[ranked["configuration"] == name]
         for part in _PARTS:
             scored = trials.dropna(subset=f"{part}_accuracy")
@@ -84,13 +82,7 @@ def accuracies(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def floors(results: Results) -> dict[str, float]:
-    """The accuracy on test of a linear probe on colour and spectrum together, by its name; empty if not measured."""
-    both = results.provenance.floor.get("both", {})
-    return {"linear probe on colour and spectrum": both["test_accuracy"]} if "test_accuracy" in both else {}
-
-
-def note(results: Results, frame: pd.DataFrame) -> str:
+def footer(results: Results, frame: pd.DataFrame) -> str:
     """How to read the figure of `accuracies`, with n."""
     interval = "95 % interval (Wilson) over the images"
     if frame["n"].min() > 1:

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_curve
 
 from sweeps.stats.intervals import wilson
 from trainables.training.metrics import THRESHOLD
-from trainables.training.ordering import BINS, bins_of, order, sortable
+from trainables.training.weighted_metrics import BINS, bins_of, order, sortable
 
 
 def best_threshold(labels: np.ndarray, logits: np.ndarray) -> float:

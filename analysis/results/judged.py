@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.results.decisions import best_threshold
-from analysis.results.parallel import side_by_side
-from analysis.results.seeds import without_choosers
+from analysis.results.processes import side_by_side
+from analysis.results.seeds import best_first, without_choosers
 from analysis.results.trials import Results
 from sweeps.stats.comparisons import auc_difference, holm, mean_difference
 from sweeps.stats.intervals import intervals, wilson
@@ -171,6 +171,6 @@ def _scored_trials(results: Results) -> pd.DataFrame:
 
 def _compared_trials(results: Results) -> dict[str, list[str]]:
     """Configuration → its trials, best first; the first configurations by the mean over their seeds."""
-    groups = without_choosers(_scored_trials(results)).groupby("configuration")
-    means = groups[results.provenance.metric].mean().sort_values(ascending=results.provenance.direction == "min")
-    return {str(name): groups.get_group(name)["trial"].tolist() for name in means.index[:_MOST_COMPARED]}
+    scored = without_choosers(_scored_trials(results))
+    configurations = best_first(scored, results.provenance)[:_MOST_COMPARED]
+    return {name: scored.loc[scored["configuration"] == name, "trial"].tolist() for name in configurations}

@@ -29,7 +29,7 @@ def show(sweep: Sweep, options: Options) -> int:
     for name, recipes in _by_cost(strategy.representatives).items():
         with silent_tensorflow():
             measured, seconds = _measure(recipes[0], manifest.image_size, images, int(threads))
-        total += seconds * len(recipes) * strategy.trials / len(strategy.representatives)
+        total += seconds * len(recipes) * strategy.planned / len(strategy.representatives)
         table.add_row(
             name,
             f"{measured.parameters:,}",
@@ -48,7 +48,7 @@ def show(sweep: Sweep, options: Options) -> int:
     console = Console(highlight=False)
     console.print(table)
     console.print(
-        f"{strategy.trials} trials on {images['train']:,} training images: "
+        f"{strategy.planned} trials on {images['train']:,} training images: "
         f"{'at most ' if strategy.stops_early else ''}about {duration(total / at_once)} on this machine's "
         f"{'GPUs' if gpus else 'CPUs'}, {at_once} at a time{price}. {follow_ups}Nothing was started.",
         soft_wrap=True,

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from data_prep import Folder
 from data_prep.errors import InputError, run_command
 from sweeps.engine.execution import Execution
-from sweeps.engine.inputs import Inputs, prepare
+from sweeps.engine.inputs import Inputs, prepare_inputs
 from sweeps.engine.options import Asked, Options, command
 from sweeps.engine.sweep import Sweep
 from sweeps.record.lease import Lease, held
@@ -44,7 +44,7 @@ def run(sweep: Sweep, options: Options) -> int:
 
         return plan.show(sweep, options)
     try:
-        inputs = prepare(sweep.strategy, options)
+        inputs = prepare_inputs(sweep.strategy, options)
         arguments = sweep.strategy.network_arguments()
         refusals = "trainables.training.network:refusals"  # of arguments, which takes Keras
         for refusal in fork_server.stream(inputs.node_folder, refusals, arguments, MODELS) if arguments else ():
@@ -76,7 +76,7 @@ def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: 
         assert process.stdin
         process.stdin.write(b"\n")
         process.stdin.close()  # and while Ray ends, the analysis begins
-    failed = [record.trials[trial] for trial in execution.trials if record.trials[trial]["status"] == "failed"]
+    failed = [record.trials[trial] for trial in execution.proposed if record.trials[trial]["status"] == "failed"]
     for row in failed:
         print(f"failed: {row['network']} (seed {row['seed']}): {row['reason']}", file=sys.stderr)
     if failed:
@@ -144,6 +144,6 @@ def _train(
             strategy.close(record)
         over = sum(map(record.is_complete, record.trials))
         print(f"{over} of {len(record.trials)} trials are over.")
-    left = max(strategy.trials, len(record.trials)) - over
+    left = max(strategy.planned, len(record.trials)) - over
     if left and time.monotonic() >= deadline:
         print(f"The time budget is spent: the same command goes on, with {left} trials left.")
