@@ -22,7 +22,7 @@ _RECIPE = {field.name for field in dataclasses.fields(Recipe)}
 # Hyperparameters that tell trials apart, and so are not the same for all.
 _NOT_TO_SET = {
     "network": "the sweep says which networks it trains",
-    "arguments": "name an argument itself, as in --set batch_norm=true",
+    "arguments": "name an argument itself, as in --set vgg16.batch_norm=true",
     "seed": "give --seeds",
     "parent": "a trial has the parent that its sweep gives it",
     "pause_epoch": "a trial pauses where its sweep says",

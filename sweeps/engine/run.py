@@ -136,7 +136,7 @@ def _train(
                 hang_minutes=options.hang_minutes,
                 data=ray.put(in_memory(inputs.data)) if cluster.must_send(inputs.selection.folder) else None,
             )
-            tune.run_trials(execution, shared, request, deadline - time.monotonic())
+            tune.run_trials(execution, shared, request, deadline)
     finally:
         if not lease.error:  # for then the record is another sweep's
             record.interrupt()

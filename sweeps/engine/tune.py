@@ -16,6 +16,7 @@ import json
 import math
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,19 +32,20 @@ from trainables.worker.assignment import Shared
 _MOST_ROUNDS = 3
 
 
-def run_trials(execution: Execution, shared: Shared, request: dict[str, float], seconds: float = math.inf) -> None:
-    """Run trials on the connected cluster until none is left, for so many seconds at most.
+def run_trials(execution: Execution, shared: Shared, request: dict[str, float], deadline: float = math.inf) -> None:
+    """Run trials on the connected cluster until none is left, or until `deadline` on the monotonic clock.
 
     Each trial gets the resources of `request`. Tune does not repeat a trial whose node goes while it is being placed:
     another round does.
     """
-    run(execution, tune.with_resources(tune.with_parameters(supervise_trial, shared=shared), request), seconds)
+    run(execution, tune.with_resources(tune.with_parameters(supervise_trial, shared=shared), request), deadline)
 
 
-def run(execution: Execution, trainable: Any, seconds: float = math.inf) -> None:
+def run(execution: Execution, trainable: Any, deadline: float = math.inf) -> None:
     """Run trials by any trainable that reports as `supervise_trial` does."""
     for _ in range(_MOST_ROUNDS):
-        if execution.queue_unfinished():
+        seconds = deadline - time.monotonic()
+        if seconds > 0 and execution.queue_unfinished():
             with execution.show():
                 _fit(execution, trainable, seconds)
 

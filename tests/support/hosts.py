@@ -115,6 +115,13 @@ class Host:
             self.run(f"kill -9 {' '.join(map(str, found))}")
         return len(found)
 
+    def kill_child(self, pattern: str) -> bool:
+        """Kill -9 the newest child of the oldest process whose command line matches; False if there is none."""
+        child = self.run(f"pgrep -n -P $(pgrep -o -f -- '{pattern}')").strip()
+        if child:
+            self.run(f"kill -9 {child}")
+        return bool(child)
+
     def _first_process(self) -> int:
         assert self.process, f"{self.name} does not run"
         child = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")

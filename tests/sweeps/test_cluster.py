@@ -212,7 +212,7 @@ def test_a_submitted_sweep_runs_on_several_hosts_and_reports_on_shared_storage(c
 def test_a_killed_process_costs_nothing_but_time(cluster: Cluster, undisturbed: Folder) -> None:
     sweep = cluster.submit("--results", "s3://sweeps/process", *WORK)
     wait_until(lambda: epochs_done("s3://sweeps/process") >= 4, 120)
-    assert sum(host.kill(TRIAL, most=1) for host in cluster.hosts) >= 2
+    wait_until(lambda: sum(host.kill_child(TRIAL) for host in cluster.hosts) >= 2, 60)
     assert sweep.wait(timeout=300) == 0, cluster.output()
     assert_as_undisturbed(undisturbed, "s3://sweeps/process")
 
