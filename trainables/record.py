@@ -46,7 +46,7 @@ SCHEMAS = {
             ("reason", pa.string()),
             ("epochs_done", pa.int64()),
             ("best_epoch", pa.int64()),
-            ("wall_seconds", pa.float64()),  # of the process that ended it; of its epochs if stopped
+            ("wall_seconds", pa.float64()),  # of the process that ended it; of its epochs if a search stopped it
             ("batch_size_used", pa.int64()),  # smaller than batch_size after running out of memory
             ("parameters", pa.int64()),
             ("flops", pa.int64()),  # of one image's forward pass
@@ -59,7 +59,7 @@ SCHEMAS = {
             ("gpus", pa.float64()),
             ("device", pa.string()),  # host, processors, and which GPU
             ("driver", pa.string()),  # of the GPU
-            ("backend", pa.string()),  # of Keras: tensorflow, jax or torch
+            ("backend", pa.string()),  # of Keras: tensorflow or jax
             ("mps", pa.bool_()),  # whether trials shared the GPU through NVIDIA's MPS
             ("peak_device_bytes", pa.int64()),
             ("traceback", pa.string()),

@@ -13,7 +13,7 @@ from analysis.figures.style import (
     new_figure,
 )
 from analysis.results.format import TITLES, percent
-from analysis.results.seeds import best_first, without_choosers
+from analysis.results.seeds import without_choosers
 from analysis.results.trials import Results
 from sweeps.stats.intervals import share_interval, wilson
 
@@ -69,8 +69,10 @@ def accuracies(results: Results) -> pd.DataFrame:
     Wilson's over the images for one seed, Student's over the seeds for more.
     """
     ranked = without_choosers(results.ranked[results.ranked["test_accuracy"].notna()])
+    means = ranked.groupby("configuration", sort=False)[results.provenance.metric].mean()
+    best = means.sort_values(ascending=results.provenance.direction == "min", kind="stable").index[:_MOST_ROWS]
     rows = []
-    for place, name in enumerate(best_first(ranked, results.provenance)[:_MOST_ROWS]):
+    for place, name in enumerate(best):
         trials = ranked[ranked["configuration"] == name]
         for part in _PARTS:
             scored = trials.dropna(subset=f"{part}_accuracy")

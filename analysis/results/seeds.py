@@ -4,7 +4,6 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.results.provenance import Provenance
 from analysis.results.trials import RESULT_METRICS, Results
 from sweeps.stats.intervals import mean_interval, share_interval
 from trainables.training.metrics import SCORED_SPLITS, SELECTION_METRIC
@@ -33,12 +32,6 @@ def without_choosers(trials: pd.DataFrame) -> pd.DataFrame:
     return trials[~is_retrained | trials["number"].isna()]
 
 
-def best_first(trials: pd.DataFrame, origin: Provenance) -> list[str]:
-    """The configurations of ranked trials, by the mean over their seeds of the metric that ranks; equals by name."""
-    means = trials.groupby("configuration")[origin.metric].mean()
-    return [str(name) for name in means.sort_values(ascending=origin.direction == "min", kind="stable").index]
-
-
 def networks(results: Results) -> pd.DataFrame:
     """One row a configuration, best mean first: each metric's mean and standard deviation over its seeds.
 
@@ -62,9 +55,9 @@ def networks(results: Results) -> pd.DataFrame:
         for name, interval in interval_of.items()
         for place, end in enumerate(_ENDS, 1)
     }
-    ranked_first = best_first(results.ranked, results.provenance)
-    others = [name for name in table.index if name not in ranked_first]
-    return table.join(pd.DataFrame(spread)).loc[[*ranked_first, *others]].rename_axis("configuration").reset_index()
+    table = table.join(pd.DataFrame(spread))
+    metric, is_loss = results.provenance.metric, results.provenance.direction == "min"
+    return table.sort_values(f"{metric}_mean", ascending=is_loss, kind="stable").reset_index()
 
 
 def repeats(results: Results) -> pd.DataFrame:

@@ -52,7 +52,7 @@ class Results:
 
     @property
     def flagged(self) -> pd.DataFrame:
-        """The trials that have none: collapsed, diverged, failed, running, pending."""
+        """The trials without a rank: of a status in FLAGGED, paused, or without the metric that ranks."""
         return self.trials[self.trials["rank"].isna()]
 
     def images(self, split: str) -> str:
@@ -101,7 +101,7 @@ def ranked_trials(trials: pd.DataFrame, origin: Provenance) -> pd.DataFrame:
     frame = (
         frame.drop(columns=_COUNTS).astype(dict.fromkeys(RESULT_METRICS, float)).join(frame[_COUNTS].astype("Int64"))
     )
-    is_paused = frame["pause_epoch"].fillna(0) > 0  # and was continued as another trial
+    is_paused = frame["pause_epoch"].fillna(0) > 0  # and may be continued as another trial
     is_result = frame["status"].isin(RANKED) & np.isfinite(frame[origin.metric]) & ~is_paused
     values, is_finished = frame[origin.metric].where(is_result), frame["status"] == "finished"
     finished, stopped = (

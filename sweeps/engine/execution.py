@@ -26,8 +26,8 @@ class Execution:
     """Between a sweep's strategy, its record, and whoever runs the trials.
 
     `images` is split → number of images; `order` puts recipes into the order in which they are to be run; `before_end`
-    is called as soon as the last planned trial begins. When the record can no longer be written, the error is kept as
-    `error`, and KeyboardInterrupt is raised, which Tune lets through.
+    is called as soon as the last planned trial begins, unless follow-ups may come. When the record can no longer be
+    written, the error is kept as `error`, and KeyboardInterrupt is raised, which Tune lets through.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Execution:
         return is_new
 
     def queue_unfinished(self) -> bool:
-        """Queue the trials that have not ended: all, or those that Tune left. Returns whether there are any."""
+        """Queue the trials that have not ended; in later rounds, what Tune left. Returns whether there are any."""
         proposed = {self.record.identity(recipe) for recipe in self._proposed}
         left = [trial for trial in self._handed_out if self.record.trials[trial]["status"] in UNFINISHED]
         self._waiting = deque(trial for trial in left if trial not in proposed)
@@ -122,7 +122,7 @@ class Execution:
     def enter_report(self, trial: str, report: dict[str, Any]) -> bool:
         """Enter a trial's report. Returns whether the trial is to be stopped.
 
-        An epoch, and that it ends the trial, are written to disk together.
+        An epoch, and the stop that follows from it, are written to disk together.
         """
         if "refusal" in report:
             self._end(InputError(report["refusal"]))
@@ -142,7 +142,7 @@ class Execution:
         return reason is not None
 
     def mark_lost(self, trial: str, losses: int, reason: str) -> None:
-        """Enter that a trial lost its worker for good: it has failed, or stays pending if it never began."""
+        """Enter that a trial lost its worker: it has failed after too many losses, and else is pending again."""
         if losses <= MOST_LOSSES:
             self._update(trial, {"status": "pending"})
             return

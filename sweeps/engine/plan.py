@@ -24,7 +24,7 @@ def show(sweep: Sweep, options: Options) -> int:
     manifest = shards.read_manifest(selection.folder)
     images, cpus = selection.counts(manifest), os.cpu_count() or 1
     threads = options.cpus_per_trial or max(1, cpus // strategy.concurrency)
-    columns = ("network", "parameters", "memory", "epochs", "seeds", "time a trial")
+    columns = ("network", "parameters", "memory", "epochs", "trials", "time a trial")
     table, total = Table(*columns, title=f"{sweep.name}: {sweep.question}"), 0.0
     for name, recipes in _by_cost(strategy.representatives).items():
         with silent_tensorflow():

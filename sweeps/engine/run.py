@@ -36,7 +36,7 @@ def main(question: Callable[[Asked], Sweep], options: type[Asked] = Options) -> 
 
 
 def run(sweep: Sweep, options: Options) -> int:
-    """Run a sweep, or what is left of it, and analyse its record. Returns the exit code: 1 if a trial failed."""
+    """Run a sweep, or what is left of it, and analyse its record. Returns the exit code, 1 if a trial failed."""
     options.check([recipe.network for recipe in sweep.strategy.representatives])
     following.check(options.track)
     if options.plan:
@@ -59,7 +59,7 @@ def run(sweep: Sweep, options: Options) -> int:
 
 def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: Lease) -> int:
     """Run what is left of a sweep, as the only one that writes its record, and name the trials that failed."""
-    # The analysis imports its packages, waits for a line, and then begins. If this process ends first, so does it.
+    # The analysis imports its packages, waits for a line, and then begins. If this process dies first, it ends too.
     analysis = [sys.executable, "-P", "-m", "analysis", str(folder), "--wait"]
     start_analysis = functools.cache(lambda: subprocess.Popen(analysis, stdin=subprocess.PIPE))
     record = Record(folder, inputs.data.fingerprint)

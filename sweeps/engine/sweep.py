@@ -12,9 +12,9 @@ from trainables.training.recipe import Recipe
 class Strategy:
     """Answers, from the record: which recipes are to be run next, and does a trial go on?
 
-    The engine does not know which strategy it runs. `representatives` are recipes by which the
-    time and resources of trials are estimated; `planned` is how many trials are planned, `concurrency` how many may run
-    at once. `follow_ups` are the most demanding recipes of trials that follow from results, beyond the planned ones.
+    The engine does not know which strategy it runs. `representatives` are recipes by which the time and resources of
+    trials are estimated; `planned` is how many trials are planned, `concurrency` how many may run at once. `follow_ups`
+    are the most demanding recipes of trials that results may add. `stops_early` says that trials may be stopped.
     """
 
     representatives: Sequence[Recipe]

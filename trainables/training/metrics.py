@@ -13,7 +13,7 @@ import numpy as np
 
 from trainables.training.weighted_metrics import auc, order, weighted
 
-#: What a trial is measured on; `test_clean` is test without the images that stand in train too.
+#: What a trial is measured on; `test_clean` is test without duplicates of train or validation.
 SCORED_SPLITS = ("validation", "test", "test_clean")
 #: What `epoch_metrics` gives, in this order.
 EPOCH_METRICS = ("loss", "accuracy", "auc")
@@ -34,7 +34,7 @@ class Metric:
     more_is_better: bool = True
 
 
-#: What `judge` gives, in this order.
+#: What `judge` gives, in this order; the analysis judges at the threshold that is best on validation.
 METRICS = {
     "accuracy": Metric("accuracy"),
     "balanced_accuracy": Metric("balanced accuracy"),

@@ -1,10 +1,14 @@
 """Why training ends, the status of a trial, and its final row.
 
-finished    all epochs are trained, or training ended early, and the best epoch is neither collapsed nor diverged
+finished    all epochs are trained, or training ended early; the last loss is finite, and the best epoch not collapsed
 stopped     the sweep stopped the trial, or it paused for another trial to resume from it
-collapsed   the network answers the same for every image, or no better than chance
+collapsed   the network answers the same for every validation image, or its accuracy is within noise of chance
 diverged    the loss is no longer finite
 failed      an error; the next run of the same command tries again
+
+Reasons worded elsewhere: a search prunes the trial (`sweeps.searching.strategy`), the trial raises an error
+(`worker.trial`), it shows no sign of life (`worker.actor`), or its worker dies again and again
+(`sweeps.engine.execution`).
 """
 
 import math

@@ -1,5 +1,5 @@
-"""What a sweep takes from a folder of shards: all images, those of `--limit`, half REAL and half FAKE, or a
-`--smoke` handful."""
+"""What a sweep takes from shards: all images; with `--limit` N training and at most N / 4 validation images, half REAL
+and half FAKE, and all of test; with `--smoke` a few hundred of each."""
 
 import hashlib
 import json
@@ -80,7 +80,7 @@ class DataSelection:
         }
 
     def load(self) -> Data:
-        """Decode the selected images into memory. Raises InputError."""
+        """Read the selected images into memory. Raises InputError."""
         manifest = shards.read_manifest(self.folder)
         available = 2 * min(manifest.counts["train"].values())
         if self.limit and not self.smoke and self.limit > available:

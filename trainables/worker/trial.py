@@ -1,8 +1,4 @@
-"""A trial, from its recipe or its last checkpoint to its final row. It reports what a record stores, without Ray.
-
-epoch report    an epoch's row, and what is known of the trial: parameters, initial weights, batch size used
-last report     the trial's row: status, reason, metrics of the best epoch
-"""
+"""A trial, from its recipe or its last checkpoint to its final row, without Ray. It reports `assignment.Report`s."""
 
 import errno
 import gc
