@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import importlib
 import json
 import re
 import shlex
@@ -17,8 +18,10 @@ import pytest
 
 from support.code import files
 from support.commands import ROOT, Command, copy_of_the_code, run_python, trained
+from support.searches import run_main
 from support.trees import make_tree
-from trainables import Recipe
+from sweeps.engine.options import Options
+from trainables import MODELS, Recipe
 from trainables.__main__ import rows
 from trainables.record import EPOCHS, IMAGES, SCHEMAS, SCORES, TRIALS
 
@@ -46,6 +49,8 @@ COMMANDS = sorted(
     {command for text in PAGES.values() for command in commands(text) if "…" not in command and command[0] not in '{"'}
 )
 OURS = [command for command in COMMANDS if command.startswith("python ")]
+#: Commands that take hours: of these, the sweep is made that they would run.
+SWEEPS = [command for command in OURS if " sweeps/" in command and "--plan" not in command]
 
 
 @pytest.fixture(scope="module")
@@ -67,21 +72,29 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def runnable(command: str) -> list[str]:
-    """A command as it can run here: on the sample instead of Kaggle and S3, and planned, in short, if it is long."""
+    """A command as it can run here: on the sample instead of Kaggle and S3."""
     local = command.replace("s3://BUCKET/", "").replace("--source kaggle", "--source sample")
     words = shlex.split(local)[1:]
-    if words[0].startswith("sweeps/"):
-        words += [option for option in ("--smoke", "--plan") if option not in words]
     if words[0].startswith("tests/"):
         words += ["--help"]
     return [str(ROOT / word) if word.startswith(("sweeps/", "tests/")) else word for word in words]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", OURS)
+@pytest.mark.parametrize("command", [command for command in OURS if command not in SWEEPS])
 def test_every_command_of_the_pages_runs(command: str, workplace: Path) -> None:
     done = run_python(*runnable(command), cwd=workplace)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", SWEEPS)
+def test_every_sweep_of_the_pages_is_one(command: str) -> None:
+    _, file, *words = shlex.split(command)
+    asked = importlib.import_module(file.removesuffix(".py").replace("/", "."))
+    options = next((kind for name, kind in vars(asked).items() if re.fullmatch(r"\w+Options", name)), Options)
+    sweep = run_main(getattr(asked, Path(file).stem), *words, options=options)
+    assert sweep.strategy.planned > 0
+    assert all(recipe.network in MODELS for recipe in sweep.strategy.representatives)
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command not in OURS])
