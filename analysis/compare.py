@@ -16,7 +16,7 @@ from analysis.results.trials import Results, read
 from data_prep import Folder, InputError
 from sweeps.stats.comparisons import holm, mean_difference, shares_difference
 from trainables import Recipe
-from trainables.training.metrics import SPLITS
+from trainables.training.metrics import SCORED_SPLITS
 
 _NOT_HYPERPARAMETERS = ("network", "arguments", "seed", "parent")
 _DATA = ("source", "image_size", "counts")  # equal where two records have scored the same test images
@@ -111,7 +111,7 @@ def data(one: Results, other: Results) -> Changes:
     """Where the images come from, and how many of them were used."""
     first, second = (
         {name: section.get(name) for name in ("source", "fingerprint", "image_size")}
-        | {f"{split}_images": (section.get("used") or {}).get(split) for split in ("train", *SPLITS)}
+        | {f"{split}_images": (section.get("used") or {}).get(split) for split in ("train", *SCORED_SPLITS)}
         for section in (one.provenance.data, other.provenance.data)
     )
     return [(name.replace("_", " "), a, b) for name, a, b in _changed(first, second)]

@@ -19,7 +19,7 @@ from analysis.results.judged import Findings, findings
 from analysis.results.trials import Results, read, read_without_scores
 from data_prep import Folder
 from trainables.record import read_manifest
-from trainables.training.metrics import SELECTION_METRIC, SPLITS
+from trainables.training.metrics import SCORED_SPLITS, SELECTION_METRIC
 
 _REPORT = "report.html"
 _SECONDS_BETWEEN_LOOKS = 5.0
@@ -109,7 +109,7 @@ def _show(console: Console, results: Results, findings: Findings) -> None:
     rows = [
         [
             *(str(row["rank"]), row["configuration"], str(row["seed"])),
-            *(percent(row[f"{split}_accuracy"]) for split in SPLITS),
+            *(percent(row[f"{split}_accuracy"]) for split in SCORED_SPLITS),
             number(row["wall_seconds"], 0),
         ]
         for row in results.ranked.head(_MOST_SHOWN).to_dict("records")

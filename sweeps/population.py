@@ -55,12 +55,12 @@ def population(options: PopulationOptions) -> Sweep:
     return Sweep(
         name="population",
         question=f"Which schedule of its hyperparameters should {options.network} have?",
-        strategy=Stages(first, then=lambda record: following(record, first, options.generation_epochs)),
+        strategy=Stages(first, then=lambda record: next_generation(record, first, options.generation_epochs)),
         settings={name: getattr(options, name) for name in ("network", "members", "generation_epochs")},
     )
 
 
-def following(record: Record, members: Sequence[Recipe], epochs: int) -> Sequence[Recipe]:
+def next_generation(record: Record, members: Sequence[Recipe], epochs: int) -> Sequence[Recipe]:
     """The first generation that is not complete in the record; none after the generation that trained all epochs."""
     while members and all(record.is_complete(record.identity(member)) for member in members):
         members = _next(record, members, epochs)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import pyarrow as pa
 
 from data_prep import Folder, InputError
-from trainables.training.metrics import EPOCH_METRICS, SPLITS, TRIAL_METRICS
+from trainables.training.metrics import EPOCH_METRICS, SCORED_SPLITS, TRIAL_METRICS
 from trainables.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ MANIFEST, TRIALS, EPOCHS, IMAGES = "manifest.json", "trials.parquet", "epochs.pa
 BEST, LAST = "best.keras", "last.npz"
 TRIALS_PER_PART = 500
 
-#: States in which nothing is left to do for a trial. The next run of the same command tries a `failed` trial again.
+#: Statuses of a trial that has not ended.
+UNFINISHED = ("running", "pending")
+#: Statuses in which nothing is left to do for a trial. The next run of the same command tries a `failed` trial again.
 COMPLETE = ("finished", "stopped", "collapsed", "diverged")
 
 _ARROW = {int: pa.int64(), float: pa.float64(), str: pa.string()}
@@ -40,24 +42,24 @@ SCHEMAS = {
             ("trial", pa.string()),  # identity: a hash of recipe and data
             ("number", pa.int64()),  # in the study of a search
             *_RECIPE,
-            ("status", pa.string()),  # pending, running, failed, or one of COMPLETE
+            ("status", pa.string()),  # one of UNFINISHED or COMPLETE, or failed
             ("reason", pa.string()),
             ("epochs_done", pa.int64()),
             ("best_epoch", pa.int64()),
-            ("wall_seconds", pa.float64()),  # of the process that ended it; of its epochs if stopped
+            ("wall_seconds", pa.float64()),  # of the process that ended it; of its epochs if a search stopped it
             ("batch_size_used", pa.int64()),  # smaller than batch_size after running out of memory
             ("parameters", pa.int64()),
             ("flops", pa.int64()),  # of one image's forward pass
             ("seconds_per_image", pa.float64()),  # of scoring test, in batches of four times the training batch
             ("initial_weights", pa.string()),  # a hash
             *[(metric, pa.float64()) for metric in TRIAL_METRICS],
-            *[(f"{split}_images", pa.int64()) for split in ("train", *SPLITS)],
+            *[(f"{split}_images", pa.int64()) for split in ("train", *SCORED_SPLITS)],
             ("training_subset", pa.int64()),  # which of several disjoint training sets; null for the only one
             ("cpus", pa.float64()),
             ("gpus", pa.float64()),
             ("device", pa.string()),  # host, processors, and which GPU
             ("driver", pa.string()),  # of the GPU
-            ("backend", pa.string()),  # of Keras: tensorflow, jax or torch
+            ("backend", pa.string()),  # of Keras: tensorflow or jax
             ("mps", pa.bool_()),  # whether trials shared the GPU through NVIDIA's MPS
             ("peak_device_bytes", pa.int64()),
             ("traceback", pa.string()),

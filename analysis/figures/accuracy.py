@@ -28,7 +28,7 @@ def draw(results: Results) -> Drawing | None:
         return None
     names = frame.drop_duplicates("place")["configuration"]
     height = 1.5 + 0.21 * len(names)
-    with new_figure(PAGE_WIDTH * 0.85, height, note(results, frame), *results.provenance.caveats) as figure:
+    with new_figure(PAGE_WIDTH * 0.85, height, footer(results, frame), *results.provenance.caveats) as figure:
         axes = figure.subplots()
         for part, rows in frame.groupby("part"):
             is_clean = part == "test_clean"
@@ -47,7 +47,7 @@ def draw(results: Results) -> Drawing | None:
         if len(seeds):
             shares, places = seeds["values"].astype(float), seeds["place"] - 0.12
             axes.plot(shares, places, "|", markersize=6, color=INK, alpha=0.7, label="one seed")
-        for name, level in floors(results).items():
+        for name, level in results.provenance.floors.items():
             axes.axvline(level, color=GREY, linestyle=":", linewidth=1.2, label=f"{name} ({percent(level, 1)} %)")
         label_rows(axes, names, "Accuracy (%)")
         figure.legend(loc="outside upper left", ncols=3)
@@ -84,13 +84,7 @@ def accuracies(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def floors(results: Results) -> dict[str, float]:
-    """The accuracy on test of a linear probe on colour and spectrum together, by its name; empty if not measured."""
-    both = results.provenance.floor.get("both", {})
-    return {"linear probe on colour and spectrum": both["test_accuracy"]} if "test_accuracy" in both else {}
-
-
-def note(results: Results, frame: pd.DataFrame) -> str:
+def footer(results: Results, frame: pd.DataFrame) -> str:
     """How to read the figure of `accuracies`, with n."""
     interval = "95 % interval (Wilson) over the images"
     if frame["n"].min() > 1:

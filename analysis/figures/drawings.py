@@ -3,7 +3,7 @@
 import pandas as pd
 
 from analysis.figures import accuracy, classes, confusion, curves, grid, pairs, reliability, robustness, roc
-from analysis.figures.search import history, importance, parallel, pareto, rungs, slices
+from analysis.figures.search import history, importance, parallel_coordinates, pareto, rungs, slices
 from analysis.figures.style import Drawing
 from analysis.results.judged import Findings
 from analysis.results.trials import Results
@@ -15,7 +15,7 @@ def figures(results: Results, findings: Findings, robustness_table: pd.DataFrame
         "search_history": history.draw(results),
         "search_rungs": rungs.draw(results),
         "search_slices": slices.draw(results),
-        "search_parallel": parallel.draw(results),
+        "search_parallel": parallel_coordinates.draw(results),
         "search_importance": importance.draw(results),
         "search_pareto": pareto.draw(results),
         "accuracy": accuracy.draw(results),

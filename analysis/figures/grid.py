@@ -9,15 +9,15 @@ from matplotlib.patches import Rectangle
 
 from analysis.figures.style import INK, Drawing, hide_frame, ink_on, new_figure, percent_tick
 from analysis.results.format import mean_and_deviation, span
-from analysis.results.seeds import grid
+from analysis.results.seeds import trunk_by_head
 from analysis.results.trials import Results
 
 _CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
 
 
 def draw(results: Results) -> Drawing | None:
-    """The heat map of `grid(results.trials)`. A cell without a ranked trial is hatched, and says why."""
-    table = grid(results.trials)
+    """The heat map of `trunk_by_head(results.trials)`. A cell without a ranked trial is hatched, and says why."""
+    table = trunk_by_head(results.trials)
     if not len(table):
         return None
     means = table.pivot(index="trunk", columns="head", values="mean")
@@ -57,7 +57,7 @@ def _draw_cell(axes: Axes, x: int, y: int, row: dict[str, Any], scale: ScalarMap
 
 def _note(results: Results) -> str:
     """How to read the grid, with n."""
-    counts, best = grid(results.trials)["n"], results.ranked.iloc[0]
+    counts, best = trunk_by_head(results.trials)["n"], results.ranked.iloc[0]
     least, most = min(counts[counts > 0]), max(counts)
     seeds = "one trial a cell" if most == 1 else f"mean ± standard deviation of {least} to {most} seeds a cell"
     hatched = " Hatched: no ranked trial." if (counts == 0).any() else ""

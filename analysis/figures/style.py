@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.results.format import unbroken
-from analysis.results.parallel import side_by_side
+from analysis.results.processes import side_by_side
 
 #: Okabe & Ito (2008), without the yellow that white paper swallows: told apart by every kind of colour vision.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -5,15 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.figures.style import PAGE_WIDTH, Drawing
-from analysis.pages.summary import ENVIRONMENT, summary
+from analysis.pages.environment import ENVIRONMENT
+from analysis.pages.summary import summary
 from analysis.pages.tables import (
     NETWORKS_NOTE,
     comparison_cells,
     flagged_cells,
     metric_cells,
     network_cells,
-    note,
     ranked_cells,
+    ranking_note,
     repeat_cells,
 )
 from analysis.results.judged import Findings
@@ -42,7 +43,7 @@ def report(
         summary=summary(results, findings),
         repeats=repeat_cells(results),
         ranking=ranked_cells(results),
-        ranking_note=note(results),
+        ranking_note=ranking_note(results),
         networks=network_cells(results) if has_spread(results) and not results.provenance.search else (),
         networks_note=NETWORKS_NOTE,
         comparisons=comparison_cells(findings),

@@ -5,19 +5,16 @@ The words are in templates/summary.txt.j2, the numbers here.
 
 from typing import Any
 
-import jinja2
 import pandas as pd
 
-from analysis.figures.accuracy import floors
-from analysis.results.format import mean_and_deviation, percent, span, unbroken
+from analysis.pages.environment import ENVIRONMENT
+from analysis.results.format import mean_and_deviation, percent, span
 from analysis.results.judged import Findings
 from analysis.results.searches import searched
 from analysis.results.seeds import has_spread, networks, repeats, trial_name
-from analysis.results.trials import FLAGGED, RANKED, Results
-from trainables.training.metrics import SPLITS
-
-_MOST_NAMED = 12
-_FAILED, _UNFINISHED = FLAGGED[:3], FLAGGED[3:]
+from analysis.results.trials import FAILED, RANKED, Results
+from trainables.record import UNFINISHED
+from trainables.training.metrics import SCORED_SPLITS
 
 
 def summary(results: Results, findings: Findings) -> list[str]:
@@ -36,10 +33,10 @@ def _trials(results: Results) -> dict[str, Any]:
         "seeds": max(1, results.trials["seed"].nunique()),
         "ranked": len(results.ranked),
         "others": {status: count for status, count in counts.items() if status not in RANKED},
-        "failed": any(status in counts for status in _FAILED),
-        "unfinished": any(status in counts for status in _UNFINISHED),
+        "failed": any(status in counts for status in FAILED),
+        "unfinished": any(status in counts for status in UNFINISHED),
         "source": results.provenance.source,
-        "images": {split: results.images(split) for split in ("train", *SPLITS)},
+        "images": {split: results.images(split) for split in ("train", *SCORED_SPLITS)},
     }
 
 
@@ -50,14 +47,14 @@ def _winner(results: Results) -> dict[str, Any]:
     best = results.ranked.iloc[0]
     level = results.ranked[results.ranked["rank"] == 1].iloc[1:]
     means = results.ranked.groupby("configuration")["test_accuracy"].mean().dropna()
-    floor = floors(results)
+    floor = results.provenance.floors
     return {
         "metric": results.provenance.metric.replace("_", " ").replace("auc", "AUC"),
         "best": trial_name(best, results),
         "equals": [trial_name(row, results) for _, row in level.iterrows()],
         "best_is_finished": best["status"] != "stopped",
         "has_stopped": (results.ranked["status"] == "stopped").any(),
-        "accuracies": {split: _accuracy(best, split) for split in SPLITS},
+        "accuracies": {split: _accuracy(best, split) for split in SCORED_SPLITS},
         "floors": floor if len(means) else {},
         "below": means[means <= max(floor.values(), default=0.0)].sort_values().index.tolist(),
     }
@@ -84,7 +81,8 @@ def _seeds(results: Results) -> dict[str, Any]:
         return {"over_seeds": None}
     first = networks(results).iloc[0]
     values = {"configuration": first["configuration"], "n": first["n"]} | {
-        split: mean_and_deviation(first[f"{split}_accuracy_mean"], first[f"{split}_accuracy_std"]) for split in SPLITS
+        split: mean_and_deviation(first[f"{split}_accuracy_mean"], first[f"{split}_accuracy_std"])
+        for split in SCORED_SPLITS
     }
     return {"over_seeds": values if first["n"] > 1 else None}
 
@@ -107,35 +105,3 @@ def _accuracy(row: "pd.Series[float]", split: str) -> str:
     share, low, high = (row[f"{split}_{name}"] for name in ("accuracy", "low", "high"))
     interval = f" (95 % interval {span(low, high)} %, n = {row[f'{split}_images']:,})" if pd.notna(low) else ""
     return f"{percent(share)} %{interval}" if pd.notna(share) else "not recorded"
-
-
-def _spread(row: dict[str, Any], split: str) -> str:
-    """`91.30 % (90.1–92.4 %, n = 3)` of a mean over seeds; one seed has no interval."""
-    mean, low, high = (row[f"{split}_accuracy_{name}"] for name in ("mean", "low", "high"))
-    return f"{percent(mean)} % ({f'{span(low, high, 2)} %, ' if row['n'] > 1 else ''}n = {row['n']})"
-
-
-def _listed(names: list[str], form: str) -> str:
-    """The names in a form such as ` ({})`; nothing if there are too many to name."""
-    return form.format("; ".join(names)) if len(names) <= _MOST_NAMED else ""
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
-#: What renders the templates; in a page of HTML it escapes every value.
-ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.PackageLoader("analysis", "pages/templates"),
-    autoescape=jinja2.select_autoescape(("html.j2",)),
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-ENVIRONMENT.filters |= {
-    "counted": _counted,
-    "listed": _listed,
-    "percent": percent,
-    "spread": _spread,
-    "unbroken": unbroken,
-}

@@ -10,9 +10,8 @@ from analysis.results.format import TITLES, mean_and_deviation, number, percent,
 from analysis.results.judged import Findings
 from analysis.results.searches import front, importance
 from analysis.results.seeds import has_seeds, networks, repeats
-from analysis.results.trials import METRICS, Results, varied_hyperparameters
-from trainables.training.metrics import METRICS as JUDGED
-from trainables.training.metrics import SPLITS
+from analysis.results.trials import RESULT_METRICS, Results, varied_hyperparameters
+from trainables.training.metrics import METRICS, SCORED_SPLITS
 
 NETWORKS_NOTE = (
     "Accuracies in %, mean ± standard deviation over n ranked trials, and the 95 % interval of the mean (Student's t); "
@@ -58,10 +57,10 @@ def files(results: Results, findings: Findings) -> dict[str, bytes | None]:
 def results_table(trials: pd.DataFrame) -> pd.DataFrame:
     """The published columns of the trials; numbers are not rounded, accuracies are 0–1."""
     names = [
-        *("rank", "network", *varied_hyperparameters(trials), "seed", *METRICS),
+        *("rank", "network", *varied_hyperparameters(trials), "seed", *RESULT_METRICS),
         *("parameters", "epochs_done", "best_epoch", "wall_seconds", "status", "reason"),
-        *(f"{split}_{end}" for split in SPLITS for end in ("low", "high")),
-        *(f"{split}_images" for split in ("train", *SPLITS)),
+        *(f"{split}_{end}" for split in SCORED_SPLITS for end in ("low", "high")),
+        *(f"{split}_images" for split in ("train", *SCORED_SPLITS)),
         "trial",
     ]
     return trials[names]
@@ -129,7 +128,7 @@ def metric_cells(findings: Findings) -> pd.DataFrame:
     return _cells(
         findings.metrics.dropna(subset="accuracy_low"),
         *(*_TRIAL, ("on", TITLES.__getitem__, "part")),
-        *((metric.title, with_span, name, f"{name}_low", f"{name}_high") for name, metric in JUDGED.items()),
+        *((metric.title, with_span, name, f"{name}_low", f"{name}_high") for name, metric in METRICS.items()),
     )
 
 
@@ -150,13 +149,17 @@ def comparison_cells(findings: Findings) -> pd.DataFrame:
 def results_markdown(results: Results) -> str:
     """`results.md`: the ranking, the flagged trials apart, and what must be said beside them."""
     parts = [f"# Results of the sweep `{results.provenance.sweep}`", *results.provenance.caveats]
-    parts += [_markdown(ranked_cells(results)), note(results)] if len(results.ranked) else ["No trial is ranked yet."]
+    parts += (
+        [_markdown(ranked_cells(results)), ranking_note(results)]
+        if len(results.ranked)
+        else ["No trial is ranked yet."]
+    )
     if len(results.flagged):
         parts += ["## Not ranked", _markdown(flagged_cells(results))]
     return "\n\n".join(parts) + "\n"
 
 
-def note(results: Results) -> str:
+def ranking_note(results: Results) -> str:
     """How to read the ranking, with n."""
     sizes = ", ".join(f"{title} n = {results.images(split)}" for split, title in TITLES.items())
     has_stopped = bool((results.ranked["status"] == "stopped").any())

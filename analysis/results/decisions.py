@@ -12,11 +12,11 @@ from sklearn.metrics import roc_curve
 
 from sweeps.stats.intervals import wilson
 from trainables.training.metrics import THRESHOLD
-from trainables.training.ordering import BINS, bins_of, order, sortable
+from trainables.training.weighted_metrics import BINS, bins_of, order, sortable
 
 
 def best_threshold(labels: np.ndarray, logits: np.ndarray) -> float:
-    """The logit above which to say FAKE for the best balanced accuracy, which is Youden's J (1950), on these images.
+    """The logit above which to say FAKE for the best balanced accuracy, and so Youden's J (1950), on these images.
 
     It lies midway between two neighbouring scores; of equally good ones it is the one nearest 0. It is 0.0 where a
     class is missing, or all scores are equal. `labels` and `logits` are (n,).

@@ -1,4 +1,4 @@
-"""Scores → data frames of what can be defended: metrics with intervals, and which networks differ beyond noise.
+"""Scores → metrics with intervals, and paired comparisons of the first configurations.
 
 Thresholds come from validation and are carried to test. Comparisons are made on test, which had no part in any choice.
 """
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.results.decisions import best_threshold
-from analysis.results.parallel import side_by_side
+from analysis.results.processes import side_by_side
 from analysis.results.seeds import without_choosers
 from analysis.results.trials import Results
 from sweeps.stats.comparisons import auc_difference, holm, mean_difference
@@ -28,12 +28,12 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that takes the raw scores of a record, computed once.
+    """What is costly to compute from the raw scores of a record, computed once.
 
-    `metrics` has a row for each ranked trial and part (validation, test, test_clean), best trial first: trial,
+    `metrics` has a row for each scored trial and part (validation, test, test_clean), best trial first: trial,
     configuration, seed, part, images, threshold (a logit), and each of `metrics.METRICS`, with its interval, `_low` to
-    `_high`, on test for the first twelve trials. `comparisons` is what the function `comparisons` gives, `classes`
-    is `by_class` of the first trial, and `optimism` and `comes_first` are what `winners_luck` gives.
+    `_high`, on test and clean test for the first twelve trials. `comparisons` is what the function `comparisons` gives,
+    `classes` is `by_class` of the first trial, and `optimism` and `comes_first` are what `winners_luck` gives.
     """
 
     metrics: pd.DataFrame
@@ -90,7 +90,7 @@ def _ends(spans: dict[str, tuple[float, float]]) -> dict[str, float]:
 
 
 def by_class(results: Results, trial: str) -> pd.DataFrame:
-    """One row an object class of the test images: n, accuracy, recall of REAL and of FAKE, with intervals (Wilson).
+    """One row an object class of the test images: images, accuracy, recalls of REAL and of FAKE, with intervals.
 
     Empty if the images have no object classes, or if there are no validation scores to take the threshold from.
     """

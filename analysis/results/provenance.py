@@ -46,6 +46,12 @@ class Provenance:
     codecs: tuple[str, ...] = ()
     manifest: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def floors(self) -> dict[str, float]:
+        """The test accuracy of a linear probe on colour and spectrum together, by its name; empty if not measured."""
+        both = self.floor.get("both", {})
+        return {"linear probe on colour and spectrum": both["test_accuracy"]} if "test_accuracy" in both else {}
+
 
 def provenance(manifest: dict[str, Any]) -> Provenance:
     """The provenance in a manifest. Raises InputError if it ranks by anything but a metric of validation."""

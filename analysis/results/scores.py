@@ -48,7 +48,7 @@ class Scores:
 def scores(folder: Folder, trials: Iterable[str]) -> Scores:
     """The scores of those of the trials that have any. Raises InputError for a file that cannot be read.
 
-    All trials of a record score the same images; a trial with other images than the first is left out.
+    Trials of a record should all score the same images: one whose images differ from the first's is left out.
     """
     files = set(folder.folder("scores").names())
     frames = {trial: read_scores(folder, trial) for trial in trials if f"{trial}.parquet" in files}

@@ -4,9 +4,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.results.trials import METRICS, Results
+from analysis.results.trials import RESULT_METRICS, Results
 from sweeps.stats.intervals import mean_interval, share_interval
-from trainables.training.metrics import SELECTION_METRIC, SPLITS
+from trainables.training.metrics import SCORED_SPLITS, SELECTION_METRIC
 
 _ENDS = ("low", "high")
 
@@ -48,8 +48,8 @@ def networks(results: Results) -> pd.DataFrame:
             "flagged": trials.size() - n,
         }
     )
-    spread = {f"{name}_{how}": ranked[name].agg(how) for name in METRICS for how in ("mean", "std")}
-    interval_of = {name: mean_interval if name.endswith("loss") else share_interval for name in METRICS}
+    spread = {f"{name}_{how}": ranked[name].agg(how) for name in RESULT_METRICS for how in ("mean", "std")}
+    interval_of = {name: mean_interval if name.endswith("loss") else share_interval for name in RESULT_METRICS}
     spread |= {
         f"{name}_{end}": ranked[name].agg(lambda values, of=interval, at=place: of(values)[at])
         for name, interval in interval_of.items()
@@ -70,7 +70,7 @@ def repeats(results: Results) -> pd.DataFrame:
         {"configuration": configuration, "n": len(trials)}
         | {
             f"{split}_accuracy_{name}": value
-            for split in SPLITS
+            for split in SCORED_SPLITS
             for name, value in zip(("mean", *_ENDS), share_interval(trials[f"{split}_accuracy"]), strict=True)
         }
         for configuration, trials in ranked[ranked["number"].isna()].groupby("configuration", sort=False)
@@ -78,7 +78,7 @@ def repeats(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def grid(trials: pd.DataFrame) -> pd.DataFrame:
+def trunk_by_head(trials: pd.DataFrame) -> pd.DataFrame:
     """The networks named `age-TRUNK-HEAD`, one row each: trunk, head, mean, std, n, flagged and states of its seeds.
 
     `mean` and `std` are of the validation accuracy of the n ranked trials. Empty if there are fewer than two such

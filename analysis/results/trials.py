@@ -13,18 +13,19 @@ from analysis.results.scores import Scores, scores
 from data_prep import Folder, InputError
 from sweeps.stats.intervals import wilson
 from trainables import Recipe
-from trainables.record import SCHEMAS, TRIALS, read_epochs, read_manifest, read_trials
-from trainables.training.metrics import SPLITS
+from trainables.record import SCHEMAS, TRIALS, UNFINISHED, read_epochs, read_manifest, read_trials
+from trainables.training.metrics import SCORED_SPLITS
 
 #: Trials of these statuses are ranked if their metric is finite and they are not paused. The others are flagged, and
 #: listed in the order of their status.
 RANKED = ("finished", "stopped")
-FLAGGED = ("collapsed", "diverged", "failed", "running", "pending")
-METRICS = [f"{split}_{name}" for name in ("accuracy", "auc", "loss") for split in SPLITS]
+FAILED = ("collapsed", "diverged", "failed")
+FLAGGED = (*FAILED, *UNFINISHED)
+RESULT_METRICS = [f"{split}_{name}" for name in ("accuracy", "auc", "loss") for split in SCORED_SPLITS]
 
 _COUNTS = [
     *("number", "parameters", "epochs_done", "best_epoch", "seed"),
-    *(f"{split}_images" for split in ("train", *SPLITS)),
+    *(f"{split}_images" for split in ("train", *SCORED_SPLITS)),
 ]
 _HYPERPARAMETERS = [field.name for field in dataclasses.fields(Recipe) if field.name != "seed"]
 #: Status → the reason of a trial for which the record gives none.
@@ -51,7 +52,7 @@ class Results:
 
     @property
     def flagged(self) -> pd.DataFrame:
-        """The trials that have none: collapsed, diverged, failed, running, pending."""
+        """The trials without a rank: of a status in FLAGGED, paused, or without the metric that ranks."""
         return self.trials[self.trials["rank"].isna()]
 
     def images(self, split: str) -> str:
@@ -97,8 +98,10 @@ def ranked_trials(trials: pd.DataFrame, origin: Provenance) -> pd.DataFrame:
     hyperparameters in which its trials differ), and the 95 % intervals of the accuracies, `validation_low` and so on.
     """
     frame = trials.reindex(columns=SCHEMAS[TRIALS].names)
-    frame = frame.drop(columns=_COUNTS).astype(dict.fromkeys(METRICS, float)).join(frame[_COUNTS].astype("Int64"))
-    is_paused = frame["pause_epoch"].fillna(0) > 0  # and was continued as another trial
+    frame = (
+        frame.drop(columns=_COUNTS).astype(dict.fromkeys(RESULT_METRICS, float)).join(frame[_COUNTS].astype("Int64"))
+    )
+    is_paused = frame["pause_epoch"].fillna(0) > 0  # and may be continued as another trial
     is_result = frame["status"].isin(RANKED) & np.isfinite(frame[origin.metric]) & ~is_paused
     values, is_finished = frame[origin.metric].where(is_result), frame["status"] == "finished"
     finished, stopped = (
@@ -108,7 +111,7 @@ def ranked_trials(trials: pd.DataFrame, origin: Provenance) -> pd.DataFrame:
     frame["rank"] = finished.fillna(stopped + finished.count()).astype("Int64")
     frame["reason"] = [_reason(row) for row in frame.to_dict("records")]
     frame["configuration"] = _configurations(frame)
-    for split in SPLITS:
+    for split in SCORED_SPLITS:
         shares = frame[[f"{split}_accuracy", f"{split}_images"]].astype(float).to_numpy()
         frame[[f"{split}_low", f"{split}_high"]] = np.array([wilson(*pair) for pair in shares]).reshape(-1, 2)
     places = frame["status"].map({status: place for place, status in enumerate([*FLAGGED, *RANKED])})

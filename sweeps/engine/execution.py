@@ -13,7 +13,7 @@ from sweeps.engine.progress import Display
 from sweeps.engine.sweep import Sweep
 from sweeps.record.writer import Record
 from sweeps.trackers.following import Trackers
-from trainables.record import split_report
+from trainables.record import UNFINISHED, split_report
 from trainables.training import outcome
 from trainables.training.recipe import Recipe
 
@@ -26,8 +26,8 @@ class Execution:
     """Between a sweep's strategy, its record, and whoever runs the trials.
 
     `images` is split → number of images; `order` puts recipes into the order in which they are to be run; `before_end`
-    is called as soon as the last planned trial begins. When the record can no longer be written, the error is kept as
-    `error`, and KeyboardInterrupt is raised, which Tune lets through.
+    is called as soon as the last planned trial begins, unless follow-ups may come. When the record can no longer be
+    written, the error is kept as `error`, and KeyboardInterrupt is raised, which Tune lets through.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Execution:
         return self._display.bar
 
     @property
-    def trials(self) -> list[str]:
+    def proposed(self) -> list[str]:
         """The trials of this sweep, in the order in which they were proposed."""
         return list(self._handed_out)
 
@@ -67,12 +67,10 @@ class Execution:
         """Whether a trial waits to be run. Asks the strategy if none does."""
         if not self._waiting and not self._proposed and self._has_news:
             self._has_news = False
-            self._proposed = [
-                recipe for recipe in self.sweep.strategy.next_recipes(self.record) if self._is_new(recipe)
-            ]
+            self._proposed = [recipe for recipe in self.sweep.strategy.next_recipes(self.record) if self._enter(recipe)]
         return bool(self._waiting or self._proposed)
 
-    def _is_new(self, recipe: Recipe) -> bool:
+    def _enter(self, recipe: Recipe) -> bool:
         """Enter a recipe's trial into the record as pending. Returns whether it is new here and not complete."""
         is_known = self.record.identity(recipe) in self.record.trials
         trial = self.record.add(recipe)
@@ -84,10 +82,10 @@ class Execution:
             self.record.update(trial, {"status": "pending"})  # also one that failed in an earlier run
         return is_new
 
-    def resume(self) -> bool:
-        """Queue the trials that have not ended: all, or those that Tune left. Returns whether there are any."""
-        states, proposed = ("pending", "running"), {self.record.identity(recipe) for recipe in self._proposed}
-        left = [trial for trial in self._handed_out if self.record.trials[trial]["status"] in states]
+    def queue_unfinished(self) -> bool:
+        """Queue the trials that have not ended; in later rounds, what Tune left. Returns whether there are any."""
+        proposed = {self.record.identity(recipe) for recipe in self._proposed}
+        left = [trial for trial in self._handed_out if self.record.trials[trial]["status"] in UNFINISHED]
         self._waiting = deque(trial for trial in left if trial not in proposed)
         self._running, self._has_news = 0, True
         return self.has_work()
@@ -103,7 +101,7 @@ class Execution:
         self._running += 1
         trial = self._waiting.popleft()
         strategy = self.sweep.strategy
-        if not self._waiting and not strategy.follow_ups and len(self.record.trials) >= strategy.trials:
+        if not self._waiting and not strategy.follow_ups and len(self.record.trials) >= strategy.planned:
             self._before_end()
         return trial
 
@@ -112,19 +110,19 @@ class Execution:
         """Whether no trial runs and none will."""
         return not self._running and not self.has_work()
 
-    def started(self, trial: str) -> None:
+    def mark_running(self, trial: str) -> None:
         """Enter that a trial runs, for the first time or again after its worker was lost."""
         self._update(trial, {"status": "running", "reason": None, "traceback": None})
 
-    def left(self) -> None:
+    def release(self) -> None:
         """Count that a trial no longer occupies resources."""
         self._running -= 1
         self._has_news = True
 
-    def hear(self, trial: str, report: dict[str, Any]) -> bool:
+    def enter_report(self, trial: str, report: dict[str, Any]) -> bool:
         """Enter a trial's report. Returns whether the trial is to be stopped.
 
-        An epoch, and that it ends the trial, are written to disk together.
+        An epoch, and the stop that follows from it, are written to disk together.
         """
         if "refusal" in report:
             self._end(InputError(report["refusal"]))
@@ -135,7 +133,7 @@ class Execution:
         is_new = epoch is not None and int(epoch["epoch"]) not in self.record.epochs[trial]
         self.record.update(trial, columns, epoch)
         reason = self.sweep.strategy.stop_reason(self.record, trial) if epoch else None
-        ending = outcome.stopped(self.record.history(trial), reason, self._images) if reason else {}
+        ending = outcome.stopped_row(self.record.history(trial), reason, self._images) if reason else {}
         row = self._update(trial, ending, epoch)
         if self._display and epoch:
             self._display.epoch(row, epoch, is_new)
@@ -143,12 +141,12 @@ class Execution:
             self._display.ended(row)
         return reason is not None
 
-    def lost(self, trial: str, losses: int, reason: str) -> None:
-        """Enter that a trial lost its worker for good: it has failed, or stays pending if it never began."""
+    def mark_lost(self, trial: str, losses: int, reason: str) -> None:
+        """Enter that a trial lost its worker: it has failed after too many losses, and else is pending again."""
         if losses <= MOST_LOSSES:
             self._update(trial, {"status": "pending"})
             return
-        row = self._update(trial, outcome.failed(f"its worker died {losses} times in a row: {reason}"))
+        row = self._update(trial, outcome.failed_row(f"its worker died {losses} times in a row: {reason}"))
         if self._display:
             self._display.ended(row)
 
@@ -160,7 +158,7 @@ class Execution:
         except OSError as error:
             self._end(error)
         row = self.record.trials[trial]
-        self._trackers.hear(row, [epoch] if epoch else [])
+        self._trackers.send(row, [epoch] if epoch else [])
         return row
 
     def _end(self, error: OSError | InputError) -> NoReturn:

@@ -64,7 +64,7 @@ class Inputs:
         return sorted(recipes, key=lambda recipe: self.cost(recipe).flops * recipe.epochs, reverse=True)
 
 
-def prepare(strategy: Strategy, options: Options) -> Inputs:
+def prepare_inputs(strategy: Strategy, options: Options) -> Inputs:
     """Start the fork server, which imports TensorFlow meanwhile, and find images and weights. Raises InputError.
 
     A smoke run does not wait for a download of weights.

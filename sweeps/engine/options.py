@@ -22,7 +22,7 @@ _RECIPE = {field.name for field in dataclasses.fields(Recipe)}
 # Hyperparameters that tell trials apart, and so are not the same for all.
 _NOT_TO_SET = {
     "network": "the sweep says which networks it trains",
-    "arguments": "name an argument itself, as in --set batch_norm=true",
+    "arguments": "name an argument itself, as in --set vgg16.batch_norm=true",
     "seed": "give --seeds",
     "parent": "a trial has the parent that its sweep gives it",
     "pause_epoch": "a trial pauses where its sweep says",
@@ -57,14 +57,17 @@ class Options:
 
     data: str | None = option("A folder of shards; by default the embedded sample, prepared in shards/sample.")
     results: str = option("Where records are kept: a folder or s3://…", "results")
-    epochs: int | None = option("Epochs a trial.", type=click.IntRange(1))
-    limit: int | None = option("Training images; validation gets at most a quarter as many.", type=click.IntRange(20))
-    seeds: int = option("Replicates of each trial, by seed.", 1, click.IntRange(1, 1000))
-    batch_size: int | None = option("Images a step.", type=click.IntRange(1))
-    gpus_per_trial: float | None = option("The share of a GPU.", **_share(0))
-    cpus_per_trial: float | None = option("Threads a trial.", **_share(0.1))
+    epochs: int | None = option("Epochs per trial.", type=click.IntRange(1))
+    limit: int | None = option(
+        "Training images, half REAL; validation gets at most a quarter as many, test stays whole.",
+        type=click.IntRange(20),
+    )
+    seeds: int = option("Seeds per configuration: 0 to N - 1.", 1, click.IntRange(1, 1000))
+    batch_size: int | None = option("Images per step.", type=click.IntRange(1))
+    gpus_per_trial: float | None = option("GPUs per trial; below 1, trials share one.", **_share(0))
+    cpus_per_trial: float | None = option("Threads per trial.", **_share(0.1))
     weights: str | None = option(
-        "ImageNet's weights: a file, or a folder of Keras's files; by default Keras gets them."
+        "ImageNet's weights: a file, or a folder of Keras's files; by default Keras downloads them."
     )
     set: Sequence[str] = option(
         "A hyperparameter of all recipes, or NETWORK.NAME=VALUE of one network.",
@@ -106,7 +109,7 @@ class Options:
         return Recipe.of(recipe.hyperparameters() | own | {"arguments": arguments})
 
     def set_values(self) -> list[tuple[str, str, Any]]:
-        """Network, empty for all, and name and value of what each `--set` fixes, in the order of `set`."""
+        """(network, or empty for all; name; value) of each `--set`, in their order."""
         targets = [setting.partition("=") for setting in self.set]
         return [(*target.rpartition(".")[::2], _value(value)) for target, _, value in targets]
 

@@ -17,6 +17,9 @@ from trainables.training.cost import Cost, cost, training_bytes
 from trainables.training.selection import Data, Split
 from trainables.training.silence import silent_tensorflow
 
+#: Hyperparameters on which the time of a trial depends, beside its network and arguments.
+_COSTLY = ("batch_size", "epochs", "precision")
+
 
 def show(sweep: Sweep, options: Options) -> int:
     """Print the trials, their parameters and an estimate of their time, from a few timed steps of each network."""
@@ -24,12 +27,12 @@ def show(sweep: Sweep, options: Options) -> int:
     manifest = shards.read_manifest(selection.folder)
     images, cpus = selection.counts(manifest), os.cpu_count() or 1
     threads = options.cpus_per_trial or max(1, cpus // strategy.concurrency)
-    columns = ("network", "parameters", "memory", "epochs", "seeds", "time a trial")
+    columns = ("network", "parameters", "memory", "epochs", "trials", "time a trial")
     table, total = Table(*columns, title=f"{sweep.name}: {sweep.question}"), 0.0
-    for name, recipes in _by_cost(strategy.representatives).items():
+    for name, recipes in by_cost(strategy.representatives).items():
         with silent_tensorflow():
             measured, seconds = _measure(recipes[0], manifest.image_size, images, int(threads))
-        total += seconds * len(recipes) * strategy.trials / len(strategy.representatives)
+        total += seconds * len(recipes) * strategy.planned / len(strategy.representatives)
         table.add_row(
             name,
             f"{measured.parameters:,}",
@@ -48,7 +51,7 @@ def show(sweep: Sweep, options: Options) -> int:
     console = Console(highlight=False)
     console.print(table)
     console.print(
-        f"{strategy.trials} trials on {images['train']:,} training images: "
+        f"{strategy.planned} trials on {images['train']:,} training images: "
         f"{'at most ' if strategy.stops_early else ''}about {duration(total / at_once)} on this machine's "
         f"{'GPUs' if gpus else 'CPUs'}, {at_once} at a time{price}. {follow_ups}Nothing was started.",
         soft_wrap=True,
@@ -56,16 +59,23 @@ def show(sweep: Sweep, options: Options) -> int:
     return 0
 
 
-def _by_cost(recipes: Sequence[Recipe]) -> dict[str, list[Recipe]]:
-    """Recipes of the same cost, by their network and those of its arguments in which they differ."""
-    kinds = {(recipe.network, recipe.arguments): recipe.network_arguments for recipe in recipes}
+def by_cost(recipes: Sequence[Recipe]) -> dict[str, list[Recipe]]:
+    """Recipes of the same cost, by their network and what tells its costs apart: arguments, batch size, epochs."""
+    kinds = {
+        _kind(recipe): recipe.network_arguments | {name: getattr(recipe, name) for name in _COSTLY}
+        for recipe in recipes
+    }
     groups: dict[str, list[Recipe]] = {}
     for recipe in recipes:
-        others = [arguments for (network, _), arguments in kinds.items() if network == recipe.network]
-        own = kinds[recipe.network, recipe.arguments].items()
+        others = [values for (network, *_), values in kinds.items() if network == recipe.network]
+        own = kinds[_kind(recipe)].items()
         differing = [f"{name}={value}" for name, value in own if any(other.get(name) != value for other in others)]
         groups.setdefault(" ".join([recipe.network, *differing]), []).append(recipe)
     return groups
+
+
+def _kind(recipe: Recipe) -> tuple[object, ...]:
+    return (recipe.network, recipe.arguments, *(getattr(recipe, name) for name in _COSTLY))
 
 
 def _measure(recipe: Recipe, image_size: int, images: dict[str, int], threads: int) -> tuple[Cost, float]:

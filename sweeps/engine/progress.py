@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from sweeps.engine.sweep import Sweep
 from sweeps.record.writer import Record
+from trainables.training.metrics import SELECTION_METRIC
 
 _SECONDS_BETWEEN_LOG_LINES = 30.0
 
@@ -22,10 +23,9 @@ class Display:
 
     def __init__(self, sweep: Sweep, record: Record) -> None:
         self._console = Console(highlight=False)
-        self._strategy, self._metric = sweep.strategy, sweep.metric
-        self._sign = 1 if sweep.direction == "max" else -1
+        self._strategy = sweep.strategy
         rows = list(record.trials.values())
-        self._unknown = max(0, sweep.strategy.trials - len(rows))
+        self._unknown = max(0, sweep.strategy.planned - len(rows))
         self._trials = len(rows) + self._unknown
         self._done = self._before = sum(int(row["epochs_done"]) for row in rows)
         self._finished = sum(record.is_complete(row["trial"]) for row in rows)
@@ -69,21 +69,21 @@ class Display:
             name = f"#{row['number']} {row['network']}"
         result = f"{row['status']}: {row['reason']}"
         if row["status"] in ("finished", "stopped"):
-            result = f"{self._metric.replace('_', ' ')} {row[self._metric]:.4f} at epoch {row['best_epoch']}"
+            result = f"{SELECTION_METRIC.replace('_', ' ')} {row[SELECTION_METRIC]:.4f} at epoch {row['best_epoch']}"
             result += f", stopped after {row['epochs_done']}" if row["status"] == "stopped" else ""
         line = f"{self._finished:>4}/{self._trials}  {name:<24} {result}, {row.get('wall_seconds') or 0:.0f} s"
         self._console.print(line, markup=False, soft_wrap=True)
 
     def _note(self, epoch: dict[str, Any], row: dict[str, Any]) -> None:
         """Keep the best epoch so far."""
-        value = epoch[self._metric]
-        if math.isfinite(value) and (not self._best or self._sign * value > self._sign * self._best[0]):
+        value = epoch[SELECTION_METRIC]
+        if math.isfinite(value) and (not self._best or value > self._best[0]):
             self._best = (value, row["network"])
 
     def _describe(self) -> str:
         text = f"{self._finished}/{self._trials} trials, {self._done}/{self._epochs} epochs"
         if self._best:
-            text += f", best {self._metric.replace('_', ' ')} {self._best[0]:.4f} ({self._best[1]})"
+            text += f", best {SELECTION_METRIC.replace('_', ' ')} {self._best[0]:.4f} ({self._best[1]})"
         new = self._done - self._before
         if new:
             left = (time.monotonic() - self._started) / new * (self._epochs - self._done)

@@ -54,7 +54,7 @@ def room(asked: dict[str, float]) -> int:
 
 
 def cpu_share(trials: int, cpus: float, node_cpus: float, flops: int) -> float:
-    """The CPUs, and so threads, of a trial: more than one only if there are fewer trials than CPUs."""
+    """The CPUs, and so threads, of a trial: more than one only if there are two CPUs or more per trial."""
     most = node_cpus if flops > _SMALL_FLOPS else min(2, node_cpus)
     return float(max(1, min(cpus // trials, most)))
 

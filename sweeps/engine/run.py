@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from data_prep import Folder
 from data_prep.errors import InputError, run_command
 from sweeps.engine.execution import Execution
-from sweeps.engine.inputs import Inputs, prepare
+from sweeps.engine.inputs import Inputs, prepare_inputs
 from sweeps.engine.options import Asked, Options, command
 from sweeps.engine.sweep import Sweep
 from sweeps.record.lease import Lease, held
@@ -36,7 +36,7 @@ def main(question: Callable[[Asked], Sweep], options: type[Asked] = Options) -> 
 
 
 def run(sweep: Sweep, options: Options) -> int:
-    """Run a sweep, or what is left of it, and analyse its record. Returns the exit code: 1 if a trial failed."""
+    """Run a sweep, or what is left of it, and analyse its record. Returns the exit code, 1 if a trial failed."""
     options.check([recipe.network for recipe in sweep.strategy.representatives])
     following.check(options.track)
     if options.plan:
@@ -44,7 +44,7 @@ def run(sweep: Sweep, options: Options) -> int:
 
         return plan.show(sweep, options)
     try:
-        inputs = prepare(sweep.strategy, options)
+        inputs = prepare_inputs(sweep.strategy, options)
         arguments = sweep.strategy.network_arguments()
         refusals = "trainables.training.network:refusals"  # of arguments, which takes Keras
         for refusal in fork_server.stream(inputs.node_folder, refusals, arguments, MODELS) if arguments else ():
@@ -59,7 +59,7 @@ def run(sweep: Sweep, options: Options) -> int:
 
 def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: Lease) -> int:
     """Run what is left of a sweep, as the only one that writes its record, and name the trials that failed."""
-    # The analysis imports its packages, waits for a line, and then begins. If this process ends first, so does it.
+    # The analysis imports its packages, waits for a line, and then begins. If this process dies first, it ends too.
     analysis = [sys.executable, "-P", "-m", "analysis", str(folder), "--wait"]
     start_analysis = functools.cache(lambda: subprocess.Popen(analysis, stdin=subprocess.PIPE))
     record = Record(folder, inputs.data.fingerprint)
@@ -76,7 +76,7 @@ def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: 
         assert process.stdin
         process.stdin.write(b"\n")
         process.stdin.close()  # and while Ray ends, the analysis begins
-    failed = [record.trials[trial] for trial in execution.trials if record.trials[trial]["status"] == "failed"]
+    failed = [record.trials[trial] for trial in execution.proposed if record.trials[trial]["status"] == "failed"]
     for row in failed:
         print(f"failed: {row['network']} (seed {row['seed']}): {row['reason']}", file=sys.stderr)
     if failed:
@@ -136,7 +136,7 @@ def _train(
                 hang_minutes=options.hang_minutes,
                 data=ray.put(in_memory(inputs.data)) if cluster.must_send(inputs.selection.folder) else None,
             )
-            tune.run_trials(execution, shared, request, deadline - time.monotonic())
+            tune.run_trials(execution, shared, request, deadline)
     finally:
         if not lease.error:  # for then the record is another sweep's
             record.interrupt()
@@ -144,6 +144,6 @@ def _train(
             strategy.close(record)
         over = sum(map(record.is_complete, record.trials))
         print(f"{over} of {len(record.trials)} trials are over.")
-    left = max(strategy.trials, len(record.trials)) - over
+    left = max(strategy.planned, len(record.trials)) - over
     if left and time.monotonic() >= deadline:
         print(f"The time budget is spent: the same command goes on, with {left} trials left.")

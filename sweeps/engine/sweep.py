@@ -6,20 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.record.writer import Record
-from trainables.training.metrics import SELECTION_METRIC
 from trainables.training.recipe import Recipe
 
 
 class Strategy:
     """Answers, from the record: which recipes are to be run next, and does a trial go on?
 
-    The engine does not know which strategy it runs. `representatives` are recipes by which the
-    time and resources of trials are estimated; `trials` is how many trials are planned, `concurrency` how many may run
-    at once. `follow_ups` are the most demanding recipes of trials that follow from results, beyond the planned ones.
+    The engine does not know which strategy it runs. `representatives` are recipes by which the time and resources of
+    trials are estimated; `planned` is how many trials are planned, `concurrency` how many may run at once. `follow_ups`
+    are the most demanding recipes of trials that results may add. `stops_early` says that trials may be stopped.
     """
 
     representatives: Sequence[Recipe]
-    trials: int
+    planned: int
     concurrency: int
     follow_ups: Sequence[Recipe] = ()
     stops_early: bool = False
@@ -52,7 +51,7 @@ class FixedList(Strategy):
 
     def __init__(self, recipes: Sequence[Recipe]) -> None:
         self.representatives = recipes
-        self.trials = self.concurrency = len(recipes)
+        self.planned = self.concurrency = len(recipes)
 
     def next_recipes(self, record: Record) -> Sequence[Recipe]:
         """All of them."""
@@ -82,14 +81,12 @@ class Stages(FixedList):
 class Sweep:
     """A question, and the strategy whose trials answer it.
 
-    `metric` is of validation, `direction` max or min. `settings` are options of the sweep's own that decide what a
-    result means. The sweep ends after `time_budget` seconds, report included.
+    `settings` are options of the sweep's own that decide what a result means. The sweep ends after `time_budget`
+    seconds, report included. Its trials are ranked by SELECTION_METRIC, as their epochs are.
     """
 
     name: str
     question: str
     strategy: Strategy
-    metric: str = SELECTION_METRIC
-    direction: str = "max"
     settings: Mapping[str, Any] = field(default_factory=dict)
     time_budget: float | None = None

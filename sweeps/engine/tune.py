@@ -16,6 +16,7 @@ import json
 import math
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,25 +26,26 @@ from ray.tune.search import Searcher
 
 from sweeps.engine import cluster
 from sweeps.engine.execution import MOST_LOSSES, Execution
-from trainables.worker.actor import run_trial
+from trainables.worker.actor import supervise_trial
 from trainables.worker.assignment import Shared
 
 _MOST_ROUNDS = 3
 
 
-def run_trials(execution: Execution, shared: Shared, request: dict[str, float], seconds: float = math.inf) -> None:
-    """Run trials on the connected cluster until none is left, for so many seconds at most.
+def run_trials(execution: Execution, shared: Shared, request: dict[str, float], deadline: float = math.inf) -> None:
+    """Run trials on the connected cluster until none is left, or until `deadline` on the monotonic clock.
 
     Each trial gets the resources of `request`. Tune does not repeat a trial whose node goes while it is being placed:
     another round does.
     """
-    run(execution, tune.with_resources(tune.with_parameters(run_trial, shared=shared), request), seconds)
+    run(execution, tune.with_resources(tune.with_parameters(supervise_trial, shared=shared), request), deadline)
 
 
-def run(execution: Execution, trainable: Any, seconds: float = math.inf) -> None:
-    """Run trials by any trainable that reports as `run_trial` does."""
+def run(execution: Execution, trainable: Any, deadline: float = math.inf) -> None:
+    """Run trials by any trainable that reports as `supervise_trial` does."""
     for _ in range(_MOST_ROUNDS):
-        if execution.resume():
+        seconds = deadline - time.monotonic()
+        if seconds > 0 and execution.queue_unfinished():
             with execution.show():
                 _fit(execution, trainable, seconds)
 
@@ -102,7 +104,7 @@ class _Searcher(_Adapter, Searcher):  # type: ignore[misc]
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A trial has left the cluster."""
-        self._execution.left()
+        self._execution.release()
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Save nothing."""
@@ -117,7 +119,7 @@ class _Scheduler(_Adapter, FIFOScheduler):  # type: ignore[misc]
             return str(FIFOScheduler.CONTINUE)
         if "epoch" in result:
             trial.run_metadata.num_failures = 0  # what counts are losses in a row, without an epoch between them
-        is_to_stop = self._execution.hear(trial.config["trial"], result)
+        is_to_stop = self._execution.enter_report(trial.config["trial"], result)
         return str(FIFOScheduler.STOP if is_to_stop else FIFOScheduler.CONTINUE)
 
 
@@ -131,13 +133,13 @@ class _Callback(_Adapter, tune.Callback):  # type: ignore[misc]
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial begins."""
-        self._execution.started(trial.config["trial"])
+        self._execution.mark_running(trial.config["trial"])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial was lost for good."""
         error = trial.get_pickled_error() or trial.get_error()
         reason = str(error).strip().splitlines()[-1] if error else "no reason given"
-        self._execution.lost(trial.config["trial"], trial.num_failures, reason)
+        self._execution.mark_lost(trial.config["trial"], trial.num_failures, reason)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from sweeps.engine.inputs import Inputs
 from sweeps.engine.options import Options
 from sweeps.engine.sweep import Sweep
 from trainables.record import FORMAT_VERSION, MANIFEST, read_manifest
+from trainables.training.metrics import SELECTION_METRIC
 
 _PACKAGES = (
     "cifake-sweeps",
@@ -86,8 +87,8 @@ def describe(sweep: Sweep, options: Options, inputs: Inputs, hardware: dict[str,
             "audit": prepared.audit,
         },
         weights={body: weights.sha256 for body, weights in inputs.weights.items()},
-        metric=sweep.metric,
-        direction=sweep.direction,
+        metric=SELECTION_METRIC,
+        direction="max",
         hardware=hardware,
         commit=commit,
         dirty=dirty,

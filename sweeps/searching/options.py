@@ -56,23 +56,23 @@ class SearchOptions(Options):
     tune: str | None = option("Hyperparameters to search, separated by commas; by default all of the space.")
     method: str = option("How trials are chosen.", "tpe", click.Choice(METHODS))
     stopping: str | None = option(
-        "Which trials are stopped early, judged epoch by epoch: by default asha, or none with --against.",
+        "Which trials are stopped early, judged epoch by epoch: by default asha; none with --against or --method grid.",
         type=click.Choice(STOPPING),
     )
     against: str | None = option(
         "A second objective, to be small: the answer is then a Pareto front.",
         type=click.Choice(["flops", "seconds_per_image"]),
     )
-    seed: int = option("Of the search and its trials.", 0, click.IntRange(0), show_default=True)
+    seed: int = option("Seed of the search and of its trials.", 0, click.IntRange(0), show_default=True)
     time_budget: float | None = option(
-        "When to end, report included; the same command goes on.", type=_seconds, metavar="30M"
+        "When to end, report included; run the same command again to continue.", type=_seconds, metavar="30M"
     )
     max_concurrent: int | None = option("Trials at once; by default as many as fit.", type=click.IntRange(1))
     source: str | None = option(
-        "Another record, such as results/search, whose best trials are tried first.", flag="--from"
+        "Another record, such as results/search, whose best trials are tried after the default.", flag="--from"
     )
     repeat_best: int = option(
-        "Then train the best so many, and the default recipe, again with --seeds new seeds.",
+        "Then train the best N trials and the default recipe again, with --seeds new seeds.",
         0,
         click.IntRange(0),
         show_default=True,
@@ -161,7 +161,7 @@ def _holds(values: Any, value: Any) -> bool:
 
 
 def _best_of(folder: Folder, space: Space, default: Values) -> list[Values]:
-    """Values of another record's best trials, as far as this space has them; what they lack is as in `default`."""
+    """Values of another record's best trials that lie in this space; what they lack is as in `default`."""
     read_manifest(folder)
     trials = read_trials(folder)
     trials = trials[trials["status"] == "finished"].sort_values(SELECTION_METRIC, ascending=False)

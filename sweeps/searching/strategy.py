@@ -40,7 +40,7 @@ class Searching(Strategy):
         again: Callable[[Record], Sequence[Recipe]] | None,
     ) -> None:
         self.search, self._recipe, self._again = search, recipe, again
-        self.representatives, self.trials = representatives, search.trials
+        self.representatives, self.planned = representatives, search.trials
         self.concurrency = min(search.trials, max_concurrent or search.trials)
         self.follow_ups = representatives if again else ()
         self._is_exhausted = False

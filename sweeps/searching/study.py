@@ -189,7 +189,8 @@ class SearchStudy:
     def tell(self, number: int, status: str, values: Sequence[float]) -> None:
         """Tell a trial's end: its status in the record, and validation accuracy and, if searched for, `against`.
 
-        To Optuna stopped, collapsed and diverged trials are PRUNED, with the accuracy of their last epoch.
+        To Optuna stopped, collapsed and diverged trials are PRUNED, with the accuracy of their last epoch, and failed
+        ones FAIL. With `against`, collapsed trials keep their values, and the other three FAIL.
         """
         trial = self._open.pop(number)
         if status == "finished" or (status == "collapsed" and self.search.against):

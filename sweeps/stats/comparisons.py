@@ -9,7 +9,7 @@ from statsmodels.stats import contingency_tables
 from statsmodels.stats.multitest import multipletests
 
 from sweeps.stats.intervals import Z, auc_error
-from trainables.training.ordering import placements
+from trainables.training.weighted_metrics import placements
 
 _FEWEST_FOR_CHI2 = 25  # discordant pairs
 

@@ -14,7 +14,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from sweeps.stats.resampling import resampled
 from trainables.training.metrics import METRICS, THRESHOLD, accuracy, confusion, judge, precision, recall
-from trainables.training.ordering import placements
+from trainables.training.weighted_metrics import placements
 
 Interval = tuple[float, float]
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from trainables.training.ordering import WEIGHTED, order, weighted
+from trainables.training.weighted_metrics import WEIGHTED, order, weighted
 
 _BLOCK = 50  # resamples computed at once: a few megabytes, which stay in the processor's cache
 

@@ -52,7 +52,7 @@ class Trackers:
         for follower in self._followers:
             follower.start()
 
-    def hear(self, row: dict[str, Any], epochs: list[dict[str, Any]]) -> None:
+    def send(self, row: dict[str, Any], epochs: list[dict[str, Any]]) -> None:
         """Pass on a trial's row of the record, which has changed, and those of its epochs that are new."""
         for follower in self._followers:
             follower.news.put((dict(row), epochs))

@@ -6,7 +6,7 @@ from typing import Any
 
 from trainables import Recipe
 from trainables.record import COMPLETE, EPOCHS, SCHEMAS
-from trainables.training.metrics import EPOCH_METRICS, SPLITS
+from trainables.training.metrics import EPOCH_METRICS, SCORED_SPLITS
 
 _METRICS = {f"{split}_{metric}": f"{metric}/{split}" for split in ("train", "validation") for metric in EPOCH_METRICS}
 #: A tracker's name → the column of the record's epochs: `loss/train` for `train_loss`, others by their own names.
@@ -63,7 +63,7 @@ class Trial:
         """How long the trial's epochs took, together."""
         return sum(values.get("wall_seconds", 0.0) for values in self.curves.values())
 
-    def final(self, splits: tuple[str, ...] = SPLITS) -> dict[str, float]:
+    def final(self, splits: tuple[str, ...] = SCORED_SPLITS) -> dict[str, float]:
         """The metrics of the best epoch on these splits that the trial has, such as `final/validation_accuracy`."""
         names = [f"{split}_{metric}" for split in splits for metric in EPOCH_METRICS]
         return _values({f"final/{name}": name for name in names}, self.row)

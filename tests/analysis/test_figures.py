@@ -97,7 +97,7 @@ def test_the_matrices_are_of_the_best_and_the_worst_ranked_trial(results: Result
 
 
 def test_the_grid_has_the_mean_of_each_cell_and_none_of_a_collapsed_one(results: Results) -> None:
-    table = seeds.grid(results.trials).set_index(["trunk", "head"])
+    table = seeds.trunk_by_head(results.trials).set_index(["trunk", "head"])
     assert len(table) == 12
     assert table.loc[("c2", "f1"), "mean"] == RIGHT["age-c2-f1"][0] / VALIDATION
     assert np.isnan(table.loc[("c3", "f4"), "mean"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from analysis.figures.accuracy import accuracies, note
+from analysis.figures.accuracy import accuracies, footer
 from analysis.pages.summary import summary
 from analysis.results.judged import findings
 from analysis.results.searches import importance
@@ -71,7 +71,7 @@ def test_the_seed_that_chose_does_not_enter_where_it_was_trained_again(tmp_path:
     table = accuracies(study).set_index("configuration")
     assert (table.loc["#0 age-c2-f1", "mean"], table.loc["#0 age-c2-f1", "n"]) == (pytest.approx(0.84), 2)
     assert table.loc["#2 age-c2-f1", "n"] == 1
-    assert "where there are several" in note(study, table)
+    assert "where there are several" in footer(study, table)
     assert "(--repeat-best)" not in " ".join(summary(study, findings(study)))
 
 

@@ -55,7 +55,7 @@ def execution_of(count: int, folder: str) -> Any:
     from trainables import Recipe
 
     class NoTrackers:
-        def hear(self, row: dict[str, Any], epochs: list[dict[str, Any]]) -> None:
+        def send(self, row: dict[str, Any], epochs: list[dict[str, Any]]) -> None:
             pass
 
     recipes = [Recipe("age-c2-f1", epochs=1, seed=seed) for seed in range(count)]
@@ -128,7 +128,7 @@ def submitted(count: int) -> float:
         while trial := searcher.next_trial():
             trial.create_placement_group_factory()
             trials += 1
-            execution.left()
+            execution.release()
         seconds = time.process_time() - started
     assert trials == count, trials
     return seconds

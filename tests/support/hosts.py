@@ -108,12 +108,19 @@ class Host:
         """What a command prints that somebody runs who has logged in: with the host's home, path and environment."""
         return self.run(f"export HOME={HOME}; source ~/.bashrc; cd ~; {command}")
 
-    def kill(self, pattern: str, most: int = 1_000) -> int:
-        """Kill -9 the newest processes of the host whose command line matches; returns how many there were."""
-        found = [int(word) for word in self.run(f"pgrep -f -- '{pattern}' | grep -vx $$").split()][-most:]
+    def kill(self, pattern: str) -> int:
+        """Kill -9 the processes of the host whose command line matches; returns how many there were."""
+        found = [int(word) for word in self.run(f"pgrep -f -- '{pattern}' | grep -vx $$").split()]
         if found:
             self.run(f"kill -9 {' '.join(map(str, found))}")
         return len(found)
+
+    def kill_child(self, pattern: str) -> bool:
+        """Kill -9 the newest child of the oldest process whose command line matches; False if there is none."""
+        child = self.run(f"pgrep -n -P $(pgrep -o -f -- '{pattern}')").strip()
+        if child:
+            self.run(f"kill -9 {child}")
+        return bool(child)
 
     def _first_process(self) -> int:
         assert self.process, f"{self.name} does not run"

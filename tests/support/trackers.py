@@ -6,7 +6,7 @@ from typing import Any
 
 from support.sweeps import ZOO
 
-EPOCHS = 30
+EPOCHS = 60
 SWEEP = (ZOO, "--models", "age-c2-f1,age-c4-f2", "--data", "shards", "--epochs", EPOCHS, "--batch-size", 4)
 
 

@@ -35,7 +35,7 @@ def train(options: ZooOptions) -> int:
         record = Record(folder, inputs.data.fingerprint)
         describe(sweep, options, inputs, {"nodes": [], "cpus": 1, "gpus": 0}).write(folder)
         folder.write_table(IMAGES, inputs.selection.image_rows(inputs.data))
-        trackers = cast(Any, SimpleNamespace(hear=lambda row, epochs: None))
+        trackers = cast(Any, SimpleNamespace(send=lambda row, epochs: None))
         run_trials(Execution(sweep, record, trackers, {}, list, lambda: None), inputs)
         record.write()
     return 0
@@ -46,11 +46,11 @@ def run_trials(execution: Execution, inputs: Inputs) -> None:
     record = execution.record
     shared = Shared("", inputs.selection, MODELS, {}, record.folder, "tensorflow", 1.0)
     while trial := execution.next_trial():
-        execution.started(trial)
+        execution.mark_running(trial)
         assignment = Assignment(trial, record.recipe(trial), 1, shared)
         for report in run_trial(assignment, inputs.node_folder):
-            execution.hear(trial, {"device": "CPU of a test"} | report)
-        execution.left()
+            execution.enter_report(trial, {"device": "CPU of a test"} | report)
+        execution.release()
 
 
 if __name__ == "__main__":

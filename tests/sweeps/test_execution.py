@@ -33,9 +33,9 @@ FINISHED = {"status": "finished", "reason": "all epochs are trained", "best_epoc
 
 
 class Trackers:
-    """Trackers that hear nothing."""
+    """Trackers that send nothing."""
 
-    def hear(self, row: dict[str, Any], epochs: list[dict[str, Any]]) -> None:
+    def send(self, row: dict[str, Any], epochs: list[dict[str, Any]]) -> None:
         """Forget it."""
 
 
@@ -65,11 +65,11 @@ def test_trials_start_in_the_order_of_their_costs_as_far_as_there_is_room(tmp_pa
     assert [execution.record.trials[str(trial)]["seed"] for trial in (first, second)] == [2, 1]
     assert execution.next_trial() is None
     assert not execution.is_over
-    execution.left()
+    execution.release()
     third = execution.next_trial()
     assert execution.record.trials[str(third)]["seed"] == 0
-    execution.left()
-    execution.left()
+    execution.release()
+    execution.release()
     assert execution.next_trial() is None
     assert execution.is_over
 
@@ -80,12 +80,12 @@ def test_a_stage_begins_when_the_one_before_is_complete(tmp_path: Path) -> None:
     assert execution.next_trial() is None
     assert not execution.is_over
     for trial in trials:
-        execution.hear(str(trial), FINISHED)
-        execution.left()
+        execution.enter_report(str(trial), FINISHED)
+        execution.release()
     following = execution.next_trial()
     assert execution.record.trials[str(following)]["seed"] == 2
-    execution.hear(str(following), FINISHED)
-    execution.left()
+    execution.enter_report(str(following), FINISHED)
+    execution.release()
     assert execution.next_trial() is None
     assert execution.is_over
 
@@ -93,10 +93,10 @@ def test_a_stage_begins_when_the_one_before_is_complete(tmp_path: Path) -> None:
 def test_a_failed_trial_is_tried_by_the_next_run_and_a_finished_one_is_not(tmp_path: Path) -> None:
     execution = begun(tmp_path, FixedList(recipes(0, 1)))
     failed, finished = (str(execution.next_trial()) for _ in range(2))
-    execution.hear(failed, {"status": "failed", "reason": "it did not build", "traceback": None})
-    execution.hear(finished, EPOCH)
-    execution.hear(finished, FINISHED)
-    assert not execution.resume()
+    execution.enter_report(failed, {"status": "failed", "reason": "it did not build", "traceback": None})
+    execution.enter_report(finished, EPOCH)
+    execution.enter_report(finished, FINISHED)
+    assert not execution.queue_unfinished()
     execution.record.write()
     again = begun(tmp_path, FixedList(recipes(0, 1)))
     assert again.next_trial() == failed
@@ -106,14 +106,14 @@ def test_a_failed_trial_is_tried_by_the_next_run_and_a_finished_one_is_not(tmp_p
 def test_a_trial_whose_end_nobody_reported_is_queued_again(tmp_path: Path) -> None:
     execution = begun(tmp_path, FixedList(recipes(0)))
     trial = str(execution.next_trial())
-    execution.started(trial)
-    execution.lost(trial, 0, "its node went")
+    execution.mark_running(trial)
+    execution.mark_lost(trial, 0, "its node went")
     assert execution.record.trials[trial]["status"] == "pending"
-    assert execution.resume()
+    assert execution.queue_unfinished()
     assert execution.next_trial() == trial
-    execution.lost(trial, 4, "its node went")
+    execution.mark_lost(trial, 4, "its node went")
     assert execution.record.trials[trial]["reason"] == "its worker died 4 times in a row: its node went"
-    assert not execution.resume()
+    assert not execution.queue_unfinished()
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_what_no_trial_can_mend_ends_the_sweep(report: dict[str, Any], kind: typ
     execution = begun(tmp_path, FixedList(recipes(0)))
     trial = str(execution.next_trial())
     with pytest.raises(KeyboardInterrupt):
-        execution.hear(trial, report)
+        execution.enter_report(trial, report)
     assert isinstance(execution.error, kind)
 
 
@@ -142,7 +142,7 @@ class Strict(FixedList):
 def test_an_epoch_goes_to_its_table_and_a_stopped_trial_has_its_final_row(tmp_path: Path) -> None:
     execution = begun(tmp_path, Strict(recipes(0)))
     trial = str(execution.next_trial())
-    assert execution.hear(trial, EPOCH | {"parameters": 7, "device": "here", "hostname": "of Tune's"})
+    assert execution.enter_report(trial, EPOCH | {"parameters": 7, "device": "here", "hostname": "of Tune's"})
     row = execution.record.trials[trial]
     assert (row["status"], row["reason"], row["parameters"], row["device"]) == (
         "stopped",
@@ -161,7 +161,7 @@ def test_tune_s_own_asha_stops_a_trial_by_our_reports(tmp_path: Path, monkeypatc
     from ray.tune.schedulers import AsyncHyperBandScheduler
 
     from sweeps.engine import cluster
-    from trainables.worker.actor import run_trial
+    from trainables.worker.actor import supervise_trial
 
     monkeypatch.chdir(tmp_path)
     prepare(str(make_tree(tmp_path / "tree", images=250)), str(tmp_path / "shards"))
@@ -180,7 +180,7 @@ def test_tune_s_own_asha_stops_a_trial_by_our_reports(tmp_path: Path, monkeypatc
     print(cluster.connect())
     try:
         tuner = tune.Tuner(
-            tune.with_resources(tune.with_parameters(run_trial, shared=shared), {"cpu": 1}),
+            tune.with_resources(tune.with_parameters(supervise_trial, shared=shared), {"cpu": 1}),
             param_space=space,
             tune_config=tune.TuneConfig(scheduler=asha, max_concurrent_trials=1),
             run_config=tune.RunConfig(storage_path=str(tmp_path / "tune"), verbose=0),

@@ -11,7 +11,7 @@ from support.scores import CASES, CUT, DISTANCE, binormal, coverage, mean_over, 
 from sweeps.stats.comparisons import auc_difference
 from sweeps.stats.intervals import auc_interval, intervals, wilson
 from trainables.training.metrics import METRICS, judge
-from trainables.training.ordering import placements
+from trainables.training.weighted_metrics import placements
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -1,4 +1,4 @@
-"""Shares of CPUs and GPUs, and the cluster they are shares of."""
+"""What trials take: time, shares of CPUs and GPUs, and the cluster they are shares of."""
 
 import socket
 
@@ -6,7 +6,9 @@ import pytest
 
 from data_prep.errors import InputError
 from sweeps.engine import cluster, resources
+from sweeps.engine.plan import by_cost
 from sweeps.engine.resources import cpu_share, gpu_share
+from trainables import Recipe
 
 
 def test_the_address_of_a_dashboard_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,3 +43,14 @@ def test_as_many_trials_fit_as_the_scarcest_resource_allows(monkeypatch: pytest.
     assert resources.room({"cpu": 2.0, "gpu": 0.0}) == 8 + 2
     assert resources.room({"cpu": 1.0, "gpu": 0.2}) == 5
     assert resources.room({"cpu": 64.0, "gpu": 0.0}) == 1
+
+
+def test_trials_of_one_network_that_take_other_times_are_planned_apart() -> None:
+    recipes = [Recipe("age-c2-f1", batch_size=size, seed=seed) for size in (32, 128) for seed in range(3)]
+    groups = by_cost([*recipes, Recipe("vgg16"), Recipe("vgg16", arguments='{"batch_norm": true}')])
+    assert {name: len(group) for name, group in groups.items()} == {
+        "age-c2-f1 batch_size=32": 3,
+        "age-c2-f1 batch_size=128": 3,
+        "vgg16": 1,
+        "vgg16 batch_norm=True": 1,
+    }

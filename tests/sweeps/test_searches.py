@@ -76,6 +76,18 @@ def test_a_search_that_is_extended_equals_one_of_that_size(place: Path) -> None:
     assert_no_orphans(place / "extended")
 
 
+def test_a_time_budget_is_kept_and_the_same_command_goes_on(place: Path) -> None:
+    words = (*SMALL, "--trials", "500", "--time-budget", "60s", "--stopping", "none", "--results", "budget")
+    began = time.monotonic()
+    done = run_python(SEARCH, *words, cwd=place)
+    assert time.monotonic() - began < 75, "the budget is for all rounds together"
+    assert done.returncode == 0, done.stderr
+    assert "The time budget is spent: the same command goes on, with " in done.stdout
+    rows = by_number(place / "budget")
+    assert 0 < (rows["status"] == "finished").sum() < 500
+    assert set(rows["status"]) <= {"finished", "collapsed", "pending"}
+
+
 def test_the_record_tells_the_space(place: Path) -> None:
     study = read(Folder(str(place / "six" / "search")))
     assert set(hyperparameters(study)) == {"network", "learning_rate", "dropout"}

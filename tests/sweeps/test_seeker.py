@@ -32,9 +32,9 @@ def next_trial(strategy: Searching, record: Record) -> str | None:
 
 
 class NoTrackers:
-    """Trackers that hear nothing."""
+    """Trackers that send nothing."""
 
-    def hear(self, row: dict[str, Any], epochs: list[dict[str, Any]]) -> None:
+    def send(self, row: dict[str, Any], epochs: list[dict[str, Any]]) -> None:
         """Forget it."""
 
 
@@ -63,7 +63,7 @@ def test_an_epoch_is_never_on_disk_without_the_verdict_on_it(tmp_path: Path) -> 
     trial = execution.next_trial()
     assert trial
     with execution.show():
-        assert execution.hear(trial, {**EPOCH, "batch_size_used": 32})  # the first at its rung
+        assert execution.enter_report(trial, {**EPOCH, "batch_size_used": 32})  # the first at its rung
     row = pd.read_parquet(tmp_path / "record" / "trials.parquet").iloc[0]
     assert (row["status"], row["epochs_done"], row["validation_accuracy"]) == ("stopped", 1, 0.6)
     assert (row["batch_size_used"], row["validation_images"], row["best_epoch"]) == (32, 20, 1)

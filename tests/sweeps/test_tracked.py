@@ -31,12 +31,12 @@ def test_a_server_that_never_answers_does_not_hold_up_the_driver(
         trial = record.add(Recipe("age-c2-f1"))
         trackers = Trackers(record, "age", "fingerprint", ["mlflow"])
         row = record.trials[trial] | {"status": "running"}
-        trackers.hear(row, [])
+        trackers.send(row, [])
         server.settimeout(60)
         server.accept()  # now it is being waited for
         started = time.monotonic()
         for epoch in range(1, 1001):
-            trackers.hear(row, [{"epoch": epoch, "wall_seconds": 1.0}])
+            trackers.send(row, [{"epoch": epoch, "wall_seconds": 1.0}])
         assert time.monotonic() - started < 1
     trackers.end()
 

@@ -19,7 +19,7 @@ from sweeps.stats.intervals import intervals, mean_interval, wilson
 from sweeps.stats.resampling import luck
 from trainables.training import metrics
 from trainables.training.metrics import METRICS, confusion, epoch_metrics, judge
-from trainables.training.ordering import WEIGHTED, order, weighted
+from trainables.training.weighted_metrics import WEIGHTED, order, weighted
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -1,4 +1,4 @@
-"""A sweep's images on a node: decoded once, kept in files, and mapped by every process there."""
+"""A sweep's images on a node: read once, kept in files, and mapped by every process there."""
 
 import fcntl
 import json
@@ -38,7 +38,7 @@ def mapped(node_folder: Path, load: Callable[[], Data]) -> Data:
 
 
 def shared_data(selection: DataSelection, node_folder: Path) -> Data:
-    """Map the selected images, decoding them first if no process of this node has. Raises InputError."""
+    """Map the selected images, reading them first if no process of this node has. Raises InputError."""
     return mapped(node_folder, selection.load)
 
 

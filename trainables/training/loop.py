@@ -1,4 +1,4 @@
-"""The training loop. It knows nothing of Ray: `train(run, data)` runs in a debugger as it runs on a cluster.
+"""The training loop. It knows nothing of Ray: `epochs(run, data)` runs in a debugger as it runs on a cluster.
 
 Each epoch's order derives from (seed, epoch), and what a run does next from its history, so that a run resumed after
 epoch k gives exactly the curve it would have given.
@@ -95,7 +95,7 @@ def start(
     weights: Mapping[str, Layers] | None = None,
     batch_size: int | None = None,
 ) -> Run:
-    """Make a run at epoch 0: a compiled model whose fresh weights derive from the recipe's seed alone.
+    """Make a run at epoch 0: a compiled model whose fresh weights derive from the recipe's seed.
 
     A transfer network takes its pretrained weights from `weights`, by body; a smoke run does without them.
     `batch_size` replaces the recipe's where memory is too short for that. Raises InputError for a recipe that does not
@@ -173,7 +173,7 @@ def score_images(logits_of: Callable[[np.ndarray], Any], images: np.ndarray, bat
 
 
 def score_best(run: Run, data: Data) -> dict[str, np.ndarray]:
-    """The scores of validation and test by the weights of the best epoch. Only here does a network see test."""
+    """The scores of validation and test by the weights of the best epoch. Training scores test only here."""
     run.model.set_weights(run.best_weights)
     if run.best_scores is None:
         run.best_scores = score(run.model, data.validation, run.batch_size)

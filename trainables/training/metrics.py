@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainables.training.ordering import auc, order, weighted
+from trainables.training.weighted_metrics import auc, order, weighted
 
-#: What a trial is measured on; `test_clean` is test without the images that stand in train too.
-SPLITS = ("validation", "test", "test_clean")
+#: What a trial is measured on; `test_clean` is test without duplicates of train or validation.
+SCORED_SPLITS = ("validation", "test", "test_clean")
 #: What `epoch_metrics` gives, in this order.
 EPOCH_METRICS = ("loss", "accuracy", "auc")
 #: What a trial's row has, of its best epoch: `validation_loss`, `validation_accuracy` and so on.
-TRIAL_METRICS = tuple(f"{split}_{metric}" for split in SPLITS for metric in EPOCH_METRICS)
+TRIAL_METRICS = tuple(f"{split}_{metric}" for split in SCORED_SPLITS for metric in EPOCH_METRICS)
 #: The metric by which epochs, and the trials of a sweep, are chosen.
 SELECTION_METRIC = "validation_accuracy"
 
@@ -34,7 +34,7 @@ class Metric:
     more_is_better: bool = True
 
 
-#: What `judge` gives, in this order.
+#: What `judge` gives, in this order; the analysis judges at the threshold that is best on validation.
 METRICS = {
     "accuracy": Metric("accuracy"),
     "balanced_accuracy": Metric("balanced accuracy"),

@@ -19,10 +19,11 @@ FEATURES = "features"
 class Network:
     """A network, named by the function that builds it.
 
-    `function` is `file.function` in this package: a name, because the driver of a sweep reads this table and must not
-    wait 4–10 s for TensorFlow. The function takes `image_size` (pixels) and `arguments`, and returns an uncompiled
-    model from (batch, image_size, image_size, 3) pixels, 0–255, to (batch, 1) logits, positive for FAKE. `source` names
-    the publication; `recipe` holds the hyperparameters in which the published recipe differs from the default one.
+    `function` is `file.function` in the package `trainables`: a name, because the driver of a sweep reads this table
+    and must not wait 4–10 s for TensorFlow. The function takes `image_size` (pixels) and `arguments`, and returns an
+    uncompiled model from (batch, image_size, image_size, 3) pixels, 0–255, to (batch, 1) logits, positive for FAKE.
+    `source` names the publication; `recipe` holds the hyperparameters in which the published recipe differs from the
+    default one.
     """
 
     function: str

@@ -1,10 +1,14 @@
 """Why training ends, the status of a trial, and its final row.
 
-finished    all epochs are trained, or training ended early, and the best epoch is neither collapsed nor diverged
+finished    all epochs are trained, or training ended early; the last loss is finite, and the best epoch not collapsed
 stopped     the sweep stopped the trial, or it paused for another trial to resume from it
-collapsed   the network answers the same for every image, or no better than chance
+collapsed   the network answers the same for every validation image, or its accuracy is within noise of chance
 diverged    the loss is no longer finite
 failed      an error; the next run of the same command tries again
+
+Reasons worded elsewhere: a search prunes the trial (`sweeps.searching.strategy`), the trial raises an error
+(`worker.trial`), it shows no sign of life (`worker.actor`), or its worker dies again and again
+(`sweeps.engine.execution`).
 """
 
 import math
@@ -13,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from trainables.training.metrics import SELECTION_METRIC, SPLITS, epoch_metrics
+from trainables.training.metrics import SCORED_SPLITS, SELECTION_METRIC, epoch_metrics
 from trainables.training.recipe import Recipe
 from trainables.training.selection import Data
 
@@ -70,7 +74,7 @@ def best_epoch(history: Sequence[EpochRow]) -> int:
     return 1 + int(np.argmax([row[SELECTION_METRIC] for row in history])) if history else 0
 
 
-def scored(
+def scored_row(
     recipe: Recipe,
     history: Sequence[EpochRow],
     data: Data,
@@ -98,7 +102,7 @@ def scored(
         "epochs_done": len(history),
         "best_epoch": best_epoch(history),
     }
-    for split in SPLITS:
+    for split in SCORED_SPLITS:
         metrics = {"images": len(images[split][0]), **epoch_metrics(*images[split])}
         row |= {f"{split}_{metric}": value for metric, value in metrics.items()}
     return row
@@ -119,7 +123,7 @@ def verdict(history: Sequence[EpochRow], data: Data, validation_scores: np.ndarr
     return "finished", reason
 
 
-def stopped(history: Sequence[EpochRow], reason: str, images: Mapping[str, int]) -> dict[str, Any]:
+def stopped_row(history: Sequence[EpochRow], reason: str, images: Mapping[str, int]) -> dict[str, Any]:
     """Final row of a trial that ends before its last epoch, and so is not scored on test.
 
     `images` is split → number of images.
@@ -136,6 +140,6 @@ def stopped(history: Sequence[EpochRow], reason: str, images: Mapping[str, int])
     }
 
 
-def failed(reason: str, traceback: str | None = None) -> dict[str, Any]:
+def failed_row(reason: str, traceback: str | None = None) -> dict[str, Any]:
     """Final row of a trial that cannot go on."""
     return {"status": "failed", "reason": reason, "traceback": traceback}

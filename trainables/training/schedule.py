@@ -32,7 +32,7 @@ def learning_rate(recipe: Recipe, history: Sequence[EpochRow]) -> float:
 
 
 def begin_epoch(optimizer: keras.optimizers.Optimizer, recipe: Recipe, history: Sequence[EpochRow]) -> EpochRow:
-    """Set the learning rate of the epoch after this history, unless a schedule sets it each step, and return it."""
+    """Set the learning rate of the epoch after this history, unless `cosine` sets it each step. Returns its column."""
     if recipe.schedule != "cosine":
         optimizer.learning_rate.assign(learning_rate(recipe, history))
     return {"learning_rate": float(optimizer.learning_rate)}

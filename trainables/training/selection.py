@@ -1,5 +1,5 @@
-"""What a sweep takes from a folder of shards: all images, those of `--limit`, half REAL and half FAKE, or a
-`--smoke` handful."""
+"""What a sweep takes from shards: all images; with `--limit` N training and at most N / 4 validation images, half REAL
+and half FAKE, and all of test; with `--smoke` a few hundred of each."""
 
 import hashlib
 import json
@@ -80,7 +80,7 @@ class DataSelection:
         }
 
     def load(self) -> Data:
-        """Decode the selected images into memory. Raises InputError."""
+        """Read the selected images into memory. Raises InputError."""
         manifest = shards.read_manifest(self.folder)
         available = 2 * min(manifest.counts["train"].values())
         if self.limit and not self.smoke and self.limit > available:
@@ -110,10 +110,14 @@ class DataSelection:
         most, tables = self.most.get(split), []
         for table in shards.read_tables(self.folder, split, ["image", "label", "duplicate"]):
             tables.append(table)
-            labels = pa.concat_tables(tables)["label"].to_numpy()
-            if most and len(first_balanced(labels, most)) == most // 2 * 2:
+            if most and len(first_balanced(_labels(tables), most)) == most // 2 * 2:
                 break  # the rest of the shards need not be read
+        labels = _labels(tables)
         rows = first_balanced(labels, most) if most else np.arange(len(labels))
         images = np.concatenate([shards.images_of(table) for table in tables])
         duplicate = pa.concat_tables(tables)["duplicate"].is_valid().to_numpy()
         return Split(images[rows] if most else images, labels[rows], rows.astype(np.int32), duplicate[rows])
+
+
+def _labels(tables: list[pa.Table]) -> np.ndarray:
+    return np.asarray(pa.concat_tables(tables)["label"].to_numpy())

@@ -17,7 +17,7 @@ from ray import tune
 
 from trainables.record import MANIFEST
 from trainables.training.arrays import mapped
-from trainables.training.outcome import failed
+from trainables.training.outcome import failed_row
 from trainables.training.recipe import Recipe
 from trainables.worker import fork_server
 from trainables.worker.assignment import Assignment, Shared
@@ -34,7 +34,7 @@ class MovedError(Exception):
     """The trial's machine is being taken away: Tune is to start the trial elsewhere."""
 
 
-def run_trial(config: dict[str, Any], *, shared: Shared) -> None:
+def supervise_trial(config: dict[str, Any], *, shared: Shared) -> None:
     """Run the trial `config["trial"]` with `config["recipe"]`, as JSON, and report to Tune, flat, an epoch at a time.
 
     A trial that reports nothing for `shared.hang_minutes` is stopped and has failed. Raises LostError if the trial's
@@ -60,7 +60,7 @@ def run_trial(config: dict[str, Any], *, shared: Shared) -> None:
                 tune.report(known | report)
     except HungError:
         reason = f"it hung: no sign of life for {shared.hang_minutes:g} minutes, so it was stopped"
-        tune.report(known | failed(reason))
+        tune.report(known | failed_row(reason))
     except LostError:
         time.sleep(random.uniform(*_SECONDS_BEFORE_RETRY))  # whatever killed it may be over by then
         raise

@@ -1,8 +1,4 @@
-"""A trial, from its recipe or its last checkpoint to its final row. It reports what a record stores, without Ray.
-
-epoch report    an epoch's row, and what is known of the trial: parameters, initial weights, batch size used
-last report     the trial's row: status, reason, metrics of the best epoch
-"""
+"""A trial, from its recipe or its last checkpoint to its final row, without Ray. It reports `assignment.Report`s."""
 
 import errno
 import gc
@@ -44,7 +40,7 @@ def run_trial(assignment: Assignment, node_folder: Path) -> Iterator[Report]:
         if isinstance(error, OSError) and error.errno in _STORAGE_ERRORS:
             yield {"storage_errno": error.errno, "storage_path": error.filename}
             return
-        row = outcome.failed(f"{type(error).__name__}: {_gist(error)}", traceback.format_exc())
+        row = outcome.failed_row(f"{type(error).__name__}: {_gist(error)}", traceback.format_exc())
         yield known | row | {"wall_seconds": time.perf_counter() - started}
 
 
@@ -63,7 +59,7 @@ def _train_and_score(assignment: Assignment, data: Data, known: dict[str, Any]) 
             known["batch_size_used"] = run.batch_size
             yield from _train(run, data, folder)
             if run.stop_reason == outcome.PAUSED:
-                yield outcome.stopped(
+                yield outcome.stopped_row(
                     run.history, outcome.PAUSED, {"train": len(data.train), "validation": len(data.validation)}
                 )
                 return
@@ -79,7 +75,7 @@ def _train_and_score(assignment: Assignment, data: Data, known: dict[str, Any]) 
         if parent:
             checkpoint.inherit(run, folder, parent)
     shared.record.write_table(scores_file(assignment.trial), _score_table(data, scores))
-    row = outcome.scored(recipe, run.history, data, scores, run.stop_reason or "", run.batch_size)
+    row = outcome.scored_row(recipe, run.history, data, scores, run.stop_reason or "", run.batch_size)
     yield row | {"seconds_per_image": run.seconds_per_image}
 
 

@@ -3,7 +3,7 @@
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.search.style import ACCURACY, LOOKS, legend_handles, looks, note
+from analysis.figures.search.style import ACCURACY, LOOKS, footer, legend_handles, looks
 from analysis.figures.style import INK, PAGE_WIDTH, Drawing, new_figure, percent_tick
 from analysis.results.format import percent
 from analysis.results.searches import searched
@@ -15,7 +15,7 @@ def draw(results: Results) -> Drawing | None:
     frame = searched(results)
     if not len(frame):
         return None
-    with new_figure(PAGE_WIDTH, 3.0, note(results, frame), *results.provenance.caveats) as figure:
+    with new_figure(PAGE_WIDTH, 3.0, footer(results, frame), *results.provenance.caveats) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
         places = {left: frame["number"].astype(float), right: frame["image_passes"].astype(float) / 1e6}
         for axes, place in places.items():

@@ -1,6 +1,6 @@
 """The Pareto front of a search for two objectives."""
 
-from analysis.figures.search.style import ACCURACY, note
+from analysis.figures.search.style import ACCURACY, footer
 from analysis.figures.style import PAGE_WIDTH, PALE, PALETTE, Drawing, new_figure, percent_tick
 from analysis.results.searches import front, searched
 from analysis.results.trials import Results
@@ -18,7 +18,7 @@ def draw(results: Results) -> Drawing | None:
     frame, ordered = searched(results).dropna(subset=["validation_accuracy", against]), best.sort_values(against)
     label, scale = _OBJECTIVES[against]
     xs, ys = ordered[against] * scale, ordered["validation_accuracy"]
-    with new_figure(PAGE_WIDTH * 0.8, 3.6, note(results, frame), *results.provenance.caveats) as figure:
+    with new_figure(PAGE_WIDTH * 0.8, 3.6, footer(results, frame), *results.provenance.caveats) as figure:
         axes = figure.subplots()
         axes.plot(frame[against] * scale, frame["validation_accuracy"], "o", color=PALE, markersize=4, label="trial")
         axes.step(xs, ys, where="post", color=PALETTE[0], marker="o", markersize=4, label="Pareto front")

@@ -2,7 +2,7 @@
 
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.search.style import LOOKS, legend_handles, looks, note
+from analysis.figures.search.style import LOOKS, footer, legend_handles, looks
 from analysis.figures.style import GREY, PAGE_WIDTH, Drawing, new_figure
 from analysis.results.searches import searched
 from analysis.results.trials import Results
@@ -15,7 +15,7 @@ def draw(results: Results) -> Drawing | None:
         return None
     most = max(1, int(search.get("epochs", 1)), int(frame["epochs_done"].max()))
     rungs = [3**power for power in range(10) if search.get("stopping") in ("asha", "hyperband") and 3**power < most]
-    reading = f"Dotted: rungs, at which trials are compared. {note(results, frame)}"
+    reading = f"Dotted: rungs, at which trials are compared. {footer(results, frame)}"
     with new_figure(PAGE_WIDTH, min(9.0, 1.4 + 0.09 * len(frame)), reading, *results.provenance.caveats) as figure:
         axes = figure.subplots()
         for rung in rungs:

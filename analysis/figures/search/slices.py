@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from analysis.figures.search.style import ACCURACY, LOOKS, legend_handles, looks, note, written
+from analysis.figures.search.style import ACCURACY, LOOKS, footer, legend_handles, looks, written
 from analysis.figures.style import PAGE_WIDTH, Drawing, new_figure, percent_tick
 from analysis.results.searches import hyperparameters, searched
 from analysis.results.trials import Results
@@ -21,7 +21,7 @@ def draw(results: Results) -> Drawing | None:
         return None
     columns = min(4, len(space))
     rows = math.ceil(len(space) / columns)
-    with new_figure(PAGE_WIDTH, 0.9 + 2.1 * rows, note(results, frame), *results.provenance.caveats) as figure:
+    with new_figure(PAGE_WIDTH, 0.9 + 2.1 * rows, footer(results, frame), *results.provenance.caveats) as figure:
         grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
         for axes, (name, values) in zip(grid.flat, space.items(), strict=False):
             _draw_slice(axes, frame[frame[name].notna()], name, values)

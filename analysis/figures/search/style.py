@@ -28,7 +28,7 @@ def legend_handles(frame: pd.DataFrame) -> list[Line2D]:
     return [Line2D([], [], linestyle="", **style) for look, style in LOOKS.items() if look in present]
 
 
-def note(results: Results, frame: pd.DataFrame) -> str:
+def footer(results: Results, frame: pd.DataFrame) -> str:
     """How to read a figure of the trials in `frame`, with n."""
     search = results.provenance.search
     epochs = search.get("epochs", 1)

@@ -8,7 +8,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from analysis.figures.search.style import ACCURACY, note, written
+from analysis.figures.search.style import ACCURACY, footer, written
 from analysis.figures.style import INK, PAGE_WIDTH, Drawing, new_figure, percent_tick
 from analysis.results.searches import hyperparameters, searched
 from analysis.results.trials import Results
@@ -23,7 +23,7 @@ def draw(results: Results) -> Drawing | None:
     if not len(frame) or not space:
         return None
     accuracies = frame["validation_accuracy"]
-    reading = f"At the bottom of an axis: trials without that hyperparameter. {note(results, frame)}"
+    reading = f"At the bottom of an axis: trials without that hyperparameter. {footer(results, frame)}"
     with new_figure(PAGE_WIDTH, 3.4, reading, *results.provenance.caveats, grid=False) as figure:
         axes = figure.subplots()
         # From the fifth percentile on, or a few failures would take all the colours.
