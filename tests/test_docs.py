@@ -28,7 +28,7 @@ from trainables.record import EPOCHS, IMAGES, SCHEMAS, SCORES, TRIALS
 PAGES = {path.name: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-#: Programs that are not ours → what of a command is checked.
+#: Programs that the pages call beside Python.
 OTHERS = ("ray", "aws", "tensorboard", "optuna-dashboard", "pip", "pytest")
 
 
@@ -55,7 +55,7 @@ SWEEPS = [command for command in OURS if " sweeps/" in command and "--plan" not 
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the commands name: shards, two records, an archive and photographs."""
+    """A folder with what the commands name: shards, two records and photographs."""
     folder = tmp_path_factory.mktemp("docs")
     for name, seed in (("cifake", 0), ("other", 1)):
         prepared = run_python(

@@ -24,7 +24,7 @@ def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-#: What renders the templates; in a page of HTML it escapes every value.
+#: In a page of HTML it escapes every value.
 ENVIRONMENT = jinja2.Environment(
     loader=jinja2.PackageLoader("analysis", "pages/templates"),
     autoescape=jinja2.select_autoescape(("html.j2",)),
