@@ -1,4 +1,8 @@
-"""Work on all cores, by forked processes, which know what this one knows."""
+"""Work on all cores, by forked processes, which know what this one knows.
+
+By hand, because joblib's forked processes do not end where SIGTERM is taken for Ctrl-C, and its others import
+everything anew.
+"""
 
 import multiprocessing
 import os

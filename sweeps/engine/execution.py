@@ -12,7 +12,6 @@ from data_prep import InputError
 from sweeps.engine.progress import Display
 from sweeps.engine.sweep import Sweep
 from sweeps.record.writer import Record
-from sweeps.trackers.following import Trackers
 from trainables.record import UNFINISHED, split_report
 from trainables.training import outcome
 from trainables.training.recipe import Recipe
@@ -34,13 +33,12 @@ class Execution:
         self,
         sweep: Sweep,
         record: Record,
-        trackers: Trackers,
         images: Mapping[str, int],
         order: Callable[[Sequence[Recipe]], Sequence[Recipe]],
         before_end: Callable[[], object],
     ) -> None:
         self.sweep, self.record = sweep, record
-        self._trackers, self._images, self._order, self._before_end = trackers, images, order, before_end
+        self._images, self._order, self._before_end = images, order, before_end
         self._display: Display | None = None
         self._proposed: list[Recipe] = []  # not in order yet, for that takes the costs of networks
         self._waiting: deque[str] = deque()
@@ -134,7 +132,7 @@ class Execution:
         self.record.update(trial, columns, epoch)
         reason = self.sweep.strategy.stop_reason(self.record, trial) if epoch else None
         ending = outcome.stopped_row(self.record.history(trial), reason, self._images) if reason else {}
-        row = self._update(trial, ending, epoch)
+        row = self._update(trial, ending)
         if self._display and epoch:
             self._display.epoch(row, epoch, is_new)
         if self._display and "status" in columns | ending:
@@ -150,16 +148,14 @@ class Execution:
         if self._display:
             self._display.ended(row)
 
-    def _update(self, trial: str, columns: dict[str, Any], epoch: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Set columns of a trial's row, tell the trackers, and return the row."""
+    def _update(self, trial: str, columns: dict[str, Any]) -> dict[str, Any]:
+        """Set columns of a trial's row, write the record if that is due, and return the row."""
         try:
             self.record.update(trial, columns)
             self.record.write_if_due()
         except OSError as error:
             self._end(error)
-        row = self.record.trials[trial]
-        self._trackers.send(row, [epoch] if epoch else [])
-        return row
+        return self.record.trials[trial]
 
     def _end(self, error: OSError | InputError) -> NoReturn:
         self.error = error

@@ -66,10 +66,10 @@ def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: 
     sweep.strategy.open(record, inputs.node_folder)
     images = {split: len(getattr(inputs.data, split)) for split in ("train", "validation")}
     with (
-        following.following(record, sweep.name, record.fingerprint, options.track, lease) as trackers,
+        following.following(record, sweep.name, options.track, lease),
         contextlib.ExitStack() as at_end,
     ):
-        execution = Execution(sweep, record, trackers, images, inputs.longest_first, start_analysis)
+        execution = Execution(sweep, record, images, inputs.longest_first, start_analysis)
         if execution.has_work():
             _run_on_cluster(execution, options, inputs, lease, at_end)
         process = start_analysis()

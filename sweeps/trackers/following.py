@@ -1,7 +1,8 @@
 """The trackers that follow a sweep while it runs: TensorBoard always, MLflow and Weights & Biases on request.
 
-They receive what the record receives, each in a thread of its own, and never stop or slow the sweep: one that fails is
-reported once and tried again. The same command later sends, out of the record, whatever a tracker lacks at the end.
+Each tracker has a thread, which every two seconds exports what the record holds and the tracker lacks. So a tracker
+never stops or slows the sweep: one that fails is reported once and tried again. What it lacks at the end, the same
+command exports later.
 
     tracking/NAME.json    token: of this record, since others may hold the same trials
                           complete: where the tool was writing, hashed → trials of which nothing is left to send there
@@ -10,7 +11,6 @@ reported once and tried again. The same command later sends, out of the record, 
 import contextlib
 import hashlib
 import importlib.util
-import queue
 import secrets
 import sys
 import threading
@@ -43,118 +43,116 @@ def check(names: Collection[str]) -> None:
         check_login()
 
 
-class Trackers:
-    """The trackers of one run of a sweep."""
-
-    def __init__(self, record: Record, sweep: str, fingerprint: str, names: Collection[str]) -> None:
-        self._followers = [_Follower(name, TRACKERS[name](sweep, fingerprint), record) for name in dict.fromkeys(names)]
-        self._followers.append(_Follower("tensorboard", TensorBoard(record.folder), record))
-        for follower in self._followers:
-            follower.start()
-
-    def send(self, row: dict[str, Any], epochs: list[dict[str, Any]]) -> None:
-        """Pass on a trial's row of the record, which has changed, and those of its epochs that are new."""
-        for follower in self._followers:
-            follower.news.put((dict(row), epochs))
-
-    def end(self) -> None:
-        """Let all trackers catch up, for half a minute at most, and report what one still lacks."""
-        deadline = time.monotonic() + _SECONDS_TO_FINISH
-        for follower in self._followers:
-            follower.ending.set()
-        for follower in self._followers:
-            follower.join(max(0.0, deadline - time.monotonic()))
-            if follower.behind:
-                lacking = f"{follower.name} lacks {len(follower.behind)} trials"
-                print(f"{lacking}; run the same command again to send them.", file=sys.stderr)
-
-
 @contextlib.contextmanager
-def following(record: Record, sweep: str, fingerprint: str, names: Collection[str], lease: Lease) -> Iterator[Trackers]:
-    """The trackers, while a sweep runs; at its end they catch up, unless another sweep has taken the lease."""
-    trackers = Trackers(record, sweep, fingerprint, names)
+def following(record: Record, sweep: str, names: Collection[str], lease: Lease) -> Iterator[None]:
+    """Let the trackers follow a record while a sweep runs.
+
+    At its end they catch up, unless another sweep has taken the lease.
+    """
+    exporters = exporters_of(record, sweep, names)
+    for exporter in exporters:
+        exporter.start()
     try:
-        yield trackers
+        yield
     finally:
         if not lease.error:
-            trackers.end()
+            _finish(exporters)
 
 
-class _Follower(threading.Thread):
-    """Keeps one tracker up to date, beginning with what the record holds and the tracker lacks.
+def exporters_of(record: Record, sweep: str, names: Collection[str]) -> "list[Exporter]":
+    """An exporter for each tracker that is requested, and one for TensorBoard."""
+    trackers: dict[str, Tracker] = {name: TRACKERS[name](sweep, record.fingerprint) for name in names}
+    trackers["tensorboard"] = TensorBoard(record.folder)
+    return [Exporter(name, tracker, record) for name, tracker in trackers.items()]
+
+
+def _finish(exporters: "list[Exporter]") -> None:
+    """Let all trackers catch up, for half a minute at most, and report what one still lacks."""
+    deadline = time.monotonic() + _SECONDS_TO_FINISH
+    for exporter in exporters:
+        exporter.ending.set()
+    for exporter in exporters:
+        exporter.join(max(0.0, deadline - time.monotonic()))
+        if lacking := len(exporter.behind()):
+            print(f"{exporter.name} lacks {lacking} trials; run the same command again to send them.", file=sys.stderr)
+
+
+class Exporter(threading.Thread):
+    """Keeps one tracker up to date with a record, which another thread fills.
 
     `tracking/NAME.json` is read at the start, and written whenever trials have become complete in the tracker.
     """
 
     def __init__(self, name: str, tracker: Tracker, record: Record) -> None:
         super().__init__(name=name, daemon=True)
-        self.news: queue.SimpleQueue[tuple[dict[str, Any], list[dict[str, Any]]]] = queue.SimpleQueue()
         self.ending = threading.Event()
-        self._tracker, self._folder = tracker, record.folder.folder("tracking")
+        self._tracker, self._record, self._folder = tracker, record, record.folder.folder("tracking")
         try:
             self._ledger: dict[str, Any] = self._folder.read_json(f"{name}.json")
         except (FileNotFoundError, ValueError):
             self._ledger = {"token": secrets.token_hex(4), "complete": {}}
         self._destination = hashlib.sha256(tracker.target.encode()).hexdigest()[:12]  # an address may hold a password
         self._complete = set(self._ledger["complete"].get(self._destination, ()))
-        self._trials = {
-            identity: Trial(dict(row), dict(record.epochs[identity]))
-            for identity, row in record.trials.items()
-            if identity not in self._complete and (row["epochs_done"] or record.is_complete(identity))
-        }
-        self.behind = dict.fromkeys(self._trials)  # the trials with something to write, in this order
-        self._has_begun = self._has_warned = False
+        self._exported: dict[str, Any] = {}  # trial that is not complete there → its state when it was exported
+        self._failed: set[str] = set()
+        self._has_begun = False
+
+    def behind(self) -> list[str]:
+        """The trials of which the tracker lacks something; those that it could not take come last."""
+        lacking = [
+            trial
+            for trial, row in list(self._record.trials.items())
+            if trial not in self._complete and _state(row) != self._exported.get(trial)
+        ]
+        return sorted(lacking, key=self._failed.__contains__)
 
     def run(self) -> None:
         """Catch up, again and again, until the sweep ends; then once more."""
-        pause, is_last = 0.0, False
+        pause, is_last, has_warned = 0.0, False, False
         while not is_last:
-            is_last = self.ending.wait(pause)
-            self._read_news()
-            pause = self._try_to_write()
+            is_last, started = self.ending.wait(pause), time.monotonic()
+            try:
+                self._catch_up()
+                pause = max(_SECONDS_BETWEEN_ROUNDS, time.monotonic() - started)  # busy half the time at most
+            except Exception as error:  # of a tool that is no part of the sweep
+                if not has_warned:
+                    gist = (str(error).strip() or type(error).__name__).splitlines()[0]
+                    print(
+                        f"{self.name} failed ({gist}); the sweep goes on and tries again.", file=sys.stderr, flush=True
+                    )
+                pause, has_warned = _SECONDS_AFTER_FAILURE, True
         with contextlib.suppress(Exception):
             self._tracker.leave()
 
-    def _try_to_write(self) -> float:
-        """Return the seconds to wait until the next time, so that the thread is not busy more than half the time."""
-        started = time.monotonic()
-        try:
-            self._write()
-        except Exception as error:  # of a tool that is no part of the sweep
-            if not self._has_warned:
-                gist = (str(error).strip() or type(error).__name__).splitlines()[0]
-                print(f"{self.name} failed ({gist}); the sweep goes on and tries again.", file=sys.stderr, flush=True)
-            self._has_warned = True
-            return _SECONDS_AFTER_FAILURE
-        return max(_SECONDS_BETWEEN_ROUNDS, time.monotonic() - started)
-
-    def _read_news(self) -> None:
-        while not self.news.empty():  # only this thread takes any
-            row, epochs = self.news.get()
-            if row["trial"] not in self._complete:
-                trial = self._trials.setdefault(row["trial"], Trial(row))
-                trial.row = row
-                trial.epochs |= {int(epoch["epoch"]): epoch for epoch in epochs}
-                self.behind[row["trial"]] = None
-
-    def _write(self) -> None:
-        if self.behind and not self._has_begun:
+    def _catch_up(self) -> None:
+        lacking, complete = self.behind(), len(self._complete)
+        if lacking and not self._has_begun:
             self._save()  # the token must be on disk before the tracker receives it
             self._tracker.begin(str(self._ledger["token"]))
             self._has_begun = True
-        complete = len(self._complete)
         try:
-            for identity in list(self.behind):
-                self.behind[identity] = self.behind.pop(identity)  # to the end, in case this trial is what fails
-                self._tracker.write(self._trials[identity])
-                if self._trials[identity].is_complete:
-                    self._complete.add(identity)
-                    del self._trials[identity]
-                del self.behind[identity]
+            for trial in lacking:
+                self._export(trial)
         finally:
             if len(self._complete) > complete:
                 self._save()
 
+    def _export(self, identity: str) -> None:
+        # In this order: a trial's last epoch is entered before its end.
+        trial = Trial(dict(self._record.trials[identity]), dict(self._record.epochs[identity]))
+        self._failed.add(identity)
+        self._tracker.write(trial)
+        self._failed.remove(identity)
+        self._exported[identity] = _state(trial.row)
+        if trial.is_complete:
+            self._complete.add(identity)
+
     def _save(self) -> None:
         self._ledger["complete"][self._destination] = sorted(self._complete)
         self._folder.write_json(f"{self.name}.json", self._ledger)
+
+
+def _state(row: dict[str, Any]) -> Any:
+    """By which columns of a trial's row a tracker is behind; None as long as there is nothing to export."""
+    ending = row["status"] if Trial(row).has_ended else None
+    return (ending, row["epochs_done"], row.get("batch_size_used")) if ending or row["epochs_done"] else None

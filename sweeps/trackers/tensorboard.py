@@ -7,6 +7,9 @@ The content of a file follows from the record and the time at which the file was
 after a kill continues it. TensorBoard keeps reading a file that it has opened: on a local disk events are appended. An
 object store cannot append; there a file is replaced whole. Test metrics are left out, because people choose trials on
 the HParams page.
+
+By hand, because tensorboardX's SummaryWriter takes two threads and a pipe for every trial under way, writes to no file
+system of Arrow's, and begins another file whenever a sweep goes on.
 """
 
 import functools

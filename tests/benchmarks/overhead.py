@@ -54,16 +54,11 @@ def execution_of(count: int, folder: str) -> Any:
     from sweeps.record.writer import Record
     from trainables import Recipe
 
-    class NoTrackers:
-        def send(self, row: dict[str, Any], epochs: list[dict[str, Any]]) -> None:
-            pass
-
     recipes = [Recipe("age-c2-f1", epochs=1, seed=seed) for seed in range(count)]
     images = {"train": 100, "validation": 20}
     execution = Execution(
         Sweep("overhead", "", FixedList(recipes)),
         Record(Folder(folder)),
-        NoTrackers(),  # type: ignore[arg-type]
         images,
         lambda recipes: recipes,
         lambda: None,

@@ -7,8 +7,6 @@ import contextlib
 import os
 import shutil
 import sys
-from types import SimpleNamespace
-from typing import Any, cast
 
 from data_prep.errors import run_command
 from data_prep.storage import Folder
@@ -35,8 +33,7 @@ def train(options: ZooOptions) -> int:
         record = Record(folder, inputs.data.fingerprint)
         describe(sweep, options, inputs, {"nodes": [], "cpus": 1, "gpus": 0}).write(folder)
         folder.write_table(IMAGES, inputs.selection.image_rows(inputs.data))
-        trackers = cast(Any, SimpleNamespace(send=lambda row, epochs: None))
-        run_trials(Execution(sweep, record, trackers, {}, list, lambda: None), inputs)
+        run_trials(Execution(sweep, record, {}, list, lambda: None), inputs)
         record.write()
     return 0
 

@@ -1,7 +1,6 @@
 """Between a study and Ray: who is told what, and when it is on disk."""
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from optuna.trial import TrialState
@@ -31,13 +30,6 @@ def next_trial(strategy: Searching, record: Record) -> str | None:
     return record.identity(recipes[0]) if recipes else None
 
 
-class NoTrackers:
-    """Trackers that send nothing."""
-
-    def send(self, row: dict[str, Any], epochs: list[dict[str, Any]]) -> None:
-        """Forget it."""
-
-
 SPACE = [Hyperparameter("network", one_of("age-c2-f1")), RATE]
 EPOCH = {"epoch": 1, "validation_accuracy": 0.6, "validation_loss": 0.5, "wall_seconds": 1.0}
 
@@ -59,7 +51,7 @@ def test_an_epoch_is_never_on_disk_without_the_verdict_on_it(tmp_path: Path) -> 
     strategy, record = opened(tmp_path, Search(SPACE, 3, 9))
     sweep = Sweep("search", "Which?", strategy)
     images = {"train": 80, "validation": 20}
-    execution = Execution(sweep, record, NoTrackers(), images, lambda recipes: recipes, lambda: None)  # type: ignore[arg-type]
+    execution = Execution(sweep, record, images, lambda recipes: recipes, lambda: None)
     trial = execution.next_trial()
     assert trial
     with execution.show():

@@ -10,13 +10,14 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from data_prep.storage import Folder
-from support.commands import Command, refused, run_python
+from support.commands import Command, refused, run_python, wait_until
 from support.trackers import ZOO, environment, mlflow_client
+from sweeps.record.lease import Lease
 from sweeps.record.writer import Record
-from sweeps.trackers.following import Trackers
+from sweeps.trackers.following import Exporter, following
 from sweeps.trackers.mlflow import MLflow
 from sweeps.trackers.tensorboard import TensorBoard
-from sweeps.trackers.trial import Trial
+from sweeps.trackers.trial import Tracker, Trial
 from trainables import Recipe
 
 # ── servers and packages that are not there ───────────────────────────────────────────────────────────────────────────
@@ -29,16 +30,53 @@ def test_a_server_that_never_answers_does_not_hold_up_the_driver(
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.getsockname()[1]}")
         record = Record(Folder(str(tmp_path)))
         trial = record.add(Recipe("age-c2-f1"))
-        trackers = Trackers(record, "age", "fingerprint", ["mlflow"])
-        row = record.trials[trial] | {"status": "running"}
-        trackers.send(row, [])
-        server.settimeout(60)
-        server.accept()  # now it is being waited for
-        started = time.monotonic()
-        for epoch in range(1, 1001):
-            trackers.send(row, [{"epoch": epoch, "wall_seconds": 1.0}])
-        assert time.monotonic() - started < 1
-    trackers.end()
+        record.update(trial, {"status": "running"}, {"epoch": 1, "wall_seconds": 1.0})
+        with following(record, "age", ["mlflow"], Lease(record.folder)):
+            server.settimeout(60)
+            with server.accept()[0]:  # now it is being waited for
+                started = time.monotonic()
+                for epoch in range(2, 1001):
+                    record.update(trial, {}, {"epoch": epoch, "wall_seconds": 1.0})
+                assert time.monotonic() - started < 1
+            server.close()  # and the tracker need not wait for its time-out
+
+
+class Picky(Tracker):
+    """A tracker that cannot take the first seed."""
+
+    target = "picky"
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[int, list[int]]] = []
+
+    def write(self, trial: Trial) -> None:
+        """Keep seed and epochs of a trial."""
+        if trial.row["seed"] == 0:
+            raise ValueError("not this one")
+        self.taken.append((trial.row["seed"], list(trial.epochs)))
+
+
+def test_a_trial_that_a_tracker_cannot_take_does_not_hold_up_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sweeps.trackers.following._SECONDS_AFTER_FAILURE", 0.01)
+    record, picky = Record(Folder(str(tmp_path))), Picky()
+    trials = [record.add(Recipe("age-c2-f1", seed=seed)) for seed in range(3)]
+    for trial in trials[:2]:
+        record.update(trial, {"status": "running"}, {"epoch": 1, "wall_seconds": 1.0})
+    exporter = Exporter("picky", picky, record)
+    assert exporter.behind() == trials[:2]  # the third has nothing to show yet
+    exporter.start()
+    wait_until(lambda: len(picky.taken) == 1, 10)
+    record.update(trials[1], {"status": "finished"}, {"epoch": 2, "wall_seconds": 1.0})
+    wait_until(lambda: len(picky.taken) == 2, 10)
+    exporter.ending.set()
+    exporter.join()
+    assert picky.taken == [(1, [1]), (1, [1, 2])]
+    assert exporter.behind() == trials[:1]
+    assert capsys.readouterr().err == "picky failed (not this one); the sweep goes on and tries again.\n"
+    record.write()  # the ledger knows which trials are complete there
+    assert Exporter("picky", Picky(), Record(Folder(str(tmp_path)))).behind() == trials[:1]
 
 
 @pytest.mark.parametrize("package", ["mlflow", "wandb"])
