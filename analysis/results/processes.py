@@ -1,7 +1,7 @@
 """Work on all cores, by forked processes, which know what this one knows.
 
-By hand, because joblib's forked processes do not end where SIGTERM is taken for Ctrl-C, and its others import
-everything anew.
+By hand, because one of five reports hung with joblib's forked processes as they ended, and with its fresh ones, which
+import everything anew, a report takes half as long again.
 """
 
 import multiprocessing
