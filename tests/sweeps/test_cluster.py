@@ -214,12 +214,15 @@ def test_a_killed_process_costs_nothing_but_time(cluster: Cluster, undisturbed: 
     wait_until(lambda: epochs_done("s3://sweeps/process") >= 4, 120)
     unhurt = list(cluster.hosts)
 
-    def two_are_hurt() -> bool:
-        """Kill a trial of each host that has not lost one: a trial that dies again and again would have failed."""
+    def kill_one_a_host() -> bool:
+        """Kill a trial of each host that has not lost one yet, for one that dies again and again has failed.
+
+        Returns whether two hosts have lost one.
+        """
         unhurt[:] = [host for host in unhurt if not host.kill_child(TRIAL)]
         return len(unhurt) <= len(cluster.hosts) - 2
 
-    wait_until(two_are_hurt, 60)
+    wait_until(kill_one_a_host, 60)
     assert sweep.wait(timeout=300) == 0, cluster.output()
     assert_as_undisturbed(undisturbed, "s3://sweeps/process")
 
