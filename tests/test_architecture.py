@@ -61,7 +61,9 @@ def test_imports_go_one_way(path: Path) -> None:
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_in_analysis_imports_go_from_results_to_commands(room: str) -> None:
-    for path in (ROOT / "analysis" / room).rglob("*.py"):
+    paths = list((ROOT / "analysis" / room).rglob("*.py"))
+    assert paths
+    for path in paths:
         inner = {tuple(name.split(".")) for name in imported(path) if name.startswith("analysis.")}
         assert {words[1] for words in inner} <= ROOMS[room] | {room}, name_of(path)
 
@@ -101,8 +103,7 @@ def test_what_runs_in_the_fork_server_needs_no_ray() -> None:
 def test_the_driver_imports_no_tensorflow() -> None:
     """Nor Keras, which takes seconds: nothing in sweeps does, nor what it uses of trainables."""
     used = ["trainables.record", "trainables.training.metrics", "trainables.training.recipe", "trainables.worker.actor"]
-    there = [name for name in used if (ROOT / f"{name.replace('.', '/')}.py").exists()]
-    import_them(["ray.tune", *modules("sweeps"), *there], {"tensorflow", "keras"})
+    import_them(["ray.tune", *modules("sweeps"), *used], {"tensorflow", "keras"})
 
 
 def test_what_reads_the_records_format_imports_neither_keras_nor_ray() -> None:
@@ -179,7 +180,7 @@ def of_an_image(path: Path) -> bool:
 )
 def test_a_walk_is_short(carrier: Callable[[Path], bool], packages: tuple[str, ...], most: int) -> None:
     passed = walk(carrier, packages)
-    assert len(passed) <= most, passed
+    assert 0 < len(passed) <= most, passed  # none, if what carries it has another name now
 
 
 # ── tests ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
