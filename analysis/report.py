@@ -13,15 +13,16 @@ from analysis.explain import SHEETS, sheets
 from analysis.figures import drawings
 from analysis.figures.style import FORMATS, all_rendered
 from analysis.pages.page import Sheet, report
+from analysis.pages.summary import answer
 from analysis.pages.tables import files
 from analysis.results.format import number, percent, plain_table
 from analysis.results.judged import Findings, findings
 from analysis.results.trials import Results, read, read_without_scores
 from data_prep import Folder
+from sweeps.record import shown
 from trainables.record import read_manifest
 from trainables.training.metrics import SCORED_SPLITS, SELECTION_METRIC
 
-_REPORT = "report.html"
 _SECONDS_BETWEEN_LOOKS = 5.0
 _MOST_SHOWN = 12
 
@@ -39,11 +40,16 @@ def main(record: str, watch: bool, wait: bool) -> None:
     folder = Folder(record)
     for line in _changes(folder) if watch else ():
         click.echo(f"{time.strftime('%H:%M:%S')}  {line}")
-    results = read(folder)
-    judged = findings(results)
-    written = _write(results, judged, folder)
-    _show(Console(), results, judged)
-    click.echo("\n".join(f"{folder}/{name}" for name in written))
+    if shown.is_current(folder):
+        click.echo(f"Report, tables and figures show what {folder} holds.")
+    else:
+        digest = shown.digest(folder)
+        results = read(folder)
+        judged = findings(results)
+        written = _write(results, judged, folder)
+        _show(Console(), results, judged)
+        shown.write(folder, digest, answer(results), written)
+    shown.say(folder)
 
 
 def _may_begin() -> bool:
@@ -79,7 +85,7 @@ def _progress(results: Results) -> str:
 
 
 def _write(results: Results, judged: Findings, folder: Folder) -> list[str]:
-    """Write every file, and delete figures of an earlier analysis that no longer apply. Returns what to look at."""
+    """Write every file, and delete figures of an earlier analysis that no longer apply. Returns the files' names."""
     figures = drawings.figures(results, judged, robustness_table(folder))
     drawn = {name: drawing for name, drawing in figures.items() if drawing}
     images = all_rendered({name: drawing.figure for name, drawing in drawn.items()})
@@ -92,14 +98,14 @@ def _write(results: Results, judged: Findings, folder: Folder) -> list[str]:
             folder.delete(name)
         else:
             folder.write_bytes(name, content)
-    shown = [(drawing, images[name]["svg"]) for name, drawing in drawn.items()]
+    vectors = [(drawing, images[name]["svg"]) for name, drawing in drawn.items()]
     pictures = [
         Sheet(folder.read_bytes(f"{SHEETS}/{name}"), *words)
         for name, *words in sheets(folder)
         if folder.exists(f"{SHEETS}/{name}")
     ]
-    folder.write_bytes(_REPORT, report(results, judged, shown, pictures).encode())
-    return [_REPORT, "tables/", *(["figures/"] if drawn else [])]
+    folder.write_bytes(shown.REPORT, report(results, judged, vectors, pictures).encode())
+    return [shown.REPORT, *(name for name, content in contents.items() if content is not None)]
 
 
 def _show(console: Console, results: Results, findings: Findings) -> None:

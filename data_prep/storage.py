@@ -146,6 +146,13 @@ class Folder:
         return sorted(info.base_name for info in self._system.get_file_info(inside))
 
     @_patient
+    def stamps(self) -> dict[str, tuple[int, int]]:
+        """Name → size in bytes and time of the last change in ns, of each file directly in this folder, by name."""
+        inside = fs.FileSelector(self._path(), allow_not_found=True)
+        files = (info for info in self._system.get_file_info(inside) if info.is_file)
+        return {info.base_name: (info.size, info.mtime_ns) for info in sorted(files, key=lambda info: info.path)}
+
+    @_patient
     def size(self, name: str) -> int:
         """The size of a file in bytes; 0 if it does not exist."""
         return int(self._system.get_file_info(self._path(name)).size or 0)

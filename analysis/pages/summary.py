@@ -24,6 +24,24 @@ def summary(results: Results, findings: Findings) -> list[str]:
     return [" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip()]
 
 
+def answer(results: Results) -> str:
+    """What came first, in a sentence, and the caveats that belong beside it."""
+    count = len(results.ranked)
+    sentence = f"No trial of {results.provenance.sweep} is ranked."
+    if count:
+        best = results.ranked.iloc[0]
+        split = "test" if pd.notna(best["test_accuracy"]) else "validation"
+        sentence = (
+            f"First of {count:,} ranked trials by {_metric(results)}: {trial_name(best, results)}, with a {split} "
+            f"accuracy of {_accuracy(best, split)}."
+        )
+    return " ".join([sentence, *results.provenance.caveats])
+
+
+def _metric(results: Results) -> str:
+    return results.provenance.metric.replace("_", " ").replace("auc", "AUC")
+
+
 def _trials(results: Results) -> dict[str, Any]:
     """The trials by status, and the images."""
     counts = results.trials["status"].value_counts(sort=False).to_dict()
@@ -49,7 +67,7 @@ def _winner(results: Results) -> dict[str, Any]:
     means = results.ranked.groupby("configuration")["test_accuracy"].mean().dropna()
     floor = results.provenance.floors
     return {
-        "metric": results.provenance.metric.replace("_", " ").replace("auc", "AUC"),
+        "metric": _metric(results),
         "best": trial_name(best, results),
         "equals": [trial_name(row, results) for _, row in level.iterrows()],
         "best_is_finished": best["status"] != "stopped",

@@ -6,18 +6,21 @@ import importlib
 import math
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from data_prep import Folder
+from data_prep import Folder, shards
 from data_prep.errors import InputError, run_command
 from sweeps.engine.execution import Execution
 from sweeps.engine.inputs import Inputs, prepare_inputs
 from sweeps.engine.options import Asked, Options, command
 from sweeps.engine.sweep import Sweep
+from sweeps.record import shown
 from sweeps.record.lease import Lease, held
-from sweeps.record.manifest import describe, make_way
+from sweeps.record.manifest import describe, make_way, misfit
 from sweeps.record.writer import Record
 from sweeps.trackers import following
 from trainables import MODELS
@@ -43,18 +46,41 @@ def run(sweep: Sweep, options: Options) -> int:
         from sweeps.engine import plan  # imports TensorFlow, to count parameters and time steps
 
         return plan.show(sweep, options)
+    folder = Folder(options.results).folder(sweep.name)
+    if _is_complete(sweep, options, folder):
+        print(f"Every trial of {folder} is over, and its report shows them.")
+        shown.say(folder)
+        return 0
     try:
         inputs = prepare_inputs(sweep.strategy, options)
         arguments = sweep.strategy.network_arguments()
         refusals = "trainables.training.network:refusals"  # of arguments, which takes Keras
         for refusal in fork_server.stream(inputs.node_folder, refusals, arguments, MODELS) if arguments else ():
             raise InputError(refusal)
-        folder = Folder(options.results).folder(sweep.name)
         with held(folder) as lease:
             make_way(folder, sweep, options, inputs)
             return _run(sweep, options, inputs, folder, lease)
     finally:
         fork_server.stop()
+
+
+def _is_complete(sweep: Sweep, options: Options, folder: Folder) -> bool:
+    """Whether nothing is left to do, and the report shows it. Takes neither TensorFlow nor Ray nor an image.
+
+    Pretrained weights that are given are not compared here: it takes long to read them.
+    """
+    if options.fresh or options.weights or not shown.is_current(folder):
+        return False
+    manifest, selection = read_manifest(folder), options.selection()
+    fingerprint = selection.fingerprint(shards.read_manifest(selection.folder).fingerprint)
+    if not (manifest["wall_seconds"] and manifest["floor"]) or misfit(manifest, sweep, options, fingerprint):
+        return False
+    record = Record(folder, fingerprint)
+    with tempfile.TemporaryDirectory() as scratch:
+        sweep.strategy.open(record, Path(scratch))
+        recipes = sweep.strategy.next_recipes(record)
+    is_over = all(record.is_complete(record.identity(recipe)) for recipe in recipes)
+    return is_over and not any(each.behind() for each in following.exporters_of(record, sweep.name, options.track))
 
 
 def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: Lease) -> int:

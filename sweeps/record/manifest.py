@@ -121,24 +121,26 @@ def make_way(folder: Folder, sweep: Sweep, options: Options, inputs: Inputs) -> 
         folder.move_to(aside)
         print(f"The old record is now at {aside}.")
         return
-    then, now = manifest["settings"], options.settings() | dict(sweep.settings)
-    for name, value in now.items():
-        if then.get(name) != value:
-            raise InputError(
-                f"{folder} was made with --{name.replace('_', '-')} {_given(then.get(name))}, and now it is "
-                f"{_given(value)}; give the same, another --results, or --fresh to start over."
-            )
-    search = sweep.strategy.describe()
-    if search and manifest.get("search") != search:
-        raise InputError(f"{folder} was made with another search space; give another --results, or --fresh.")
+    if reason := misfit(manifest, sweep, options, fingerprint):
+        raise InputError(f"{folder} was made with {reason}, another --results, or --fresh to start over.")
     hashes = manifest.get("weights", {})
     if any(hashes.get(body, weights.sha256) != weights.sha256 for body, weights in inputs.weights.items()):
         raise InputError(f"{folder} was made with other --weights; give those, another --results, or --fresh.")
+
+
+def misfit(manifest: dict[str, Any], sweep: Sweep, options: Options, fingerprint: str) -> str | None:
+    """In what a record differs from results of this sweep on data of this fingerprint, and its remedy; or None."""
+    then, now = manifest["settings"], options.settings() | dict(sweep.settings)
+    for name, value in now.items():
+        if then.get(name) != value:
+            option = f"--{name.replace('_', '-')}"
+            return f"{option} {_given(then.get(name))}, and now it is {_given(value)}; give the same"
+    search = sweep.strategy.describe()
+    if search and manifest.get("search") != search:
+        return "another search space; give the same"
     if manifest["data"]["fingerprint"] != fingerprint:
-        raise InputError(
-            f"{folder} was made with other data ({manifest['data']['shards']}); give that as --data, another "
-            "--results, or --fresh."
-        )
+        return f"other data ({manifest['data']['shards']}); give that as --data"
+    return None
 
 
 def _given(value: Any) -> str:

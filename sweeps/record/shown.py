@@ -1,0 +1,53 @@
+"""What the report of a record shows: tables/shown.json, which the analysis writes last.
+
+digest    of the record's files, and of the code that analyses them
+answer    to the sweep's question, in a sentence or two
+files     report, tables and figures
+"""
+
+import hashlib
+from collections.abc import Collection
+from pathlib import Path
+
+from rich.console import Console
+
+from data_prep import Folder
+from trainables.record import EPOCHS, TRIALS
+
+REPORT, SHOWN = "report.html", "tables/shown.json"
+
+_CODE = ("analysis", "sweeps/stats", "trainables/training")
+
+
+def digest(folder: Folder) -> str:
+    """A digest of a record's files, by name, size and time of change, and of the code that analyses them."""
+    stamps = [folder.folder(name).stamps() for name in (TRIALS, EPOCHS, "scores", "explanations")]
+    stamps.append({name: stamp for name, stamp in folder.stamps().items() if name != REPORT})
+    root = Path(__file__).parents[2]
+    code = [path for package in _CODE for path in sorted((root / package).rglob("*.*")) if path.suffix != ".pyc"]
+    content = b"".join([repr(stamps).encode(), *(path.read_bytes() for path in code)])
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def is_current(folder: Folder) -> bool:
+    """Whether report, tables and figures are there, and show what the record holds."""
+    try:
+        shown = folder.read_json(SHOWN)
+        names = {f"{room}/{name}" for room in ("tables", "figures") for name in folder.folder(room).names()}
+        is_whole = {*shown["files"]} <= {*names, *folder.names()}
+        return bool(is_whole and shown["answer"] and shown["digest"] == digest(folder))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return False
+
+
+def write(folder: Folder, digest: str, answer: str, files: Collection[str]) -> None:
+    """Enter what has been written of a record that had this digest before it was read."""
+    folder.write_json(SHOWN, {"digest": digest, "answer": answer, "files": sorted(files)})
+
+
+def say(folder: Folder) -> None:
+    """Print the answer, and the report as a link that a terminal opens."""
+    console, path = Console(highlight=False), f"{folder}/{REPORT}"
+    link = folder.local_path(REPORT).as_uri() if folder.is_local else path
+    console.print(folder.read_json(SHOWN)["answer"], markup=False, soft_wrap=True)
+    console.print(f"[link={link}]{path}[/link]", soft_wrap=True)
