@@ -12,8 +12,8 @@ from analysis.detector.robustness_table import robustness_table
 from analysis.explain import SHEETS, sheets
 from analysis.figures import drawings
 from analysis.figures.style import FORMATS, all_rendered
+from analysis.pages.answer import Answer, answer
 from analysis.pages.page import Sheet, report
-from analysis.pages.summary import answer
 from analysis.pages.tables import files
 from analysis.results.format import number, percent, plain_table
 from analysis.results.judged import Findings, findings
@@ -46,9 +46,10 @@ def main(record: str, watch: bool, wait: bool) -> None:
         digest = shown.digest(folder)
         results = read(folder)
         judged = findings(results)
-        written = _write(results, judged, folder)
+        first = answer(results, folder)
+        written = _write(results, judged, first, folder)
         _show(Console(), results, judged)
-        shown.write(folder, digest, answer(results), written)
+        shown.write(folder, digest, " ".join([first.sentence, *results.provenance.caveats]), written)
     shown.say(folder)
 
 
@@ -84,7 +85,7 @@ def _progress(results: Results) -> str:
     return f"{statuses}; {epochs}; best validation accuracy {best[SELECTION_METRIC]:.4f} ({best['configuration']})"
 
 
-def _write(results: Results, judged: Findings, folder: Folder) -> list[str]:
+def _write(results: Results, judged: Findings, first: Answer, folder: Folder) -> list[str]:
     """Write every file, and delete figures of an earlier analysis that no longer apply. Returns the files' names."""
     figures = drawings.figures(results, judged, robustness_table(folder))
     drawn = {name: drawing for name, drawing in figures.items() if drawing}
@@ -104,12 +105,12 @@ def _write(results: Results, judged: Findings, folder: Folder) -> list[str]:
         for name, *words in sheets(folder)
         if folder.exists(f"{SHEETS}/{name}")
     ]
-    folder.write_bytes(shown.REPORT, report(results, judged, vectors, pictures).encode())
+    folder.write_bytes(shown.REPORT, report(results, judged, first, vectors, pictures).encode())
     return [shown.REPORT, *(name for name, content in contents.items() if content is not None)]
 
 
 def _show(console: Console, results: Results, findings: Findings) -> None:
-    """Print the top of the ranking, the flagged trials by reason, and what must be said beside the numbers."""
+    """Print the top of the ranking, the flagged trials by reason, and what the first cannot be told apart from."""
     columns = [Column("rank"), Column("network", overflow="fold")]
     columns += [Column(name, justify="right") for name in ("seed", "validation %", "test %", "clean test %", "s")]
     rows = [
@@ -129,7 +130,7 @@ def _show(console: Console, results: Results, findings: Findings) -> None:
     if level := findings.level_with_first():
         first = findings.comparisons["configuration"].iloc[0]
         lines.append(f"On the same test images {first} cannot be told apart from {_first_of(level, '; ')}.")
-    for line in [*lines, *results.provenance.caveats]:
+    for line in lines:
         console.print(line, markup=False, highlight=False)
 
 

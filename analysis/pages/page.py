@@ -5,17 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.figures.style import PAGE_WIDTH, Drawing
+from analysis.pages.answer import Answer
 from analysis.pages.environment import ENVIRONMENT
 from analysis.pages.summary import summary
 from analysis.pages.tables import (
     NETWORKS_NOTE,
     comparison_cells,
+    configuration_cells,
     flagged_cells,
     metric_cells,
     network_cells,
     ranked_cells,
     ranking_note,
     repeat_cells,
+    trial_metric_cells,
 )
 from analysis.results.judged import Findings
 from analysis.results.seeds import has_spread
@@ -35,11 +38,16 @@ class Sheet:
 
 
 def report(
-    results: Results, findings: Findings, drawings: Sequence[tuple[Drawing, bytes]], sheets: Sequence[Sheet]
+    results: Results,
+    findings: Findings,
+    answer: Answer,
+    drawings: Sequence[tuple[Drawing, bytes]],
+    sheets: Sequence[Sheet],
 ) -> str:
     """The page. Each of the `drawings` comes with its SVG."""
     return ENVIRONMENT.get_template("report.html.j2").render(
         provenance=results.provenance,
+        answer=answer,
         summary=summary(results, findings),
         repeats=repeat_cells(results),
         ranking=ranked_cells(results),
@@ -48,7 +56,9 @@ def report(
         networks_note=NETWORKS_NOTE,
         comparisons=comparison_cells(findings),
         flagged=flagged_cells(results),
+        configurations=configuration_cells(results),
         metrics=metric_cells(findings),
+        trial_metrics=trial_metric_cells(findings),
         figures=[
             *(
                 (drawing, _address(svg, "svg+xml"), round(_PAGE_REM / PAGE_WIDTH * drawing.figure.get_figwidth(), 1))

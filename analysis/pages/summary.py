@@ -24,24 +24,6 @@ def summary(results: Results, findings: Findings) -> list[str]:
     return [" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip()]
 
 
-def answer(results: Results) -> str:
-    """What came first, in a sentence, and the caveats that belong beside it."""
-    count = len(results.ranked)
-    sentence = f"No trial of {results.provenance.sweep} is ranked."
-    if count:
-        best = results.ranked.iloc[0]
-        split = "test" if pd.notna(best["test_accuracy"]) else "validation"
-        sentence = (
-            f"First of {count:,} ranked trials by {_metric(results)}: {trial_name(best, results)}, with a {split} "
-            f"accuracy of {_accuracy(best, split)}."
-        )
-    return " ".join([sentence, *results.provenance.caveats])
-
-
-def _metric(results: Results) -> str:
-    return results.provenance.metric.replace("_", " ").replace("auc", "AUC")
-
-
 def _trials(results: Results) -> dict[str, Any]:
     """The trials by status, and the images."""
     counts = results.trials["status"].value_counts(sort=False).to_dict()
@@ -67,12 +49,12 @@ def _winner(results: Results) -> dict[str, Any]:
     means = results.ranked.groupby("configuration")["test_accuracy"].mean().dropna()
     floor = results.provenance.floors
     return {
-        "metric": _metric(results),
+        "metric": results.provenance.metric_title,
         "best": trial_name(best, results),
         "equals": [trial_name(row, results) for _, row in level.iterrows()],
         "best_is_finished": best["status"] != "stopped",
         "has_stopped": (results.ranked["status"] == "stopped").any(),
-        "accuracies": {split: _accuracy(best, split) for split in SCORED_SPLITS},
+        "accuracies": {split: accuracy(best, split) for split in SCORED_SPLITS},
         "floors": floor if len(means) else {},
         "below": means[means <= max(floor.values(), default=0.0)].sort_values().index.tolist(),
     }
@@ -118,8 +100,8 @@ def _search(results: Results) -> dict[str, Any]:
     }
 
 
-def _accuracy(row: "pd.Series[float]", split: str) -> str:
-    """`91.30 % (95 % interval 90.1–92.4 %, n = 2,000)`."""
+def accuracy(row: "pd.Series[float]", split: str) -> str:
+    """A trial's accuracy: `91.30 % (95 % interval 90.1–92.4 %, n = 2,000)`."""
     share, low, high = (row[f"{split}_{name}"] for name in ("accuracy", "low", "high"))
     interval = f" (95 % interval {span(low, high)} %, n = {row[f'{split}_images']:,})" if pd.notna(low) else ""
     return f"{percent(share)} %{interval}" if pd.notna(share) else "not recorded"

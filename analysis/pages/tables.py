@@ -6,6 +6,7 @@ from functools import partial
 
 import pandas as pd
 
+from analysis.results.configurations import changed_values, recipe_of, text
 from analysis.results.format import TITLES, mean_and_deviation, number, percent, points_span, span, with_span
 from analysis.results.judged import Findings
 from analysis.results.searches import front, importance
@@ -97,6 +98,22 @@ def ranked_cells(results: Results) -> pd.DataFrame:
     )
 
 
+def configuration_cells(results: Results) -> pd.DataFrame:
+    """The configurations that a search numbers as text: in what each differs from its network's own recipe."""
+    first = results.trials[results.trials["number"].notna()].drop_duplicates("configuration")
+    recipes = map(recipe_of, first.to_dict("records"))
+    differences = [
+        ", ".join(f"{name} {text(value)}" for name, value in changed_values(recipe).items()) for recipe in recipes
+    ]
+    return _cells(
+        first.assign(differences=differences),
+        _TRIAL[0],
+        ("status", str, "status"),
+        ("validation %", percent, "validation_accuracy"),
+        ("differs from its network's own recipe in", str, "differences"),
+    )
+
+
 def flagged_cells(results: Results) -> pd.DataFrame:
     """The trials that are not ranked as text, with the reason."""
     return _cells(results.flagged, ("status", str, "status"), *_TRIAL, ("reason", str, "reason"), _SIZES[1])
@@ -122,6 +139,16 @@ def repeat_cells(results: Results) -> pd.DataFrame:
 
 
 def metric_cells(findings: Findings) -> pd.DataFrame:
+    """Every metric on test as text, a row a configuration: the mean over its n trials."""
+    if not len(findings.metrics):
+        return pd.DataFrame()
+    on_test = findings.metrics[findings.metrics["part"] == "test"].groupby("configuration", sort=False)
+    means = on_test[list(METRICS)].mean().assign(n=on_test.size()).reset_index()
+    write = partial(number, digits=3)
+    return _cells(means, _TRIAL[0], ("n", str, "n"), *((metric.title, write, name) for name, metric in METRICS.items()))
+
+
+def trial_metric_cells(findings: Findings) -> pd.DataFrame:
     """Every metric of the first trials as text, a row a trial and part, with 95 % intervals."""
     if "accuracy_low" not in findings.metrics:
         return pd.DataFrame()

@@ -47,6 +47,11 @@ class Provenance:
     manifest: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def metric_title(self) -> str:
+        """The metric that ranks, for people."""
+        return self.metric.replace("_", " ").replace("auc", "AUC")
+
+    @property
     def floors(self) -> dict[str, float]:
         """The test accuracy of a linear probe on colour and spectrum together, by its name; empty if not measured."""
         both = self.floor.get("both", {})
@@ -96,7 +101,8 @@ def _facts(manifest: dict[str, Any], data: dict[str, Any], settings: dict[str, A
     return {
         "Data": data.get("source"),
         "Shards": data.get("shards"),
-        "Fingerprint": data.get("fingerprint"),
+        "Fingerprint of the shards": data.get("shards_fingerprint"),
+        "Fingerprint of the images used": data.get("fingerprint"),
         "Image size": f"{data['image_size']} x {data['image_size']} pixels" if data.get("image_size") else "",
         "Images in the shards": "; ".join(
             f"{split} {' + '.join(f'{count:,} {label}' for label, count in labels.items())}"

@@ -78,6 +78,21 @@ def repeats(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def best_trials(results: Results) -> pd.DataFrame:
+    """The ranked trials, a seed each and best first, of the configuration with the best mean of the metric that ranks.
+
+    Trials that trained to the end come before those that were stopped. Of a search whose best configurations were
+    trained again with new seeds, only these count, without the trials that chose them.
+    """
+    ranked = results.ranked
+    is_again = ranked["number"].isna() & bool(results.provenance.search)
+    for mask in (is_again, ranked["status"] == "finished"):
+        ranked = ranked[mask.reindex(ranked.index)] if mask.any() else ranked
+    means = ranked.groupby("configuration", sort=False)[results.provenance.metric].mean()
+    best = means.index[means == (means.min() if results.provenance.direction == "min" else means.max())]
+    return ranked[ranked["configuration"].isin(best[:1])]
+
+
 def trunk_by_head(trials: pd.DataFrame) -> pd.DataFrame:
     """The networks named `age-TRUNK-HEAD`, one row each: trunk, head, mean, std, n, flagged and states of its seeds.
 

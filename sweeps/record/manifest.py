@@ -80,6 +80,7 @@ def describe(sweep: Sweep, options: Options, inputs: Inputs, hardware: dict[str,
         data={
             "source": prepared.source,
             "fingerprint": data.fingerprint,
+            "shards_fingerprint": prepared.fingerprint,
             "shards": str(inputs.selection.folder),
             "image_size": prepared.image_size,
             "counts": prepared.counts,

@@ -1,8 +1,10 @@
 """What a row of MODELS says about a network, and the model that a recipe builds from it."""
 
+import ast
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from data_prep import InputError
@@ -56,6 +58,16 @@ class Network:
                 f"The weights of this network are {self.pretrained}'s; for another body, take its network."
             )
         return {name: checked(name, value, kinds[name]) for name, value in arguments.items()}
+
+    def defaults(self) -> dict[str, Any]:
+        """Argument of the function → its value where a recipe gives none; read from the source, without Keras."""
+        file, _, name = self.function.rpartition(".")
+        source = Path(__file__).parents[1].joinpath(*file.split(".")).with_suffix(".py").read_text()
+        functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+        signature = next(function.args for function in functions if function.name == name)
+        values = [ast.literal_eval(value) for value in signature.defaults]
+        names = [argument.arg for argument in signature.args[len(signature.args) - len(values) :]]
+        return dict(zip(names, values, strict=True)) | self.arguments
 
     def _function(self) -> "Callable[..., keras.Model]":
         return pkgutil.resolve_name("trainables." + self.function.replace(".", ":"))  # type: ignore[no-any-return]

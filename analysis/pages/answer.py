@@ -1,0 +1,93 @@
+"""The answer of a record: which configuration is first, what it is, and the commands that use it."""
+
+import json
+import shlex
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from analysis.pages.summary import accuracy
+from analysis.results.configurations import changed_values, own_values, recipe_of, text, tried_values, values_of
+from analysis.results.format import mean_and_deviation
+from analysis.results.seeds import best_trials
+from analysis.results.trials import Results
+from data_prep import Folder
+from trainables import MODELS, Recipe
+from trainables.record import BEST, checkpoints
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came first, in a `sentence`, and how to use it, where a trial is ranked.
+
+    `configuration` has a row for each hyperparameter that was tried with several values or is not at its default:
+    hyperparameter, best, default and tried, as text. `others` are at their defaults. `network` is the file of the
+    trained network, and `commands` is purpose → command line.
+    """
+
+    sentence: str
+    configuration: pd.DataFrame = field(default_factory=pd.DataFrame)
+    others: str = ""
+    network: str = ""
+    commands: dict[str, str] = field(default_factory=dict)
+
+
+def answer(results: Results, folder: Folder) -> Answer:
+    """The answer of the record in `folder`."""
+    best = best_trials(results)
+    if not len(best):
+        return Answer(f"No trial of {results.provenance.sweep} is ranked.")
+    row = best.to_dict("records")[0]
+    recipe, tried = recipe_of(row), tried_values(results)
+    own, values = own_values(recipe.network), values_of(recipe)
+    listed = [name for name in values if name in tried or name in changed_values(recipe)]
+    cells = [(name, text(values[name]), text(own.get(name)), tried.get(name, "–")) for name in listed]
+    return Answer(
+        sentence=_sentence(best, results),
+        configuration=pd.DataFrame(cells, columns=["hyperparameter", "best", "default", "tried"]),
+        others=", ".join(f"{name} {text(value)}" for name, value in values.items() if name not in listed),
+        network=f"{checkpoints(folder, row['trial'])}/{BEST}",
+        commands=_commands(recipe, results, str(folder), row["trial"]),
+    )
+
+
+def _sentence(best: pd.DataFrame, results: Results) -> str:
+    """What came first by validation, and what it reaches on test. `best` has its trials, a seed each."""
+    row, count = best.iloc[0], results.ranked["configuration"].nunique()
+    first = f"{row['configuration']} is first of {count:,} by {results.provenance.metric_title}"
+    if row["status"] == "stopped":
+        return f"{first}; no trial has been trained to the end, so none is scored on test."
+    if len(best) == 1:
+        return f"{first}; its test accuracy is {accuracy(row, 'test')}."
+    spread = mean_and_deviation(best["test_accuracy"].mean(), best["test_accuracy"].std())
+    return f"{first}, on average over {len(best)} seeds; its test accuracy is {spread} % (mean ± standard deviation)."
+
+
+def _commands(recipe: Recipe, results: Results, folder: str, trial: str) -> dict[str, str]:
+    """Purpose → the command that does it."""
+    target = shlex.quote(f"{folder}:{trial}")
+    return {
+        "Train it again, on these or other data": training(recipe, results),
+        "Judge a folder of images": f"python -m analysis predict {target} IMAGES",
+        "Export it, as Keras and ONNX files with a model card": f"python -m analysis export {target}",
+        "Test it on corrupted images": f"python -m analysis robustness {shlex.quote(folder)} --trials {trial}",
+        "See its mistakes": f"python -m analysis explain {target}",
+    }
+
+
+def training(recipe: Recipe, results: Results) -> str:
+    """The command that trains a configuration again, with fresh weights, on the record's data.
+
+    A trial that resumed from another had a schedule of recipes: its whole sweep is run again.
+    """
+    manifest = results.provenance.manifest
+    if recipe.parent or recipe.network not in MODELS:
+        return str(manifest.get("command"))
+    words = ["python", "sweeps/zoo.py", "--models", recipe.network, "--results", "again"]
+    words += ["--data", str(results.provenance.data.get("shards") or "SHARDS")]
+    limit = (manifest.get("settings") or {}).get("limit")
+    words += ["--limit", str(limit)] if limit else []
+    for name, value in changed_values(recipe).items():
+        of = f"{recipe.network}." if name in recipe.network_arguments else ""
+        words += ["--set", f"{of}{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    return shlex.join(words)
