@@ -13,6 +13,7 @@ from analysis.explain import SHEETS, sheets
 from analysis.figures import drawings
 from analysis.figures.style import FORMATS, all_rendered
 from analysis.pages.answer import Answer, answer
+from analysis.pages.index import INDEX, index, records
 from analysis.pages.page import Sheet, report
 from analysis.pages.tables import files
 from analysis.results.format import number, percent, plain_table
@@ -20,7 +21,7 @@ from analysis.results.judged import Findings, findings
 from analysis.results.trials import Results, read, read_without_scores
 from data_prep import Folder
 from sweeps.record import shown
-from trainables.record import read_manifest
+from trainables.record import MANIFEST, read_manifest
 from trainables.training.metrics import SCORED_SPLITS, SELECTION_METRIC
 
 _SECONDS_BETWEEN_LOOKS = 5.0
@@ -33,11 +34,19 @@ _MOST_SHOWN = 12
 @click.option(
     "--watch", is_flag=True, help="First follow the sweep to its end, with a line whenever it has progressed."
 )
-def main(record: str, watch: bool, wait: bool) -> None:
-    """Write tables, figures and report.html into the folder RECORD, which a sweep filled, such as results/age."""
+@click.option("--open", "opens", is_flag=True, help="Show the page in a browser.")
+def main(record: str, watch: bool, wait: bool, opens: bool) -> None:
+    """Write tables, figures and report.html into the folder RECORD, which a sweep filled, such as results/age.
+
+    Of a folder of records, such as results, write index.html: every sweep, with its answer and a link to its report.
+    """
     if wait and not _may_begin():
         return
     folder = Folder(record)
+    if not folder.exists(MANIFEST) and records(folder):
+        folder.write_bytes(INDEX, index(folder).encode())
+        shown.say(folder, INDEX, opens)
+        return
     for line in _changes(folder) if watch else ():
         click.echo(f"{time.strftime('%H:%M:%S')}  {line}")
     if shown.is_current(folder):
@@ -50,7 +59,7 @@ def main(record: str, watch: bool, wait: bool) -> None:
         written = _write(results, judged, first, folder)
         _show(Console(), results, judged)
         shown.write(folder, digest, " ".join([first.sentence, *results.provenance.caveats]), written)
-    shown.say(folder)
+    shown.say(folder, opens=opens)
 
 
 def _may_begin() -> bool:

@@ -102,4 +102,4 @@ def _pause(epoch: int, epochs: int) -> int:
 
 
 if __name__ == "__main__":
-    main(population, PopulationOptions)
+    main(population)

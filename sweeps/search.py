@@ -76,4 +76,4 @@ def search(options: SearchOptions) -> Sweep:
 
 
 if __name__ == "__main__":
-    main(search, SearchOptions)
+    main(search)

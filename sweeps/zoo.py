@@ -38,4 +38,4 @@ def zoo(options: ZooOptions) -> Sweep:
 
 
 if __name__ == "__main__":
-    main(zoo, ZooOptions)
+    main(zoo)

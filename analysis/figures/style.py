@@ -57,6 +57,10 @@ class Drawing:
     alt: str
     caption: str
 
+    def _repr_png_(self) -> bytes:
+        """The figure, as a notebook shows it."""
+        return rendered(self.figure, ("png",))["png"]
+
 
 @contextlib.contextmanager
 def new_figure(width: float, height: float, *footers: str, grid: bool = True) -> Iterator[Figure]:

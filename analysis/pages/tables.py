@@ -35,24 +35,20 @@ def files(results: Results, findings: Findings) -> dict[str, bytes | None]:
 
     `networks` needs several seeds.
     """
-    tables = {
-        "results": results_table(results.trials),
-        "networks": networks(results) if has_seeds(results.trials) else pd.DataFrame(),
-        "metrics": findings.metrics,
-        "comparisons": findings.comparisons,
-        "classes": findings.classes,
-        "repeats": repeats(results),
-        "front": results_table(front(results)),
-        "importance": importance(results),
-    }
-    kept = {name: frame for name, frame in tables.items() if name == "results" or len(frame)}
+    kept = frames(results, findings)
     return {
-        **dict.fromkeys(f"{name}.{kind}" for name in tables for kind in ("csv", "parquet")),
+        **dict.fromkeys(f"{name}.{kind}" for name in _FRAMES for kind in ("csv", "parquet")),
         **{f"{name}.csv": frame.to_csv(index=False).encode() for name, frame in kept.items()},
         **{f"{name}.parquet": frame.to_parquet(index=False) for name, frame in kept.items()},
         "results.md": results_markdown(results).encode(),
         "networks.md": networks_markdown(results).encode() if "networks" in kept else None,
     }
+
+
+def frames(results: Results, findings: Findings) -> dict[str, pd.DataFrame]:
+    """Name → every table of which this record has rows, and `results` in any case."""
+    known = {name: frame(results, findings) for name, frame in _FRAMES.items()}
+    return {name: frame for name, frame in known.items() if name == "results" or len(frame)}
 
 
 def results_table(trials: pd.DataFrame) -> pd.DataFrame:
@@ -201,6 +197,19 @@ def networks_markdown(results: Results) -> str:
     """`networks.md`: mean and standard deviation over the seeds."""
     parts = [f"# Networks of the sweep `{results.provenance.sweep}` over their seeds", *results.provenance.caveats]
     return "\n\n".join([*parts, _markdown(network_cells(results)), NETWORKS_NOTE]) + "\n"
+
+
+#: Name → a table of results and findings; without rows where the record has none.
+_FRAMES: dict[str, Callable[[Results, Findings], pd.DataFrame]] = {
+    "results": lambda results, _: results_table(results.trials),
+    "networks": lambda results, _: networks(results) if has_seeds(results.trials) else pd.DataFrame(),
+    "metrics": lambda _, findings: findings.metrics,
+    "comparisons": lambda _, findings: findings.comparisons,
+    "classes": lambda _, findings: findings.classes,
+    "repeats": lambda results, _: repeats(results),
+    "front": lambda results, _: results_table(front(results)),
+    "importance": lambda results, _: importance(results),
+}
 
 
 def _share(share: float, low: float, high: float, digits: int = 1) -> str:

@@ -7,6 +7,7 @@ everything anew, a report took 13 and 16 s instead of 7 and 9 s on a busy machin
 import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -17,8 +18,12 @@ _calls: list[Callable[[], Any]] = []  # of a forked process
 
 
 def side_by_side(calls: Sequence[Callable[[], Any]]) -> list[Any]:
-    """The results of the functions, in their order. Where this process cannot fork, they run one after another."""
-    processes = min(len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1, len(calls))
+    """The results of the functions, in their order. Where this process cannot fork, they run one after another.
+
+    Nor can one that has threads, as a notebook's: a fork may hold a lock of theirs.
+    """
+    can_fork = sys.platform == "linux" and threading.active_count() == 1
+    processes = min(len(os.sched_getaffinity(0)) if can_fork else 1, len(calls))
     if processes < 2:
         return [call() for call in calls]
     with ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), _begin, (calls,)) as pool:

@@ -51,6 +51,10 @@ class Execution:
         self.error: OSError | InputError | None = None
         self.is_interrupted = False
 
+    def interrupt(self) -> None:
+        """End the sweep, from any thread."""
+        self.is_interrupted = True
+
     def show(self) -> Progress:
         """Show the sweep from where its record stands, within the context of the returned bar."""
         self._display = Display(self.sweep, self.record)

@@ -88,6 +88,7 @@ class Options:
     )
     smoke: bool = option("One epoch on a few hundred images, to see that everything runs.", False)
     fresh: bool = option("Start over: the old record is moved aside, not deleted.", False)
+    open: bool = option("Show the report in a browser at the end.", False)
     track: Sequence[str] = option(
         "Another tracker beside TensorBoard, which finds its files in the record.",
         (),
@@ -146,8 +147,8 @@ def _value(text: str) -> Any:
         return text
 
 
-def command(name: str, summary: str, options: type[Asked], run: Callable[[Asked], int]) -> click.Command:
-    """Build a command whose options are the fields of an options class; `run` gets them and returns the exit code."""
+def command(name: str, summary: str, options: type[Asked], run: Callable[[Asked], Any]) -> click.Command:
+    """Build a command whose options are the fields of an options class; `run` gets them."""
     parameters: list[click.Parameter] = [
         click.Option(
             [field.metadata["flag"] or f"--{field.name.replace('_', '-')}", field.name], **field.metadata["option"]

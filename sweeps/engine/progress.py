@@ -1,5 +1,6 @@
-"""A sweep's progress, for a person: a live bar in a terminal, lines in a log."""
+"""A sweep's progress, for a person: a live bar in a terminal or a notebook, lines in a log."""
 
+import html
 import json
 import math
 import time
@@ -22,7 +23,9 @@ class Display:
     """
 
     def __init__(self, sweep: Sweep, record: Record) -> None:
-        self._console = Console(highlight=False)
+        self._console = Console(highlight=False, force_jupyter=False)
+        self._is_in_notebook: bool = Console().is_jupyter
+        self._notebook_bar: Any = None
         self._strategy = sweep.strategy
         rows = list(record.trials.values())
         self._unknown = max(0, sweep.strategy.planned - len(rows))
@@ -55,9 +58,22 @@ class Display:
         self._note(epoch, row)
         text = self._describe()
         self.bar.update(self._task, completed=self._done, total=self._epochs, description=text)
-        if not self._console.is_terminal and time.monotonic() - self._logged > _SECONDS_BETWEEN_LOG_LINES:
+        if self._is_in_notebook:
+            self._show_in_notebook(text)
+        elif not self._console.is_terminal and time.monotonic() - self._logged > _SECONDS_BETWEEN_LOG_LINES:
             self._logged = time.monotonic()
             self._console.print(f"     {text}", soft_wrap=True)
+
+    def _show_in_notebook(self, text: str) -> None:
+        """Update the bar in its place. Without ipywidgets, rich's would be a new one each time."""
+        from IPython.display import display
+
+        bar = f'<progress value="{self._done}" max="{self._epochs}"></progress> {html.escape(text)}'
+        content = {"text/plain": text, "text/html": bar}
+        if self._notebook_bar:
+            self._notebook_bar.update(content, raw=True)
+        else:
+            self._notebook_bar = display(content, raw=True, display_id=True)
 
     def ended(self, row: dict[str, Any]) -> None:
         """Show that a trial is over."""

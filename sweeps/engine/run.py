@@ -1,5 +1,6 @@
 """A sweep from its options to its report: prepare inputs, run what is left of its trials, analyse the record."""
 
+import _thread
 import contextlib
 import functools
 import importlib
@@ -7,10 +8,14 @@ import math
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, get_type_hints
+
+import click
 
 from data_prep import Folder, shards
 from data_prep.errors import InputError, run_command
@@ -32,10 +37,15 @@ from trainables.worker.assignment import Shared
 _SECONDS_TO_REPORT = 30.0  # of a time budget, for Ray to end and the analysis to be written
 
 
-def main(question: Callable[[Asked], Sweep], options: type[Asked] = Options) -> None:  # type: ignore[assignment]
-    """Run a sweep file as a command whose options are the fields of an options class."""
-    summary = (question.__doc__ or "").strip()
-    run_command(command(question.__name__, summary, options, lambda asked: run(question(asked), asked)))
+def main(question: Callable[[Asked], Sweep]) -> None:
+    """Run a sweep file as a command."""
+    run_command(command_of(question, run))
+
+
+def command_of(question: Callable[[Asked], Sweep], then: Callable[[Sweep, Asked], Any]) -> click.Command:
+    """Build the command that makes a question's sweep, by the options that the question takes, and hands it on."""
+    options, summary = get_type_hints(question)["options"], (question.__doc__ or "").strip()
+    return command(question.__name__, summary, options, lambda asked: then(question(asked), asked))
 
 
 def run(sweep: Sweep, options: Options) -> int:
@@ -49,7 +59,7 @@ def run(sweep: Sweep, options: Options) -> int:
     folder = Folder(options.results).folder(sweep.name)
     if _is_complete(sweep, options, folder):
         print(f"Every trial of {folder} is over, and its report shows them.")
-        shown.say(folder)
+        shown.say(folder, opens=options.open)
         return 0
     try:
         inputs = prepare_inputs(sweep.strategy, options)
@@ -86,8 +96,9 @@ def _is_complete(sweep: Sweep, options: Options, folder: Folder) -> bool:
 def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: Lease) -> int:
     """Run what is left of a sweep, as the only one that writes its record, and name the trials that failed."""
     # The analysis imports its packages, waits for a line, and then begins. If this process dies first, it ends too.
-    analysis = [sys.executable, "-P", "-m", "analysis", str(folder), "--wait"]
-    start_analysis = functools.cache(lambda: subprocess.Popen(analysis, stdin=subprocess.PIPE))
+    analysis = [sys.executable, "-P", "-m", "analysis", str(folder), "--wait", *["--open"] * options.open]
+    output = None if sys.stdout is sys.__stdout__ else subprocess.PIPE  # within a notebook, which has no other
+    start_analysis = functools.cache(lambda: subprocess.Popen(analysis, stdin=subprocess.PIPE, stdout=output))
     record = Record(folder, inputs.data.fingerprint)
     sweep.strategy.open(record, inputs.node_folder)
     images = {split: len(getattr(inputs.data, split)) for split in ("train", "validation")}
@@ -96,12 +107,16 @@ def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: 
         contextlib.ExitStack() as at_end,
     ):
         execution = Execution(sweep, record, images, inputs.longest_first, start_analysis)
+        is_main = threading.current_thread() is threading.main_thread()
+        lease.interrupt = _thread.interrupt_main if is_main else execution.interrupt
         if execution.has_work():
             _run_on_cluster(execution, options, inputs, lease, at_end)
         process = start_analysis()
         assert process.stdin
         process.stdin.write(b"\n")
         process.stdin.close()  # and while Ray ends, the analysis begins
+    if process.stdout:
+        print(process.stdout.read().decode(), end="")
     failed = [record.trials[trial] for trial in execution.proposed if record.trials[trial]["status"] == "failed"]
     for row in failed:
         print(f"failed: {row['network']} (seed {row['seed']}): {row['reason']}", file=sys.stderr)

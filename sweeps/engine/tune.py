@@ -16,6 +16,7 @@ import json
 import math
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -144,12 +145,15 @@ class _Callback(_Adapter, tune.Callback):  # type: ignore[misc]
 
 @contextlib.contextmanager
 def _interrupts(execution: Execution) -> Iterator[None]:
-    """Let Ctrl-C interrupt as ever, and the execution know of it."""
+    """Let Ctrl-C interrupt as ever, and the execution know of it. Other threads than the main one get no Ctrl-C."""
 
     def interrupt(number: int, frame: object) -> None:
-        execution.is_interrupted = True
+        execution.interrupt()
         raise KeyboardInterrupt
 
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.signal(signal.SIGINT, interrupt)
     try:
         yield

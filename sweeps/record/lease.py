@@ -4,14 +4,13 @@ A killed sweep leaves its lease behind. The next one takes it over: at once wher
 otherwise once the lease has not been renewed for a while. Clocks are not compared.
 """
 
-import _thread
 import contextlib
 import os
 import platform
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,8 @@ class Lease:
         parent, _, name = record.location.rstrip("/").rpartition("/")
         self.folder, self.name = Folder(parent or ".").absolute(), f"{name}.running.json"
         self.error: InputError | None = None
+        #: Interrupts the sweep; before it runs, `check` suffices.
+        self.interrupt: Callable[[], None] = lambda: None
         self._record = record
         self._content: dict[str, Any] = {
             "token": secrets.token_hex(8),
@@ -71,7 +72,7 @@ class Lease:
                 self.folder.write_json(self.name, self._content)
             except InputError as error:
                 self.error = error
-                _thread.interrupt_main()
+                self.interrupt()
                 return
             except OSError:  # the record's own writes meet it too, and report it
                 continue

@@ -6,6 +6,7 @@ files     report, tables and figures
 """
 
 import hashlib
+import webbrowser
 from collections.abc import Collection
 from pathlib import Path
 
@@ -45,9 +46,19 @@ def write(folder: Folder, digest: str, answer: str, files: Collection[str]) -> N
     folder.write_json(SHOWN, {"digest": digest, "answer": answer, "files": sorted(files)})
 
 
-def say(folder: Folder) -> None:
-    """Print the answer, and the report as a link that a terminal opens."""
-    console, path = Console(highlight=False), f"{folder}/{REPORT}"
-    link = folder.local_path(REPORT).as_uri() if folder.is_local else path
-    console.print(folder.read_json(SHOWN)["answer"], markup=False, soft_wrap=True)
+def answer(folder: Folder) -> str:
+    """The answer that a record's report gives; empty if it has no report."""
+    try:
+        return str(folder.read_json(SHOWN)["answer"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def say(folder: Folder, name: str = REPORT, opens: bool = False) -> None:
+    """Print the answer, if any, and a page as a link that a terminal opens; with `opens`, show it in a browser."""
+    console, path = Console(highlight=False), f"{folder}/{name}"
+    link = folder.local_path(name).as_uri() if folder.is_local else path
+    console.print(answer(folder), markup=False, soft_wrap=True, end="\n" if answer(folder) else "")
     console.print(f"[link={link}]{path}[/link]", soft_wrap=True)
+    if opens:
+        webbrowser.open(link)

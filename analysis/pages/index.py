@@ -1,0 +1,35 @@
+"""The page at the root of the results: every record, with its question, its answer and a link to its report."""
+
+from typing import Any
+
+from analysis.pages.environment import ENVIRONMENT
+from data_prep import Folder
+from sweeps.record import shown
+from trainables.record import MANIFEST, read_manifest
+
+INDEX = "index.html"
+
+
+def records(root: Folder) -> list[str]:
+    """The names of the records directly in a folder."""
+    return [name for name in root.names() if root.folder(name).exists(MANIFEST)]
+
+
+def index(root: Folder) -> str:
+    """The page. Raises InputError for a record that cannot be read."""
+    rows = [_row(root.folder(name), name) for name in records(root)]
+    rows.sort(key=lambda row: row["started"], reverse=True)
+    return ENVIRONMENT.get_template("index.html.j2").render(root=str(root), rows=rows)
+
+
+def _row(folder: Folder, name: str) -> dict[str, Any]:
+    manifest = read_manifest(folder)
+    return {
+        "name": name,
+        "question": manifest.get("question"),
+        "answer": shown.answer(folder),
+        "report": f"{name}/{shown.REPORT}" if folder.exists(shown.REPORT) else "",
+        "started": str(manifest.get("started") or "")[:16].replace("T", " "),
+        "state": "over" if manifest.get("wall_seconds") else "not over: the same command goes on",
+        "command": manifest.get("command"),
+    }
