@@ -4,7 +4,9 @@ import sweeps
 record = sweeps.run("age", epochs=2, limit=2000)
 """
 
+import dataclasses
 import importlib
+import shlex
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,30 +28,28 @@ def run(question: "str | Callable[[Any], Sweep]", **options: Any) -> str:
     of its command line, by their names there: `sweeps.run("zoo", models="vgg16,custom-3", seeds=3)`. Runs in any
     thread, one sweep at a time in a process. Raises InputError, and click.UsageError for a value out of range.
     """
-    from data_prep import InputError
-    from sweeps.engine.run import command_of
+    from data_prep import Folder, InputError
+    from sweeps.engine.run import command_of, run
 
     if isinstance(question, str):
         names = [path.stem for path in Path(__file__).parent.glob("[a-z]*.py")]
         if question not in names:
             raise InputError(f"There is no sweep {question!r}; there are {', '.join(sorted(names))}.")
         question = getattr(importlib.import_module(f"sweeps.{question}"), question)
-    command = command_of(question, _run)  # type: ignore[arg-type]
+
+    def run_and_locate(sweep: "Sweep", asked: "Options") -> str:
+        run(sweep, dataclasses.replace(asked, command_line=shlex.join(["python", f"sweeps/{command.name}.py", *words])))
+        return str(Folder(asked.results).folder(sweep.name))
+
+    command = command_of(question, run_and_locate)  # type: ignore[arg-type]
+    words = list(_words(command, options))
     if not _is_free.acquire(blocking=False):
         raise InputError("Another sweep runs in this process; wait for it to end.")
     try:
-        with command.make_context(command.name, list(_words(command, options))) as context:
+        with command.make_context(command.name, list(words)) as context:
             return str(command.invoke(context))
     finally:
         _is_free.release()
-
-
-def _run(sweep: "Sweep", options: "Options") -> str:
-    from data_prep import Folder
-    from sweeps.engine.run import run
-
-    run(sweep, options)
-    return str(Folder(options.results).folder(sweep.name))
 
 
 def _words(command: "click.Command", options: dict[str, Any]) -> Iterator[str]:
@@ -61,6 +61,8 @@ def _words(command: "click.Command", options: dict[str, Any]) -> Iterator[str]:
     for name, value in options.items():
         if name not in flags:
             raise InputError(f"{command.name} has no option {name!r}; the nearest is {nearest(name, flags)!r}.")
-        values = value if isinstance(value, list | tuple) else [value]
-        for each in values if value not in (None, False) else ():
-            yield from [flags[name]] if each is True else [flags[name], str(each)]
+        if value is True:
+            yield flags[name]
+        elif value is not None and value is not False:
+            for each in value if isinstance(value, list | tuple) else [value]:
+                yield from (flags[name], str(each))

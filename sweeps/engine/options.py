@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import shlex
+import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -97,6 +99,8 @@ class Options:
     )
     #: When the command began, on the monotonic clock.
     begun: float = dataclasses.field(default_factory=time.monotonic)
+    #: The command line that asks for the same.
+    command_line: str = dataclasses.field(default_factory=lambda: shlex.join(["python", *sys.argv]))
 
     def recipe(self, name: str, **hyperparameters: Any) -> Recipe:
         """The network's own recipe; above it these hyperparameters, and above them those of the command line."""

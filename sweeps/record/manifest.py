@@ -1,9 +1,7 @@
 """A record's manifest: under which conditions its numbers were made, and whether new ones may join them."""
 
 import os
-import shlex
 import subprocess
-import sys
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -48,12 +46,12 @@ class Manifest:
     weights: dict[str, str]
     metric: str
     direction: str
+    command: str
     hardware: dict[str, Any]
     commit: str | None
     dirty: bool | None
     seeds: list[int] = field(default_factory=list)
     backend: str = field(default_factory=lambda: os.environ.get("KERAS_BACKEND", "tensorflow"))
-    command: str = field(default_factory=lambda: shlex.join(["python", *sys.argv]))
     versions: dict[str, str] = field(default_factory=lambda: {package: version(package) for package in _PACKAGES})
     started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     wall_seconds: float | None = None
@@ -90,6 +88,7 @@ def describe(sweep: Sweep, options: Options, inputs: Inputs, hardware: dict[str,
         weights={body: weights.sha256 for body, weights in inputs.weights.items()},
         metric=SELECTION_METRIC,
         direction="max",
+        command=options.command_line,
         hardware=hardware,
         commit=commit,
         dirty=dirty,

@@ -1,0 +1,42 @@
+"""The wheel: installed in an empty environment, it is used from another folder."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.commands import ROOT
+
+pytestmark = pytest.mark.cluster
+
+SOURCES = ("analysis", "data_prep", "sweeps", "trainables", "pyproject.toml", "README.md", "LICENSE")
+
+
+def test_the_wheel_prepares_data_sweeps_and_analyses(tmp_path: Path) -> None:
+    for name in SOURCES:  # a build leaves files beside them
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / "sources" / name)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    elsewhere, python = tmp_path / "elsewhere", tmp_path / "environment" / "bin" / "python"
+    elsewhere.mkdir()
+
+    def run(*words: object) -> str:
+        command = list(map(str, words))
+        done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", tmp_path, tmp_path / "sources")
+    run(sys.executable, "-m", "venv", tmp_path / "environment")
+    (wheel,) = tmp_path.glob("*.whl")
+    run(python, "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", wheel)
+    assert str(tmp_path / "environment") in run(python, "-c", "import sweeps; print(sweeps.__file__)")
+    run(python, "-m", "data_prep", "--source", "sample", "--out", "shards/own")
+    assert "results/age/report.html" in run(python, "-m", "sweeps.age", "--data", "shards/own", "--smoke")
+    run(python, "-m", "sweeps.search", "--data", "shards/own", "--plan", "--trials", 2)
+    assert "show what results/age holds" in run(python, "-m", "analysis", "results/age")
+    photograph = ROOT / "docs" / "report.png"
+    assert "FAKE" in run(python, "-m", "analysis", "predict", "results/age", photograph)
+    assert (elsewhere / "results" / "age" / "figures" / "curves.png").exists()
