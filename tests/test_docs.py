@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import importlib
 import json
+import os
 import re
 import shlex
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analysis.figures.curves import CAPTION
 from support.code import files
 from support.commands import ROOT, Command, copy_of_the_code, run_python, trained
 from support.searches import run_main
@@ -133,6 +135,14 @@ def test_the_pandas_examples_run_as_printed(tmp_path: Path) -> None:
     printed = run_python("-c", "\n".join(blocks(PAGES["record.md"], "python")), cwd=tmp_path)
     assert printed.returncode == 0, printed.stderr
     assert "age-c4-f4" in printed.stdout
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("example", blocks(PAGES["python.md"], "python"), ids=["zoo", "own"])
+def test_the_python_examples_run_as_printed(example: str, tmp_path: Path) -> None:
+    done = run_python("-c", example, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] in ("results/rates", CAPTION)
 
 
 @pytest.mark.cluster

@@ -39,7 +39,7 @@ _LEGEND_CHARACTERS, _LEGEND_ROW = 66, 0.17  # of a row, and its height in inches
 _LABELS = {"accuracy": "Accuracy (%)", "loss": "Loss (nats)"}
 _CHANCE = {"accuracy": 0.5, "loss": math.log(2)}
 _TRAIN: dict[str, Any] = {"linestyle": (0, (4, 2)), "alpha": 0.6, "markerfacecolor": "white"}
-_CAPTION = (
+CAPTION = (
     "Accuracy and loss against epoch, validation solid, training dashed. Training values are means over an epoch in "
     "which the weights change, and so may lie below validation."
 )
@@ -78,7 +78,7 @@ def draw(results: Results) -> Drawing | None:
         for row in results.ranked.head(1).to_dict("records")
     ]
     alt = f"Accuracy and loss of {len(trials)} trials against epoch: {', '.join(trials['configuration'].unique())}."
-    return Drawing(figure, "Curves", "".join([alt, *best]), _CAPTION)
+    return Drawing(figure, "Curves", "".join([alt, *best]), CAPTION)
 
 
 def placed_epochs(results: Results) -> pd.DataFrame:

@@ -105,7 +105,7 @@ def configuration_cells(results: Results) -> pd.DataFrame:
         first.assign(differences=differences),
         _TRIAL[0],
         ("status", str, "status"),
-        ("validation %", percent, "validation_accuracy"),
+        (results.provenance.metric_title, _area, results.provenance.metric),
         ("differs from its network's own recipe in", str, "differences"),
     )
 

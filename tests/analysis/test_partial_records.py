@@ -47,7 +47,7 @@ def test_an_all_failed_record_deletes_what_an_earlier_analysis_left(make: Callab
     assert "0 ranked, 12 failed." in html
     assert "MemoryError: &lt;b&gt;" in html
     assert folder.folder("figures").names() == ["curves.pdf", "curves.png", "curves.svg", "mine.txt"]
-    assert folder.folder("tables").names() == ["results.csv", "results.md", "results.parquet"]
+    assert folder.folder("tables").names() == ["results.csv", "results.md", "results.parquet", "shown.json"]
 
 
 def test_nothing_but_failures_from_the_start_and_nothing_at_all(make: Callable[..., Folder], tmp_path: Path) -> None:

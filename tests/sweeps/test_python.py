@@ -1,4 +1,4 @@
-"""Sweeps from Python: in the main thread, in another one, and in a notebook. They leave the record of the command line."""
+"""Sweeps from Python, in any thread, and in a notebook: they leave the record of the command line."""
 
 import json
 import os
@@ -29,9 +29,7 @@ print(sweeps.run("zoo", results="again", **options))
 
 
 def test_what_the_command_line_refuses_is_refused() -> None:
-    with pytest.raises(
-        InputError, match="There is no sweep 'agee'; there are age, cifake_paper, population, search, zoo"
-    ):
+    with pytest.raises(InputError, match="There is no sweep 'agee'; there are age, cifake_paper, "):
         sweeps.run("agee")
     with pytest.raises(InputError, match="age has no option 'epoch'; the nearest is 'epochs'"):
         sweeps.run("age", epoch=3)
