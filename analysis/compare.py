@@ -110,18 +110,18 @@ def trials(one: Results, other: Results) -> Changes:
 def data(one: Results, other: Results) -> Changes:
     """Where the images come from, and how many of them were used."""
     first, second = (
-        {name: section.get(name) for name in ("source", "fingerprint", "image_size")}
-        | {f"{split}_images": (section.get("used") or {}).get(split) for split in ("train", *SCORED_SPLITS)}
-        for section in (one.provenance.data, other.provenance.data)
+        {name: getattr(facts, name) for name in ("source", "fingerprint", "image_size")}
+        | {f"{split}_images": facts.used.get(split) for split in ("train", *SCORED_SPLITS)}
+        for facts in (one.provenance.manifest.data, other.provenance.manifest.data)
     )
     return [(name.replace("_", " "), a, b) for name, a, b in _changed(first, second)]
 
 
 def code(one: Results, other: Results) -> Changes:
     """Commit, versions, backend, hardware, and the metric that ranks the trials."""
+    names = ("commit", "dirty", "backend", "metric", "direction")
     first, second = (
-        [{name: manifest.get(name) for name in ("commit", "dirty", "backend", "metric", "direction")}]
-        + [manifest.get(part) or {} for part in ("versions", "hardware", "weights")]
+        [{name: getattr(manifest, name) for name in names}, manifest.versions, manifest.hardware, manifest.weights]
         for manifest in (one.provenance.manifest, other.provenance.manifest)
     )
     parts = zip(first, second, strict=True)
@@ -172,13 +172,14 @@ def _places(one: Results, other: Results) -> np.ndarray | None:
     Images are matched by paths, as another `--seed` of data_prep reorders them; in a record without paths, by rows.
     """
     a, b = (results.scores.parts.get("test") for results in (one, other))
-    is_same_data = all(one.provenance.data.get(name) == other.provenance.data.get(name) for name in _DATA)
+    first, second = one.provenance.manifest.data, other.provenance.manifest.data
+    is_same_data = all(getattr(first, name) == getattr(second, name) for name in _DATA)
     if not (a and b and is_same_data and len(a) == len(b)):
         return None
-    first, second = (a.paths, b.paths) if (a.paths != "").all() and (b.paths != "").all() else (a.rows, b.rows)
+    ours, theirs = (a.paths, b.paths) if (a.paths != "").all() and (b.paths != "").all() else (a.rows, b.rows)
     places = np.empty(len(a), int)
-    places[np.argsort(first, kind="stable")] = np.argsort(second, kind="stable")
-    are_same = np.array_equal(first, second[places]) and np.array_equal(a.labels, b.labels[places])
+    places[np.argsort(ours, kind="stable")] = np.argsort(theirs, kind="stable")
+    are_same = np.array_equal(ours, theirs[places]) and np.array_equal(a.labels, b.labels[places])
     return places if are_same else None
 
 

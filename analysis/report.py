@@ -74,7 +74,7 @@ def _changes(folder: Folder) -> Iterator[str]:
     """The progress of a sweep, a line whenever it has changed, until the sweep is over. Raises InputError."""
     last = ""
     while True:
-        is_over = read_manifest(folder).get("wall_seconds") is not None  # if so, the tables read below are final
+        is_over = read_manifest(folder).wall_seconds is not None  # if so, the tables read below are final
         line = _progress(read_without_scores(folder))
         if line != last:
             yield line

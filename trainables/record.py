@@ -12,12 +12,13 @@ whole, so a reader on any machine sees a complete record at any time. pandas rea
 """
 
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import pyarrow as pa
 
 from data_prep import Folder, InputError
-from trainables.training.metrics import EPOCH_METRICS, SCORED_SPLITS, TRIAL_METRICS
+from trainables.training.metrics import EPOCH_METRICS, SCORED_SPLITS, SELECTION_METRIC, TRIAL_METRICS
 from trainables.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -97,6 +98,60 @@ _REPORTED = frozenset(SCHEMAS[TRIALS].names) - {"trial", "number", *dict(_RECIPE
 _EPOCH = frozenset(SCHEMAS[EPOCHS].names) - {"trial"}
 
 
+@dataclass(frozen=True)
+class DataFacts:
+    """The images of a record: their source, where their shards were, and how many of each split were used.
+
+    `shards_fingerprint` is that of all images in the shards, `fingerprint` that of those used; `image_size` is in
+    pixels; `counts` is split → label name → rows in the shards, `used` is split → images; `audit` is the shards' own.
+    """
+
+    source: str = "an unnamed source"
+    fingerprint: str = ""
+    shards_fingerprint: str = ""
+    shards: str = ""
+    image_size: int | None = None
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    used: dict[str, int] = field(default_factory=dict)
+    audit: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The manifest of a record, as its JSON file has it: under which conditions its numbers were made.
+
+    `settings` are the options that decide what a result means, `search` identifies a search, `weights` has a hash a
+    pretrained body, and `floor` is what linear probes reach. `locked` is what was fixed before test was scored; `looks`
+    has each look at test: when, and how many seeds a network. `wall_seconds` is null until the sweep is over.
+    """
+
+    sweep: str = "sweep"
+    question: str = ""
+    command: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    search: dict[str, Any] | None = None
+    data: DataFacts = field(default_factory=DataFacts)
+    weights: dict[str, str] = field(default_factory=dict)
+    metric: str = SELECTION_METRIC
+    direction: str = "max"
+    seeds: list[int] = field(default_factory=list)
+    hardware: dict[str, Any] = field(default_factory=dict)
+    commit: str | None = None
+    dirty: bool | None = None
+    backend: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    started: str = ""
+    wall_seconds: float | None = None
+    floor: dict[str, Any] | None = None
+    locked: dict[str, Any] | None = None
+    looks: list[dict[str, Any]] = field(default_factory=list)
+    format_version: int = FORMAT_VERSION
+
+    def write(self, folder: Folder) -> None:
+        """Write it into a record's folder."""
+        folder.write_json(MANIFEST, asdict(self))
+
+
 def scores_file(trial: str) -> str:
     """Name of the file that holds a trial's scores."""
     return f"scores/{trial}.parquet"
@@ -122,20 +177,20 @@ def split_report(report: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
     return columns, epoch
 
 
-def read_manifest(folder: Folder) -> dict[str, Any]:
-    """Read a record's manifest. Raises InputError where there is none, or one of another format version."""
+def read_manifest(folder: Folder) -> Manifest:
+    """Read a record's manifest. Raises InputError where there is none, one of other types, or of another version."""
+    from pydantic import TypeAdapter  # which each trial's process would import
+
     try:
-        manifest: dict[str, Any] = folder.read_json(MANIFEST)
-        version = manifest["format_version"]
+        content: dict[str, Any] = folder.read_json(MANIFEST)
+        version = content["format_version"]
+        if version == FORMAT_VERSION:
+            return TypeAdapter(Manifest).validate_python(content)
     except FileNotFoundError:
         raise InputError(f"{folder} holds no record of a sweep; pass a folder such as results/age, which a sweep made.")
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{folder}/{MANIFEST} cannot be read; restore it, or start over with --fresh.")
-    if version != FORMAT_VERSION:
-        raise InputError(
-            f"{folder} is a record of format version {version}, and this is {FORMAT_VERSION}; use --fresh."
-        )
-    return manifest
+    raise InputError(f"{folder} is a record of format version {version}, and this is {FORMAT_VERSION}; use --fresh.")
 
 
 def read_parts(folder: Folder, table: str) -> pa.Table:

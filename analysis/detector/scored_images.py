@@ -1,7 +1,6 @@
 """The test images that a record's trials scored, or those of other shards: what networks are tested with."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -55,7 +54,7 @@ def images_to_score(results: Results, folder: Folder | None = None, limit: int |
     if folder is None or _is_own(results, folder):
         return own_images(results, folder, limit)
     images, groups = _read(folder, str(folder), limit)
-    own, duplicates = Folder(str(recorded_data(results).get("shards"))), None
+    own, duplicates = Folder(results.provenance.manifest.data.shards), None
     if own.exists(shards.MANIFEST) and _is_own(results, own):
         tables = [table for split in ("train", "validation") for table in shards.read_tables(own, split, ["group"])]
         # The groups of the images that trials trained on or were chosen by.
@@ -67,7 +66,7 @@ def images_to_score(results: Results, folder: Folder | None = None, limit: int |
 def own_images(results: Results, folder: Folder | None = None, limit: int | None = None) -> ScoredImages:
     """The test images that the record's trials scored, read from its shards. Raises InputError."""
     if folder is None:
-        folder = Folder(str(recorded_data(results).get("shards")))
+        folder = Folder(results.provenance.manifest.data.shards)
         if not folder.exists(shards.MANIFEST):
             raise InputError(f"The record's shards are no longer at {folder}; say with --data where they are now.")
     if not _is_own(results, folder):
@@ -78,17 +77,11 @@ def own_images(results: Results, folder: Folder | None = None, limit: int | None
     return _read(folder, OWN, limit, test.rows)[0]
 
 
-def recorded_data(results: Results) -> dict[str, Any]:
-    """What the record's manifest says about the shards; empty where it says nothing."""
-    return results.provenance.manifest.get("data") or {}
-
-
 def _is_own(results: Results, folder: Folder) -> bool:
     """Whether the record was made with these shards."""
-    settings = results.provenance.manifest.get("settings") or {}
-    selection = DataSelection(folder, settings.get("limit"), bool(settings.get("smoke")))
-    own = recorded_data(results).get("fingerprint")
-    return bool(selection.fingerprint(shards.read_manifest(folder).fingerprint) == own)
+    manifest = results.provenance.manifest
+    selection = DataSelection(folder, manifest.settings.get("limit"), bool(manifest.settings.get("smoke")))
+    return selection.fingerprint(shards.read_manifest(folder).fingerprint) == manifest.data.fingerprint
 
 
 def _read(
@@ -118,7 +111,7 @@ def _fitted(images: ScoredImages, results: Results) -> ScoredImages:
 
     The warnings say how the images differ from those that the networks were trained on.
     """
-    side, pixels = int(recorded_data(results).get("image_size") or images.side), images.images
+    side, pixels = results.provenance.manifest.data.image_size or images.side, images.images
     warnings = []
     if images.side != side:
         sized = [Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS) for image in pixels]

@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.detector.corruptions import CLEAN, CORRUPTIONS, Setting, settings_in_order
 from analysis.detector.robustness_table import SECOND, data_sets
-from analysis.detector.scored_images import OWN, recorded_data
+from analysis.detector.scored_images import OWN
 from analysis.results.format import percent, span
 from analysis.results.seeds import trial_name
 from analysis.results.trials import Results
@@ -127,7 +127,7 @@ def conditions(rows: pd.DataFrame) -> str:
 
 def image_side(results: Results) -> int:
     """Side of the square images that the networks take, in pixels."""
-    return int(recorded_data(results).get("image_size") or 32)
+    return results.provenance.manifest.data.image_size or 32
 
 
 def _named(name: str, *severities: float) -> str:

@@ -82,11 +82,10 @@ def training(recipe: Recipe, results: Results) -> str:
     """
     manifest = results.provenance.manifest
     if recipe.parent or recipe.network not in MODELS:
-        return str(manifest.get("command"))
+        return manifest.command
     words = ["python", "sweeps/zoo.py", "--models", recipe.network, "--results", "again"]
-    words += ["--data", str(results.provenance.data.get("shards") or "SHARDS")]
-    limit = (manifest.get("settings") or {}).get("limit")
-    words += ["--limit", str(limit)] if limit else []
+    words += ["--data", manifest.data.shards or "SHARDS"]
+    words += ["--limit", str(manifest.settings["limit"])] if manifest.settings.get("limit") else []
     for name, value in changed_values(recipe).items():
         of = f"{recipe.network}." if name in recipe.network_arguments else ""
         words += ["--set", f"{of}{name}={value if isinstance(value, str) else json.dumps(value)}"]

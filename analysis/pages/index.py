@@ -26,10 +26,10 @@ def _row(folder: Folder, name: str) -> dict[str, Any]:
     manifest = read_manifest(folder)
     return {
         "name": name,
-        "question": manifest.get("question"),
+        "question": manifest.question,
         "answer": shown.answer(folder),
         "report": f"{name}/{shown.REPORT}" if folder.exists(shown.REPORT) else "",
-        "started": str(manifest.get("started") or "")[:16].replace("T", " "),
-        "state": "over" if manifest.get("wall_seconds") else "not over: the same command goes on",
-        "command": manifest.get("command"),
+        "started": manifest.started[:16].replace("T", " "),
+        "state": "over" if manifest.wall_seconds else "not over: the same command goes on",
+        "command": manifest.command,
     }

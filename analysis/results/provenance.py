@@ -1,10 +1,11 @@
-"""A record's manifest in one shape, whatever is missing from it."""
+"""A record's manifest, for people."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from data_prep import InputError
-from trainables.training.metrics import EPOCH_METRICS, SELECTION_METRIC
+from trainables.record import Manifest
+from trainables.training.metrics import EPOCH_METRICS
 
 SAMPLE_CAVEAT = "The embedded sample is a stand-in for trying the system, not a benchmark."
 SMOKE_CAVEAT = "This was a smoke run: one epoch on a few hundred images shows that the system works, and nothing else."
@@ -21,30 +22,28 @@ _AUDIT_COUNTS = {
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the numbers of a record come from.
+    """Where the numbers of a record come from: its `manifest`, and what follows from it.
 
-    `metric` ranks the trials, and `direction`, max or min, is the better end of it. `data` is the manifest's section on
-    the images, and `used` is split → how many of them were used. `facts` is term → text, for people. `audit` has a
-    sentence for each finding about the data, and `caveats` the sentences that belong beside every number. `search` is
-    what `Search.describe` of `sweeps.searching.study` gives, empty for a sweep that is no search. `floor` is what
-    `trainables.training.probes` measured, empty where they did not run. `codecs` are those of the source's files.
-    `manifest` is the whole manifest.
+    `source` names the images for people. `facts` is term → text. `audit` has a sentence for each finding about the
+    data, and `caveats` the sentences that belong beside every number. `codecs` are those of the source's files.
     """
 
-    sweep: str
-    question: str
+    manifest: Manifest
     source: str
-    metric: str
-    direction: str
-    data: dict[str, Any]
-    used: dict[str, int]
     facts: dict[str, str]
     audit: list[str]
     caveats: list[str]
-    search: dict[str, Any] = field(default_factory=dict)
-    floor: dict[str, Any] = field(default_factory=dict)
     codecs: tuple[str, ...] = ()
-    manifest: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def sweep(self) -> str:
+        """The sweep's name."""
+        return self.manifest.sweep
+
+    @property
+    def metric(self) -> str:
+        """The metric that ranks the trials."""
+        return self.manifest.metric
 
     @property
     def metric_title(self) -> str:
@@ -52,34 +51,34 @@ class Provenance:
         return self.metric.replace("_", " ").replace("auc", "AUC")
 
     @property
+    def direction(self) -> str:
+        """The better end of the metric: max or min."""
+        return self.manifest.direction
+
+    @property
+    def search(self) -> dict[str, Any]:
+        """What `Search.describe` of `sweeps.searching.study` gives, empty for a sweep that is no search."""
+        return self.manifest.search or {}
+
+    @property
     def floors(self) -> dict[str, float]:
         """The test accuracy of a linear probe on colour and spectrum together, by its name; empty if not measured."""
-        both = self.floor.get("both", {})
+        both = (self.manifest.floor or {}).get("both", {})
         return {"linear probe on colour and spectrum": both["test_accuracy"]} if "test_accuracy" in both else {}
 
 
-def provenance(manifest: dict[str, Any]) -> Provenance:
+def provenance(manifest: Manifest) -> Provenance:
     """The provenance in a manifest. Raises InputError if it ranks by anything but a metric of validation."""
-    data, settings = _section(manifest, "data"), _section(manifest, "settings")
-    metric, direction = manifest.get("metric") or SELECTION_METRIC, manifest.get("direction") or "max"
+    metric, direction, source = manifest.metric, manifest.direction, manifest.data.source
     if metric not in _METRICS or direction not in ("max", "min"):
         raise InputError(f"The manifest ranks by {metric!r} ({direction!r}); it must be one of {', '.join(_METRICS)}.")
-    source, audit = str(data.get("source") or "an unnamed source"), _section(data, "audit")
     return Provenance(
-        sweep=str(manifest.get("sweep") or "sweep"),
-        question=str(manifest.get("question") or ""),
-        source="the embedded sample" if source == "sample" else source,
-        metric=metric,
-        direction=direction,
-        data=data,
-        used={split: int(count) for split, count in _section(data, "used").items()},
-        facts={term: str(fact) for term, fact in _facts(manifest, data, settings).items() if fact not in (None, "")},
-        audit=_findings(audit),
-        caveats=[SAMPLE_CAVEAT] * (source == "sample") + [SMOKE_CAVEAT] * bool(settings.get("smoke")),
-        search=_section(manifest, "search"),
-        floor=_section(manifest, "floor"),
-        codecs=codecs(audit),
         manifest=manifest,
+        source="the embedded sample" if source == "sample" else source,
+        facts={term: str(fact) for term, fact in _facts(manifest).items() if fact not in (None, "")},
+        audit=_findings(manifest.data.audit),
+        caveats=[SAMPLE_CAVEAT] * (source == "sample") + [SMOKE_CAVEAT] * bool(manifest.settings.get("smoke")),
+        codecs=codecs(manifest.data.audit),
     )
 
 
@@ -94,30 +93,30 @@ def _section(parent: dict[str, Any], name: str) -> dict[str, Any]:
     return section if isinstance(section, dict) else {}
 
 
-def _facts(manifest: dict[str, Any], data: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+def _facts(manifest: Manifest) -> dict[str, Any]:
     """Term → its value; None or an empty text for what the manifest lacks."""
-    changes = {None: "", True: ", with changes that were not committed", False: ", unchanged"}[manifest.get("dirty")]
-    commit = manifest.get("commit")
+    changes = {None: "", True: ", with changes that were not committed", False: ", unchanged"}[manifest.dirty]
+    data = manifest.data
     return {
-        "Data": data.get("source"),
-        "Shards": data.get("shards"),
-        "Fingerprint of the shards": data.get("shards_fingerprint"),
-        "Fingerprint of the images used": data.get("fingerprint"),
-        "Image size": f"{data['image_size']} x {data['image_size']} pixels" if data.get("image_size") else "",
+        "Data": data.source,
+        "Shards": data.shards,
+        "Fingerprint of the shards": data.shards_fingerprint,
+        "Fingerprint of the images used": data.fingerprint,
+        "Image size": f"{data.image_size} x {data.image_size} pixels" if data.image_size else "",
         "Images in the shards": "; ".join(
             f"{split} {' + '.join(f'{count:,} {label}' for label, count in labels.items())}"
-            for split, labels in _section(data, "counts").items()
+            for split, labels in data.counts.items()
         ),  # train 500 REAL + 500 FAKE; test …
-        "Images used": _pairs({name: f"{count:,}" for name, count in _section(data, "used").items()}),
-        "Command": manifest.get("command"),
-        "Settings": _pairs(settings),
-        "Ranked by": f"{manifest['metric']}, {manifest.get('direction')}" if manifest.get("metric") else "",
-        "Seeds": ", ".join(str(seed) for seed in manifest.get("seeds") or ()),
-        "Commit": f"{commit}{changes}" if commit else "none: the code was not in a git checkout",
-        "Versions": _pairs(_section(manifest, "versions")),
-        "Hardware": _pairs(_section(manifest, "hardware")),
-        "Started": manifest.get("started"),
-        "Wall time": f"{manifest['wall_seconds']:,.0f} s" if manifest.get("wall_seconds") else "",
+        "Images used": _pairs({name: f"{count:,}" for name, count in data.used.items()}),
+        "Command": manifest.command,
+        "Settings": _pairs(manifest.settings),
+        "Ranked by": f"{manifest.metric}, {manifest.direction}",
+        "Seeds": ", ".join(map(str, manifest.seeds)),
+        "Commit": f"{manifest.commit}{changes}" if manifest.commit else "none: the code was not in a git checkout",
+        "Versions": _pairs(manifest.versions),
+        "Hardware": _pairs(manifest.hardware),
+        "Started": manifest.started,
+        "Wall time": f"{manifest.wall_seconds:,.0f} s" if manifest.wall_seconds else "",
     }
 
 

@@ -57,7 +57,9 @@ class Results:
 
     def images(self, split: str) -> str:
         """The number of images of a split that the trials used, as text; `unknown` if the record does not say."""
-        counts = set(self.trials[f"{split}_images"].dropna()) or {self.provenance.used.get(split)} - {None}
+        counts = set(self.trials[f"{split}_images"].dropna()) or {self.provenance.manifest.data.used.get(split)} - {
+            None
+        }
         return " or ".join(f"{count:,}" for count in sorted(counts)) or "unknown"
 
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -29,7 +30,7 @@ from sweeps.record.manifest import describe, make_way, misfit
 from sweeps.record.writer import Record
 from sweeps.trackers import following
 from trainables import MODELS
-from trainables.record import IMAGES, MANIFEST, read_manifest
+from trainables.record import IMAGES, read_manifest
 from trainables.training.arrays import in_memory
 from trainables.worker import fork_server
 from trainables.worker.assignment import Shared
@@ -83,7 +84,7 @@ def _is_complete(sweep: Sweep, options: Options, folder: Folder) -> bool:
         return False
     manifest, selection = read_manifest(folder), options.selection()
     fingerprint = selection.fingerprint(shards.read_manifest(selection.folder).fingerprint)
-    if not (manifest["wall_seconds"] and manifest["floor"]) or misfit(manifest, sweep, options, fingerprint):
+    if not (manifest.wall_seconds and manifest.floor) or misfit(manifest, sweep, options, fingerprint):
         return False
     record = Record(folder, fingerprint)
     with tempfile.TemporaryDirectory() as scratch:
@@ -151,8 +152,8 @@ def _run_on_cluster(
     manifest.write(record.folder)
     _train(execution, options, inputs, lease, request, manifest.backend)
     seeds = sorted({row["seed"] for row in record.trials.values()})
-    ended = {"wall_seconds": time.monotonic() - started, "floor": floor.result(), "seeds": seeds}
-    record.folder.write_json(MANIFEST, read_manifest(record.folder) | ended)
+    over = replace(manifest, wall_seconds=time.monotonic() - started, floor=floor.result(), seeds=seeds)
+    over.write(record.folder)
 
 
 def _train(

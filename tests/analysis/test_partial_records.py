@@ -3,9 +3,13 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from analysis.results import judged
 from analysis.results.trials import read
+from data_prep import InputError
 from data_prep.storage import Folder
 from support.records import (
     AGE,
@@ -95,3 +99,13 @@ def test_a_record_on_another_file_system(make: Callable[..., Folder]) -> None:
     analyse(remote)
     assert local.exists("tables/results.csv")
     assert local.exists("figures/curves.png")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"data": {"used": {"train": "many"}}}, {"settings": []}, {"seeds": "all"}, {"wall_seconds": "x"}, {"dirty": 7}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_manifest_of_other_types_is_refused(changes: dict[str, Any], make: Callable[..., Folder]) -> None:
+    with pytest.raises(InputError, match=r"manifest\.json cannot be read; restore it"):
+        read(make(twelve(), **changes))
