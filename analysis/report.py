@@ -56,7 +56,7 @@ def main(record: str, watch: bool, wait: bool, opens: bool) -> None:
         results = read(folder)
         judged = findings(results)
         first = answer(results, folder)
-        written = _write(results, judged, first, folder)
+        written = _write(results, judged, first, digest, folder)
         _show(Console(), results, judged)
         shown.write(folder, digest, " ".join([first.sentence, *results.provenance.caveats]), written)
     shown.say(folder, opens=opens)
@@ -94,7 +94,7 @@ def _progress(results: Results) -> str:
     return f"{statuses}; {epochs}; best validation accuracy {best[SELECTION_METRIC]:.4f} ({best['configuration']})"
 
 
-def _write(results: Results, judged: Findings, first: Answer, folder: Folder) -> list[str]:
+def _write(results: Results, judged: Findings, first: Answer, digest: str, folder: Folder) -> list[str]:
     """Write every file, and delete figures of an earlier analysis that no longer apply. Returns the files' names."""
     figures = drawings.figures(results, judged, robustness_table(folder))
     drawn = {name: drawing for name, drawing in figures.items() if drawing}
@@ -114,7 +114,7 @@ def _write(results: Results, judged: Findings, first: Answer, folder: Folder) ->
         for name, *words in sheets(folder)
         if folder.exists(f"{SHEETS}/{name}")
     ]
-    folder.write_bytes(shown.REPORT, report(results, judged, first, vectors, pictures).encode())
+    folder.write_bytes(shown.REPORT, report(results, judged, first, digest, vectors, pictures).encode())
     return [shown.REPORT, *(name for name, content in contents.items() if content is not None)]
 
 

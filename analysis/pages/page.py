@@ -41,13 +41,15 @@ def report(
     results: Results,
     findings: Findings,
     answer: Answer,
+    digest: str,
     drawings: Sequence[tuple[Drawing, bytes]],
     sheets: Sequence[Sheet],
 ) -> str:
-    """The page. Each of the `drawings` comes with its SVG."""
+    """The page, of a record with this digest. Each of the `drawings` comes with its SVG."""
     return ENVIRONMENT.get_template("report.html.j2").render(
         provenance=results.provenance,
         answer=answer,
+        digest=digest,
         summary=summary(results, findings),
         repeats=repeat_cells(results),
         ranking=ranked_cells(results),

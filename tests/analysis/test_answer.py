@@ -14,6 +14,7 @@ from analysis.results.trials import Results, read
 from data_prep.storage import Folder
 from support.records import AGE, BEST, twelve
 from support.searches import run_main
+from sweeps.record import shown
 from sweeps.searching.study import Search
 from sweeps.zoo import ZooOptions, zoo
 from trainables import MODELS, Recipe
@@ -30,6 +31,7 @@ def test_the_first_is_named_with_its_test_accuracy(analysed: tuple[Folder, str],
     assert html.index("is first of 11") < html.index("<h2>Summary</h2>")
     for command in given.commands.values():
         assert command in html
+    assert f"<dt>Digest of the record</dt><dd>{folder.read_json(shown.SHOWN)['digest']}</dd>" in html
 
 
 def test_over_seeds_the_best_mean_is_first(make: Callable[..., Folder]) -> None:
