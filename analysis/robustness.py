@@ -101,8 +101,8 @@ def _recorded(one: Stored, images: ScoredImages, logits: np.ndarray) -> np.ndarr
     changed = ((recorded > 0) != (logits > 0)).mean()
     if changed > _MOST_OTHER_VERDICTS:
         raise InputError(
-            f"The stored network of {one.name} calls {changed:.0%} of the test images otherwise than the record has "
-            "it; restore its checkpoint, or train it anew with --fresh."
+            f"The stored network of {one.name} disagrees with the record on {changed:.0%} of the test images; restore "
+            "its checkpoint, or train it anew with --fresh."
         )
     return recorded
 

@@ -15,9 +15,11 @@ from trainables.training.recipe import Recipe
 @click.command()
 @click.argument("name", required=False)
 def main(name: str | None) -> None:
-    """Print the table of networks at 32 x 32 pixels, as Markdown, or the layers of the network NAME."""
+    """Print the table of networks at 32 x 32 pixels, as Markdown, or the layers and arguments of the network NAME."""
     if name:
-        network(MODELS, name).build(32).summary()
+        entry = network(MODELS, name)
+        entry.build(32).summary()
+        print("\n".join(["Arguments:", *(f"  {argument} = {value!r}" for argument, value in entry.defaults().items())]))
         return
     table = pd.DataFrame(rows(), columns=["network", "parameters", "MFLOPs", "recipe", "source"])
     print(table.to_markdown(index=False, disable_numparse=True))

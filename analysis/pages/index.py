@@ -11,8 +11,11 @@ INDEX = "index.html"
 
 
 def records(root: Folder) -> list[str]:
-    """The names of the records directly in a folder."""
-    return [name for name in root.names() if root.folder(name).exists(MANIFEST)]
+    """The records in a folder, and in its folders that are none themselves: `age`, `cifake/age`."""
+    names = [name for name in root.names() if not name.startswith(".")]
+    found = [name for name in names if root.folder(name).exists(MANIFEST)]
+    below = [f"{name}/{inner}" for name in names if name not in found for inner in root.folder(name).names()]
+    return found + [name for name in below if root.folder(name).exists(MANIFEST)]
 
 
 def index(root: Folder) -> str:

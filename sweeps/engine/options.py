@@ -125,7 +125,8 @@ class Options:
                 raise InputError(f"--set {setting}: {_NOT_TO_SET[key]}.")
             if of and of not in networks:
                 raise InputError(
-                    f"--set {setting}: this sweep does not train {of!r}; {nearest(of, networks)!r} it does."
+                    f"--set {setting}: this sweep does not train {of!r}; the nearest that it trains is "
+                    f"{nearest(of, networks)!r}."
                 )
 
     def selection(self) -> DataSelection:
