@@ -22,6 +22,7 @@ NETWORKS_NOTE = (
 Column = tuple[str, Callable[..., str], *tuple[str, ...]]
 
 _count, _short, _area = partial(number, digits=0), "{:.2g}".format, partial(number, digits=4)
+_MOST_WITH_METRICS = 20
 _TRIAL: list[Column] = [("network", str, "configuration"), ("seed", str, "seed")]
 _SIZES: list[Column] = [
     ("parameters", _count, "parameters"),
@@ -135,11 +136,11 @@ def repeat_cells(results: Results) -> pd.DataFrame:
 
 
 def metric_cells(findings: Findings) -> pd.DataFrame:
-    """Every metric on test as text, a row a configuration: the mean over its n trials."""
+    """Every metric on test as text, a row each of the first configurations: the mean over its n trials."""
     if not len(findings.metrics):
         return pd.DataFrame()
     on_test = findings.metrics[findings.metrics["part"] == "test"].groupby("configuration", sort=False)
-    means = on_test[list(METRICS)].mean().assign(n=on_test.size()).reset_index()
+    means = on_test[list(METRICS)].mean().assign(n=on_test.size()).head(_MOST_WITH_METRICS).reset_index()
     write = partial(number, digits=3)
     return _cells(means, _TRIAL[0], ("n", str, "n"), *((metric.title, write, name) for name, metric in METRICS.items()))
 

@@ -1,8 +1,10 @@
 """What a configuration is: its hyperparameters and network arguments, beside its network's own and what was tried."""
 
+import functools
 import json
 from typing import Any
 
+import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from analysis.results.searches import hyperparameters
@@ -18,7 +20,7 @@ Values = dict[str, Any]
 
 def recipe_of(row: dict[str, Any]) -> Recipe:
     """The recipe in a trial's row, without hyperparameters that are newer than the record."""
-    return Recipe.of({name: row[name] for name in Recipe("").hyperparameters() if row[name] == row[name] is not None})
+    return Recipe.of({name: row[name] for name in Recipe("").hyperparameters() if pd.notna(row[name])})
 
 
 def values_of(recipe: Recipe) -> Values:
@@ -27,6 +29,7 @@ def values_of(recipe: Recipe) -> Values:
     return own | recipe.network_arguments
 
 
+@functools.cache
 def own_values(network: str) -> Values:
     """The values of a network's own recipe; none if the network is not in MODELS."""
     if network not in MODELS:
