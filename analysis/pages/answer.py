@@ -38,8 +38,8 @@ def answer(results: Results, folder: Folder) -> Answer:
     if not len(best):
         return Answer(f"No trial of {results.provenance.sweep} is ranked.")
     row = best.to_dict("records")[0]
-    recipe, tried = recipe_of(row), tried_values(results)
-    own, values = own_values(recipe.network), values_of(recipe)
+    recipe = recipe_of(row)
+    tried, own, values = tried_values(results, recipe), own_values(recipe.network), values_of(recipe)
     listed = [name for name in values if name in tried or name in changed_values(recipe)]
     cells = [(name, text(values[name]), text(own.get(name)), tried.get(name, "–")) for name in listed]
     return Answer(

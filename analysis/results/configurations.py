@@ -43,16 +43,23 @@ def changed_values(recipe: Recipe) -> Values:
     return {name: value for name, value in values_of(recipe).items() if name not in own or value != own[name]}
 
 
-def tried_values(results: Results) -> dict[str, str]:
+def tried_values(results: Results, recipe: Recipe) -> dict[str, str]:
     """Hyperparameter or argument → the values that were tried, as text, where there are several.
 
-    Of a search it is the space.
+    Of a search it is the space, without what does not matter beside the recipe's other values, as momentum beside adam.
     """
     rows = [values_of(recipe_of(row)) for row in results.trials.to_dict("records")]
     names = dict.fromkeys(name for row in rows for name in row)
     lists = {name: dict.fromkeys(text(row[name]) for row in rows if name in row) for name in names}
-    ranges = {name: _range(values) for name, values in hyperparameters(results).items()}
-    return {name: ", ".join(texts) for name, texts in lists.items() if len(texts) > 1} | ranges
+    tried = {name: ", ".join(texts) for name, texts in lists.items() if len(texts) > 1}
+    tried |= {name: _range(values) for name, values in hyperparameters(results).items()}
+    own = values_of(recipe) | {"network": recipe.network}
+    conditions = {entry["name"]: entry["when"] for entry in results.provenance.search.get("space", [])}
+    return {
+        name: values
+        for name, values in tried.items()
+        if all(own.get(other) in allowed for other, allowed in conditions.get(name, {}).items())
+    }
 
 
 def text(value: Any) -> str:

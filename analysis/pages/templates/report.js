@@ -52,5 +52,5 @@ function makeFilterable(table) {
 
 for (const table of document.querySelectorAll("table")) {
   makeSortable(table);
-  if (table.tBodies[0].rows.length >= LONG) makeFilterable(table);
+  if (table.tBodies[0].rows.length >= LONG && !table.classList.contains("short")) makeFilterable(table);
 }
