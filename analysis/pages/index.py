@@ -12,7 +12,8 @@ INDEX = "index.html"
 
 def records(root: Folder) -> list[str]:
     """The records in a folder, and in its folders that are none themselves: `age`, `cifake/age`."""
-    names = [name for name in root.names() if not name.startswith(".")]
+    files = root.stamps()
+    names = [name for name in root.names() if name not in files and not name.startswith(".")]
     found = [name for name in names if root.folder(name).exists(MANIFEST)]
     below = [f"{name}/{inner}" for name in names if name not in found for inner in root.folder(name).names()]
     return found + [name for name in below if root.folder(name).exists(MANIFEST)]
