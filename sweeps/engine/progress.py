@@ -23,8 +23,11 @@ class Display:
     """
 
     def __init__(self, sweep: Sweep, record: Record) -> None:
-        self._console = Console(highlight=False, force_jupyter=False)
         self._is_in_notebook: bool = Console().is_jupyter
+        # A kernel asks for colours, as a terminal would, and then shows a bar's every move.
+        self._console = Console(
+            highlight=False, force_jupyter=False, force_terminal=False if self._is_in_notebook else None
+        )
         self._notebook_bar: Any = None
         self._strategy = sweep.strategy
         rows = list(record.trials.values())

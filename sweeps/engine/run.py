@@ -5,6 +5,7 @@ import contextlib
 import functools
 import importlib
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -99,7 +100,10 @@ def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: 
     # The analysis imports its packages, waits for a line, and then begins. If this process dies first, it ends too.
     analysis = [sys.executable, "-P", "-m", "analysis", str(folder), "--wait", *["--open"] * options.open]
     output = None if sys.stdout is sys.__stdout__ else subprocess.PIPE  # within a notebook, which has no other
-    start_analysis = functools.cache(lambda: subprocess.Popen(analysis, stdin=subprocess.PIPE, stdout=output))
+    environment = os.environ | ({"FORCE_COLOR": ""} if output else {})  # which a kernel sets
+    start_analysis = functools.cache(
+        lambda: subprocess.Popen(analysis, stdin=subprocess.PIPE, stdout=output, env=environment)
+    )
     record = Record(folder, inputs.data.fingerprint)
     sweep.strategy.open(record, inputs.node_folder)
     images = {split: len(getattr(inputs.data, split)) for split in ("train", "validation")}
