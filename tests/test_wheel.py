@@ -38,5 +38,5 @@ def test_the_wheel_prepares_data_sweeps_and_analyses(tmp_path: Path) -> None:
     run(python, "-m", "sweeps.search", "--data", "shards/own", "--plan", "--trials", 2)
     assert "show what results/age holds" in run(python, "-m", "analysis", "results/age")
     photograph = ROOT / "docs" / "report.png"
-    assert "FAKE" in run(python, "-m", "analysis", "predict", "results/age", photograph)
+    assert "probability_fake" in run(python, "-m", "analysis", "predict", "results/age", photograph)
     assert (elsewhere / "results" / "age" / "figures" / "curves.png").exists()
