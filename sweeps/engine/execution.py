@@ -74,9 +74,8 @@ class Execution:
 
     def _enter(self, recipe: Recipe) -> bool:
         """Enter a recipe's trial into the record as pending. Returns whether it is new here and not complete."""
-        is_known = self.record.identity(recipe) in self.record.trials
         trial = self.record.add(recipe)
-        if self._display and not is_known:
+        if self._display:
             self._display.added(self.record.trials[trial])
         is_new = trial not in self._handed_out and not self.record.is_complete(trial)
         self._handed_out[trial] = None

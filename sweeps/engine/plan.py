@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from data_prep import shards
 from sweeps.engine.options import Options
@@ -27,8 +27,8 @@ def show(sweep: Sweep, options: Options) -> int:
     manifest = shards.read_manifest(selection.folder)
     images, cpus = selection.counts(manifest), os.cpu_count() or 1
     threads = options.cpus_per_trial or max(1, cpus // strategy.concurrency)
-    columns = ("network", "parameters", "memory", "epochs", "trials", "time a trial")
-    table, total = Table(*columns, title=f"{sweep.name}: {sweep.question}"), 0.0
+    numbers = [Column(name, justify="right") for name in ("parameters", "memory", "epochs", "trials", "time a trial")]
+    table, total = Table("network", *numbers, title=f"{sweep.name}: {sweep.question}"), 0.0
     for name, recipes in by_cost(strategy.representatives).items():
         with silent_tensorflow():
             measured, seconds = _measure(recipes[0], manifest.image_size, images, int(threads))
@@ -54,7 +54,7 @@ def show(sweep: Sweep, options: Options) -> int:
         f"{strategy.planned} trials on {images['train']:,} training images: "
         f"{'at most ' if strategy.stops_early else ''}about {duration(total / at_once)} on this machine's "
         f"{'GPUs' if gpus else 'CPUs'}, {at_once} at a time{price}. {follow_ups}Nothing was started.",
-        soft_wrap=True,
+        soft_wrap=not console.is_terminal,
     )
     return 0
 

@@ -58,7 +58,8 @@ def say(folder: Folder, name: str = REPORT, opens: bool = False) -> None:
     """Print the answer, if any, and a page as a link that a terminal opens; with `opens`, show it in a browser."""
     console, path = Console(highlight=False), f"{folder}/{name}"
     link = folder.local_path(name).as_uri() if folder.is_local else path
-    console.print(answer(folder), markup=False, soft_wrap=True, end="\n" if answer(folder) else "")
+    if sentence := answer(folder):
+        console.print(sentence, markup=False, soft_wrap=not console.is_terminal)  # a log's lines are not broken
     console.print(f"[link={link}]{path}[/link]", soft_wrap=True)
     if opens:
         webbrowser.open(link)
