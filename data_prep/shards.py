@@ -141,7 +141,8 @@ def read_manifest(folder: Folder) -> Manifest:
         if version == FORMAT_VERSION:
             return Manifest(**{field.name: content[field.name] for field in fields(Manifest)})
     except FileNotFoundError:
-        raise InputError(f"{folder} holds no shards (it has no {MANIFEST}); {remake.replace(' again', '')}.")
+        lack = f"holds no shards (it has no {MANIFEST})" if folder.names() else "is empty or does not exist"
+        raise InputError(f"{folder} {lack}; {remake.replace(' again', '')}.")
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{folder}/{MANIFEST} cannot be read as a manifest; delete the folder and {remake}.")
     raise InputError(

@@ -187,7 +187,8 @@ def read_manifest(folder: Folder) -> Manifest:
         if version == FORMAT_VERSION:
             return TypeAdapter(Manifest).validate_python(content)
     except FileNotFoundError:
-        raise InputError(f"{folder} holds no record of a sweep; pass a folder such as results/age, which a sweep made.")
+        lack = "holds no record of a sweep" if folder.names() else "is empty or does not exist"
+        raise InputError(f"{folder} {lack}; pass a folder such as results/age, which a sweep made.")
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{folder}/{MANIFEST} cannot be read; restore it, or start over with --fresh.")
     raise InputError(f"{folder} is a record of format version {version}, and this is {FORMAT_VERSION}; use --fresh.")

@@ -41,7 +41,8 @@ _CHANCE = {"accuracy": 0.5, "loss": math.log(2)}
 _TRAIN: dict[str, Any] = {"linestyle": (0, (4, 2)), "alpha": 0.6, "markerfacecolor": "white"}
 CAPTION = (
     "Accuracy and loss against epoch, validation solid, training dashed. Training values are means over an epoch in "
-    "which the weights change, and so may lie below validation."
+    "which the weights change, with the recipe's dropout, augmentation and label smoothing, and may lie on either side of "
+    "validation."
 )
 _STYLES: dict[str, dict[str, Any]] = {
     "validation": {"color": INK},
@@ -94,7 +95,10 @@ def placed_epochs(results: Results) -> pd.DataFrame:
     names = sorted(trials["series"].unique())
     if len(names) > len(PALETTE):
         coloured = trials["rank"].notna() & (trials.index < _COLOURED_TRIALS)
-        trials["series"] = ("rank " + trials["rank"].astype(str) + ": " + trials["series"]).where(coloured, OTHERS)
+        seed = " (seed " + results.trials["seed"].astype(str) + ")" if has_seeds(results.trials) else ""
+        trials["series"] = ("rank " + trials["rank"].astype(str) + ": " + trials["series"] + seed).where(
+            coloured, OTHERS
+        )
         names = trials.loc[coloured, "series"].unique().tolist()
     trials["place"] = [names.index(name) if name in names else -1 for name in trials["series"]]
     return trials.iloc[::-1].merge(results.epochs, on="trial")
@@ -116,6 +120,8 @@ def panels(networks: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 def _series(row: "pd.Series[str]", name: str, networks: int) -> str:
     """A series' name: its network, and the hyperparameters that vary. With one network, these alone, if any vary."""
+    if row["configuration"].startswith("#"):  # of a search
+        return str(row["configuration"])
     varied = row["configuration"].removeprefix(row["network"]).removeprefix(", ")
     return ", ".join(part for part in (name if networks > 1 or not varied else "", varied) if part)
 

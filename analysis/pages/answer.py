@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from analysis.pages.summary import accuracy
-from analysis.results.configurations import changed_values, own_values, recipe_of, text, tried_values, values_of
+from analysis.results.configurations import all_values, changed_values, own_values, recipe_of, text, tried_values
 from analysis.results.format import mean_and_deviation
-from analysis.results.seeds import best_trials
+from analysis.results.seeds import best_trials, repeats
 from analysis.results.trials import Results
 from data_prep import Folder
 from trainables import MODELS, Recipe
@@ -21,8 +21,8 @@ class Answer:
     """What came first, in a `sentence`, and how to use it, where a trial is ranked.
 
     `configuration` has a row for each hyperparameter that was tried with several values or is not at its default:
-    hyperparameter, best, default and tried, as text. `others` are at their defaults. `network` is the file of the
-    trained network, and `commands` is purpose → command line.
+    hyperparameter, value, default and tried (of a search, `searched`), as text. `others` are at their defaults.
+    `network` is the file of the trained network, and `commands` is purpose → command line.
     """
 
     sentence: str
@@ -39,12 +39,13 @@ def answer(results: Results, folder: Folder) -> Answer:
         return Answer(f"No trial of {results.provenance.sweep} is ranked.")
     row = best.to_dict("records")[0]
     recipe = recipe_of(row)
-    tried, own, values = tried_values(results, recipe), own_values(recipe.network), values_of(recipe)
+    tried, own, values = tried_values(results, recipe), own_values(recipe.network), all_values(recipe)
     listed = [name for name in values if name in tried or name in changed_values(recipe)]
     cells = [(name, text(values[name]), text(own.get(name)), tried.get(name, "–")) for name in listed]
+    range_tried = "searched" if results.provenance.search else "tried"
     return Answer(
         sentence=_sentence(best, results),
-        configuration=pd.DataFrame(cells, columns=["hyperparameter", "best", "default", "tried"]),
+        configuration=pd.DataFrame(cells, columns=["hyperparameter", "value", "default", range_tried]),
         others=", ".join(f"{name} {text(value)}" for name, value in values.items() if name not in listed),
         network=f"{checkpoints(folder, row['trial'])}/{BEST}",
         commands=_commands(recipe, results, str(folder), row["trial"]),
@@ -54,7 +55,9 @@ def answer(results: Results, folder: Folder) -> Answer:
 def _sentence(best: pd.DataFrame, results: Results) -> str:
     """What came first by validation, and what it reaches on test. `best` has its trials, a seed each."""
     row, count = best.iloc[0], results.ranked["configuration"].nunique()
-    first = f"{row['configuration']} is first of {count:,} by {results.provenance.metric_title}"
+    again = len(repeats(results))
+    among = f"{again} of {count:,} that were trained again with new seeds" if again else f"{count:,}"
+    first = f"{row['configuration']} is first of {among} by {results.provenance.metric_title}"
     if row["status"] == "stopped":
         return f"{first}; no trial has been trained to the end, so none is scored on test."
     if len(best) == 1:
@@ -67,7 +70,8 @@ def _commands(recipe: Recipe, results: Results, folder: str, trial: str) -> dict
     """Purpose → the command that does it."""
     target = shlex.quote(f"{folder}:{trial}")
     return {
-        "Train it again, on these or other data": training(recipe, results),
+        "Train it again, from fresh weights": training(recipe, results),
+        "Train it on other data": training(recipe, results, is_on_same_data=False),
         "Judge a folder of images": f"python -m analysis predict {target} IMAGES",
         "Export it, as Keras and ONNX files with a model card": f"python -m analysis export {target}",
         "Test it on corrupted images": f"python -m analysis robustness {shlex.quote(folder)} --trials {trial}",
@@ -75,17 +79,20 @@ def _commands(recipe: Recipe, results: Results, folder: str, trial: str) -> dict
     }
 
 
-def training(recipe: Recipe, results: Results) -> str:
-    """The command that trains a configuration again, with fresh weights, on the record's data.
+def training(recipe: Recipe, results: Results, is_on_same_data: bool = True) -> str:
+    """The command that trains a configuration again, with fresh weights, on the record's data or on others.
 
     A trial that resumed from another had a schedule of recipes: its whole sweep is run again.
     """
     manifest = results.provenance.manifest
     if recipe.parent or recipe.network not in MODELS:
         return manifest.command
-    words = ["python", "sweeps/zoo.py", "--models", recipe.network, "--results", "again"]
-    words += ["--data", manifest.data.shards or "SHARDS"]
-    words += ["--limit", str(manifest.settings["limit"])] if manifest.settings.get("limit") else []
+    words = ["python", "sweeps/zoo.py", "--models", recipe.network]
+    if is_on_same_data:
+        words += ["--results", "results/again", "--data", manifest.data.shards or "SHARDS"]
+        words += ["--limit", str(manifest.settings["limit"])] if manifest.settings.get("limit") else []
+    else:
+        words += ["--results", "results/other", "--data", "SHARDS"]
     for name, value in changed_values(recipe).items():
         of = f"{recipe.network}." if name in recipe.network_arguments else ""
         words += ["--set", f"{of}{name}={value if isinstance(value, str) else json.dumps(value)}"]

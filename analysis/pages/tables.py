@@ -92,6 +92,7 @@ def ranked_cells(results: Results) -> pd.DataFrame:
         *losses * (results.provenance.metric == "validation_loss"),
         *_SIZES,
         ("seconds", partial(number, digits=1), "wall_seconds"),
+        ("trial", str, "trial"),
     )
 
 
@@ -106,9 +107,14 @@ def configuration_cells(results: Results) -> pd.DataFrame:
         first.assign(differences=differences),
         _TRIAL[0],
         ("status", str, "status"),
-        (results.provenance.metric_title, _area, results.provenance.metric),
+        _of_metric(results),
         ("differs from its network's own recipe in", str, "differences"),
     )
+
+
+def _of_metric(results: Results) -> Column:
+    title, metric = results.provenance.metric_title, results.provenance.metric
+    return (f"{title} %", percent, metric) if metric.endswith("accuracy") else (title, _area, metric)
 
 
 def flagged_cells(results: Results) -> pd.DataFrame:

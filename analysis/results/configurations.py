@@ -29,6 +29,12 @@ def values_of(recipe: Recipe) -> Values:
     return own | recipe.network_arguments
 
 
+def all_values(recipe: Recipe) -> Values:
+    """The values of a recipe, and the network's own of the arguments that it leaves out."""
+    network = MODELS.get(recipe.network)
+    return (network.defaults() if network else {}) | values_of(recipe)
+
+
 @functools.cache
 def own_values(network: str) -> Values:
     """The values of a network's own recipe; none if the network is not in MODELS."""

@@ -121,11 +121,12 @@ def _facts(manifest: Manifest) -> dict[str, Any]:
 
 
 def _pairs(section: dict[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {_setting(value)}" for name, value in section.items())
-
-
-def _setting(value: Any) -> str:
-    return "default" if value is None else "yes" if value is True else "no" if value is False else str(value)
+    """The values as text, without those that are at their defaults."""
+    return ", ".join(
+        f"{name.replace('_', ' ')}{'' if value is True else f' {value}'}"
+        for name, value in section.items()
+        if value is not None and value is not False
+    )
 
 
 def _findings(audit: dict[str, Any]) -> list[str]:

@@ -66,7 +66,9 @@ class Results:
 def read(folder: Folder) -> Results:
     """Load the record in `folder`. Raises InputError."""
     results = read_without_scores(folder)
-    return dataclasses.replace(results, scores=scores(folder, results.ranked["trial"]))
+    # A search may stop a trial while the trial's process trains its last epoch and is scored: that is not its result.
+    finished = results.ranked.loc[results.ranked["status"] == "finished", "trial"]
+    return dataclasses.replace(results, scores=scores(folder, finished))
 
 
 def read_without_scores(folder: Folder) -> Results:

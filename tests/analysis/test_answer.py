@@ -62,7 +62,12 @@ def test_a_search_names_the_best_hyperparameters_beside_default_and_range(make: 
     given = answer(read(folder), folder)
     assert given.sentence.startswith(f"#1 {AGE[0]} is first of 3 by validation accuracy; its test accuracy is ")
     assert given.configuration.to_dict("records") == [
-        {"hyperparameter": "learning_rate", "best": "0.002", "default": "0.001", "tried": "0.0001 to 0.01, logarithmic"}
+        {
+            "hyperparameter": "learning_rate",
+            "value": "0.002",
+            "default": "0.001",
+            "searched": "0.0001 to 0.01, logarithmic",
+        }
     ]
     assert "batch_size 32, optimizer adam" in given.others
 

@@ -110,7 +110,7 @@ def test_bad_input_is_refused_in_one_sentence(place: Path, tmp_path: Path, analy
 
     assert "it has " in refusal("results/zoo", "--layer", "conv99")
     assert "age-c2-f1" in refusal("results/zoo:vgg16")
-    assert "holds no shards" in refusal("results/zoo", "--data", str(tmp_path))
+    assert "is empty or does not exist" in refusal("results/zoo", "--data", str(tmp_path))
     make_tree(tmp_path / "tree", images=20, seed=5)
     prepare(str(tmp_path / "tree"), str(tmp_path / "shards"))
     assert "--data" in refusal("results/zoo", "--data", str(tmp_path / "shards"))

@@ -29,6 +29,8 @@ def test_the_root_lists_all_records_with_their_answers(tmp_path: Path, command_h
 
 
 def test_a_folder_without_records_is_refused(tmp_path: Path, command_here: Command) -> None:
+    assert "is empty or does not exist" in refused(command_here("-m", "analysis", str(tmp_path)))
+    (tmp_path / "notes.txt").touch()
     assert "holds no record of a sweep" in refused(command_here("-m", "analysis", str(tmp_path)))
     assert not Folder(str(tmp_path)).exists("index.html")
 

@@ -54,6 +54,16 @@ def test_an_all_failed_record_deletes_what_an_earlier_analysis_left(make: Callab
     assert folder.folder("tables").names() == ["results.csv", "results.md", "results.parquet", "shown.json"]
 
 
+def test_scores_of_a_trial_that_was_stopped_as_it_ended_are_no_result(make: Callable[..., Folder]) -> None:
+    """A search stops a trial after an epoch, while its process trains the next, the last, and writes its scores."""
+    folder = make(twelve())
+    record, scored = Record(folder), read(folder).scores.trials
+    late = next(trial for trial, row in record.trials.items() if row["network"] == BEST)
+    record.update(late, {"status": "stopped", "test_accuracy": None, "epochs_done": 1})
+    record.write()
+    assert set(scored) - set(read(folder).scores.trials) == {late}
+
+
 def test_nothing_but_failures_from_the_start_and_nothing_at_all(make: Callable[..., Folder], tmp_path: Path) -> None:
     html = analyse(make([(Recipe(name), "failed", {"reason": "no"}) for name in AGE]))
     assert "0 ranked, 12 failed." in html
