@@ -41,8 +41,8 @@ _CHANCE = {"accuracy": 0.5, "loss": math.log(2)}
 _TRAIN: dict[str, Any] = {"linestyle": (0, (4, 2)), "alpha": 0.6, "markerfacecolor": "white"}
 CAPTION = (
     "Accuracy and loss against epoch, validation solid, training dashed. Training values are means over an epoch in "
-    "which the weights change, with the recipe's dropout, augmentation and label smoothing, and may lie on either side of "
-    "validation."
+    "which the weights change, with the recipe's dropout, augmentation and label smoothing; they may lie above or "
+    "below validation."
 )
 _STYLES: dict[str, dict[str, Any]] = {
     "validation": {"color": INK},
