@@ -1,6 +1,5 @@
 """python -m analysis compare A B: what changed between two records, and whether their results differ beyond noise."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -10,15 +9,14 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Column
 
+from analysis.results.configurations import all_values, recipe_of
 from analysis.results.format import percent, plain_table, points_span
 from analysis.results.judged import SIGNIFICANT
 from analysis.results.trials import Results, read
 from data_prep import Folder, InputError
 from sweeps.stats.comparisons import holm, mean_difference, shares_difference
-from trainables import Recipe
 from trainables.training.metrics import SCORED_SPLITS
 
-_NOT_HYPERPARAMETERS = ("network", "arguments", "seed", "parent")
 _DATA = ("source", "image_size", "counts")  # equal where two records have scored the same test images
 _NONE = "–"
 
@@ -86,10 +84,8 @@ def hyperparameters(one: Results, other: Results) -> Changes:
 def _values(trials: pd.DataFrame) -> dict[str, dict[str, str]]:
     """Hyperparameter → network → its values, as text. A network that has no such argument has no entry."""
     values: dict[str, dict[str, set[str]]] = {}
-    names = [name for name in Recipe("").hyperparameters() if name not in _NOT_HYPERPARAMETERS]
     for row in trials.to_dict("records"):
-        arguments = json.loads(row["arguments"]) if isinstance(row["arguments"], str) else {}
-        for name, value in ({name: row[name] for name in names} | arguments).items():
+        for name, value in all_values(recipe_of(row)).items():
             values.setdefault(name, {}).setdefault(row["network"], set()).add(_text(value))
     return {
         name: {network: ", ".join(sorted(texts)) for network, texts in sorted(networks.items())}

@@ -65,8 +65,8 @@ def summary(detector: Detector, tally: Counter[str]) -> str:
     """How many images got which verdict, from which network, and the caveats of its record."""
     counts = ", ".join(f"{tally[name]:,} {name}" for name in (*LABEL_NAMES, _UNREADABLE))
     rule = (
-        f"By {detector.stored.name} of {detector.stored.folder}: FAKE above a logit of {detector.threshold:.4g}, best "
-        "on validation."
+        f"By {detector.stored.name} of {detector.stored.folder}: FAKE above a probability of "
+        f"{detector.probability:.4g}, a logit of {detector.threshold:.4g}, best on validation."
     )
     return "\n".join([f"{tally.total():,} images: {counts}.", rule, *detector.stored.results.provenance.caveats])
 

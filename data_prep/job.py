@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from data_prep import shards
-from data_prep.audit import audit, duplicates_of_train
+from data_prep.audit import audit, duplicates_of_train, enlargement
 from data_prep.decode import FIT
 from data_prep.errors import InputError
 from data_prep.layout import LABEL_NAMES, Item, list_images
@@ -121,7 +121,7 @@ def _make(
                 fit=FIT,
                 counts=counts.reindex(shards.SPLITS, fill_value=0).to_dict("index"),
                 options=options,
-                audit=audit(facts, unreadable, strays) | {"notes": notes},
+                audit=audit(facts, unreadable, strays) | {"notes": notes + enlargement(facts, parts.image_size)},
                 fingerprint=shards.fingerprint(parts.image_size, FIT, rows),
                 **_describe_files([shard.result() for shard in writing]),
             )

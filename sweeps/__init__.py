@@ -60,7 +60,7 @@ def _words(command: "click.Command", options: dict[str, Any]) -> Iterator[str]:
     flags = {str(parameter.name): parameter.opts[0] for parameter in command.params}
     for name, value in options.items():
         if name not in flags:
-            raise InputError(f"{command.name} has no option {name!r}; the nearest is {nearest(name, flags)!r}.")
+            raise InputError(f"{command.name} has no option {name!r}; {nearest(name, flags)}.")
         if value is True:
             yield flags[name]
         elif value is not None and value is not False:

@@ -9,7 +9,7 @@ its own published recipe. VGG without batch norm is expected to collapse at Adam
 
 from dataclasses import dataclass
 
-from sweeps.engine.options import Options, option
+from sweeps.engine.options import Options, listed, option
 from sweeps.engine.run import main
 from sweeps.engine.sweep import FixedList, Sweep
 from trainables import MODELS
@@ -29,7 +29,7 @@ class ZooOptions(Options):
 def zoo(options: ZooOptions) -> Sweep:
     """Train every family of networks side by side, on equal terms."""
     families = [name for name in MODELS if not name.startswith("age-") or name == _BEST_AGE]
-    chosen = options.models.split(",") if options.models else families
+    chosen = listed(options.models) if options.models else families
     return Sweep(
         name="zoo",
         question="Which architecture tells real images from generated ones best, on equal terms?",

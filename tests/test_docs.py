@@ -191,7 +191,8 @@ def test_every_command_has_help(words: list[str], command_here: Command) -> None
 
 
 def test_the_table_of_networks_is_that_of_models() -> None:
-    found = re.findall(r"^\| (\S+) \| ([\d,]+) \| ([\d,.]+) \| (.+?) \| (.+?) \|$", PAGES["networks.md"], re.MULTILINE)
+    row = r"^\| *(\S+) *\| *([\d,]+) *\| *([\d,.]+) *\| *(.+?) *\| *(.+?) *\|$"
+    found = re.findall(row, PAGES["networks.md"], re.MULTILINE)
     assert found == rows()
 
 

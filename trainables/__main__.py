@@ -1,5 +1,6 @@
 """python -m trainables [NAME]: the table of networks, or one network's layers."""
 
+import json
 import os
 
 import click
@@ -19,7 +20,8 @@ def main(name: str | None) -> None:
     if name:
         entry = network(MODELS, name)
         entry.build(32).summary()
-        print("\n".join(["Arguments:", *(f"  {argument} = {value!r}" for argument, value in entry.defaults().items())]))
+        arguments = [f"  {argument} = {json.dumps(value)}" for argument, value in entry.defaults().items()]
+        print("\n".join([f"Arguments, each set by --set {name}.ARGUMENT=VALUE:", *arguments]))
         return
     table = pd.DataFrame(rows(), columns=["network", "parameters", "MFLOPs", "recipe", "source"])
     print(table.to_markdown(index=False, disable_numparse=True))

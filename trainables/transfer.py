@@ -69,6 +69,6 @@ def _freeze(model: keras.Model, train_from: str) -> None:
         starts = [len(body) if train_from == "head" else 0]
     if not starts:
         near = nearest(train_from, ["head", "all", *(layer.name for layer in body if layer.weights)])
-        raise InputError(f"train_from is {train_from!r}, no block of {model.name}; the nearest is {near!r}.")
+        raise InputError(f"train_from is {train_from!r}, no block of {model.name}; {near}.")
     for layer in body[: starts[0]]:
         layer.trainable = False

@@ -51,6 +51,11 @@ class Detector:
         scores = stored.scores("validation")
         return cls(stored, best_threshold(*scores), *calibration(*scores))
 
+    @property
+    def probability(self) -> float:
+        """The calibrated probability above which an image is FAKE: that of `threshold`."""
+        return float(calibrated(np.array([self.threshold]), self.slope, self.offset)[0])
+
     def rows(self, names: Iterable[str]) -> Iterator[Row]:
         """One row a file, in order; no more than a batch of images is in memory."""
         network, size, names = self.stored.network, self.stored.image_size, iter(names)

@@ -21,7 +21,6 @@ from trainables.training.recipe import nearest
 if TYPE_CHECKING:
     import keras
 
-_MOST_NAMED = 20
 _REMAKE = "restore what is missing, or make the record again with --fresh"
 _NAME = re.compile(r"\w[\w.+-]*")  # of one file, in whichever folder
 
@@ -104,8 +103,5 @@ def best_named(folder: Folder, ranked: pd.DataFrame, name: str) -> "pd.Series[ob
     if not len(named):
         networks = list(filter(_NAME.fullmatch, ranked["network"].unique()))
         near = nearest(name, [*networks, *ranked["trial"]])
-        raise InputError(
-            f"{folder} has no ranked trial {name!r}; it has {', '.join(networks[:_MOST_NAMED])}, and the identities in "
-            f"its trials.parquet; the nearest name is {near!r}."
-        )
+        raise InputError(f"{folder} has no ranked trial {name!r}; {near}.")
     return named.iloc[0]

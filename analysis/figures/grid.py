@@ -40,7 +40,9 @@ def draw(results: Results) -> Drawing | None:
         for row in table.to_dict("records")
     )
     alt = f"Heat map of validation accuracy in percent, trunk x head: {words}."
-    return Drawing(figure, "Trunk x head", alt, note)
+    return Drawing(
+        figure, "Trunk x head", alt, f"age-cN-fM has a trunk of N convolutions and a head of M dense layers. {note}"
+    )
 
 
 def _draw_cell(axes: Axes, x: int, y: int, row: dict[str, Any], scale: ScalarMappable) -> None:

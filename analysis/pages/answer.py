@@ -3,12 +3,13 @@
 import json
 import shlex
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
 from analysis.pages.summary import accuracy
 from analysis.results.configurations import all_values, changed_values, own_values, recipe_of, text, tried_values
-from analysis.results.format import mean_and_deviation
+from analysis.results.format import mean_and_deviation, percent
 from analysis.results.seeds import best_trials, repeats
 from analysis.results.trials import Results
 from data_prep import Folder
@@ -48,7 +49,7 @@ def answer(results: Results, folder: Folder) -> Answer:
         configuration=pd.DataFrame(cells, columns=["hyperparameter", "value", "default", range_tried]),
         others=", ".join(f"{name} {text(value)}" for name, value in values.items() if name not in listed),
         network=f"{checkpoints(folder, row['trial'])}/{BEST}",
-        commands=_commands(recipe, results, str(folder), row["trial"]),
+        commands=_commands(recipe, results, str(folder), row),
     )
 
 
@@ -61,16 +62,28 @@ def _sentence(best: pd.DataFrame, results: Results) -> str:
     if row["status"] == "stopped":
         return f"{first}; no trial has been trained to the end, so none is scored on test."
     if len(best) == 1:
-        return f"{first}; its test accuracy is {accuracy(row, 'test')}."
+        return f"{first}; its test accuracy is {accuracy(row, 'test')}.{_below_floor(best, results)}"
     spread = mean_and_deviation(best["test_accuracy"].mean(), best["test_accuracy"].std())
-    return f"{first}, on average over {len(best)} seeds; its test accuracy is {spread} % (mean ± standard deviation)."
+    reached = f"its test accuracy is {spread} % (mean ± standard deviation)"
+    return f"{first}, on average over {len(best)} seeds; {reached}.{_below_floor(best, results)}"
 
 
-def _commands(recipe: Recipe, results: Results, folder: str, trial: str) -> dict[str, str]:
-    """Purpose → the command that does it."""
+def _below_floor(best: pd.DataFrame, results: Results) -> str:
+    """A sentence, after a space, if a linear probe is as good as the best; else nothing."""
+    mean = best["test_accuracy"].mean()
+    return "".join(
+        f" It has learnt no more than a {name}, which reaches {percent(floor)} %."
+        for name, floor in results.provenance.floors.items()
+        if mean <= floor
+    )
+
+
+def _commands(recipe: Recipe, results: Results, folder: str, row: dict[str, Any]) -> dict[str, str]:
+    """Purpose → the command that does it, with the trial in `row`."""
+    trial, cpus = row["trial"], row["cpus"] if pd.notna(row["cpus"]) else None
     target = shlex.quote(f"{folder}:{trial}")
     return {
-        "Train it again, from fresh weights": training(recipe, results),
+        "Train it again, from fresh weights": training(recipe, results, cpus),
         "Train it on other data": training(recipe, results, is_on_same_data=False),
         "Judge a folder of images": f"python -m analysis predict {target} IMAGES",
         "Export it, as Keras and ONNX files with a model card": f"python -m analysis export {target}",
@@ -79,8 +92,10 @@ def _commands(recipe: Recipe, results: Results, folder: str, trial: str) -> dict
     }
 
 
-def training(recipe: Recipe, results: Results, is_on_same_data: bool = True) -> str:
+def training(recipe: Recipe, results: Results, cpus: float | None = None, is_on_same_data: bool = True) -> str:
     """The command that trains a configuration again, with fresh weights, on the record's data or on others.
+
+    `cpus` are those of the trial: on as many, sums round alike.
 
     A trial that resumed from another had a schedule of recipes: its whole sweep is run again.
     """
@@ -91,6 +106,7 @@ def training(recipe: Recipe, results: Results, is_on_same_data: bool = True) -> 
     if is_on_same_data:
         words += ["--results", "results/again", "--data", manifest.data.shards or "SHARDS"]
         words += ["--limit", str(manifest.settings["limit"])] if manifest.settings.get("limit") else []
+        words += ["--cpus-per-trial", f"{cpus:g}"] if cpus else []
     else:
         words += ["--results", "results/other", "--data", "SHARDS"]
     for name, value in changed_values(recipe).items():

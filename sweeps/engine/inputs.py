@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from data_prep import InputError
+from data_prep.shards import read_manifest
 from sweeps.engine.options import Options
 from sweeps.engine.sweep import Strategy
 from trainables import MODELS, Recipe
@@ -70,6 +71,7 @@ def prepare_inputs(strategy: Strategy, options: Options) -> Inputs:
     A smoke run does not wait for a download of weights.
     """
     selection = options.selection()
+    read_manifest(selection.folder)  # a wrong folder is refused before weights are downloaded
     token = secrets.token_hex(6)
     fork_server.start(fork_server.node_folder(token))
     bodies = sorted({MODELS[recipe.network].pretrained for recipe in strategy.representatives} - {""})

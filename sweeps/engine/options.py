@@ -110,11 +110,15 @@ class Options:
         own, arguments = dict[str, Any](), recipe.network_arguments
         for of, key, value in self.set_values():
             if of in ("", name):
+                _check_argument(name, of, key)
                 (own if key in _RECIPE - {"network", "arguments", "seed"} or not of else arguments)[key] = value
         return Recipe.of(recipe.hyperparameters() | own | {"arguments": arguments})
 
     def set_values(self) -> list[tuple[str, str, Any]]:
         """(network, or empty for all; name; value) of each `--set`, in their order."""
+        for setting in self.set:
+            if "=" not in setting:
+                raise InputError(f"--set {setting}: give it as NAME=VALUE or NETWORK.NAME=VALUE.")
         targets = [setting.partition("=") for setting in self.set]
         return [(*target.rpartition(".")[::2], _value(value)) for target, _, value in targets]
 
@@ -124,10 +128,7 @@ class Options:
             if not of and key in _NOT_TO_SET:
                 raise InputError(f"--set {setting}: {_NOT_TO_SET[key]}.")
             if of and of not in networks:
-                raise InputError(
-                    f"--set {setting}: this sweep does not train {of!r}; the nearest that it trains is "
-                    f"{nearest(of, networks)!r}."
-                )
+                raise InputError(f"--set {setting}: this sweep does not train {of!r}; {nearest(of, networks)}.")
 
     def selection(self) -> DataSelection:
         """The images to train on. Prepares the shards of the embedded sample where they are missing."""
@@ -142,6 +143,20 @@ class Options:
 
 
 Asked = TypeVar("Asked", bound=Options)
+
+
+def _check_argument(name: str, of: str, key: str) -> None:
+    """Raise InputError for what is no hyperparameter, and no argument of a network either, or not called so."""
+    known = MODELS[name].defaults()
+    if of and key not in _RECIPE and key not in known:
+        raise InputError(f"--set {of}.{key}: {of} has no argument {key!r}; {nearest(key, known)}.")
+    if not of and key not in _RECIPE and key in known:
+        raise InputError(f"--set {key}: that is an argument of a network; give it as {name}.{key}.")
+
+
+def listed(text: str) -> list[str]:
+    """The names in a text, separated by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _value(text: str) -> Any:

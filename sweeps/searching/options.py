@@ -11,7 +11,7 @@ import pandas as pd
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from data_prep import Folder, InputError
-from sweeps.engine.options import Options, option
+from sweeps.engine.options import Options, listed, option
 from sweeps.engine.sweep import Sweep
 from sweeps.record.writer import Record
 from sweeps.searching.space import (
@@ -132,12 +132,12 @@ def _narrowed(space: Space, options: SearchOptions, networks: Sequence[str], fix
     """The space of the networks and hyperparameters asked for, without what `--set` fixes. Raises InputError."""
     check(space)
     known = network_names(space)
-    chosen = known if options.networks == "all" else options.networks.split(",") if options.networks else networks
+    chosen = known if options.networks == "all" else listed(options.networks) if options.networks else networks
     for name in chosen:
         if name not in known:
             raise InputError(f"The space has no network {name!r}; it has {', '.join(known)}.")
     space = [dataclasses.replace(each, values=one_of(*chosen)) if each.name == "network" else each for each in space]
-    space = narrowed(space, options.tune.split(",") if options.tune else None, fixed)
+    space = narrowed(space, listed(options.tune) if options.tune else None, fixed)
     names = [hyperparameter.name for hyperparameter in space]
     for setting, (network, name, _) in zip(options.set, options.set_values(), strict=True):
         if name == "epochs":

@@ -131,7 +131,7 @@ def check(space: Space) -> None:
             checked(each.name, value, _TYPES[each.name])
         for other in each.when:
             if other not in names[:place]:
-                near = f"; the nearest is {nearest(other, names[:place])!r}" if place else ""
+                near = f"; {nearest(other, names[:place])}" if place else ""
                 raise InputError(
                     f"{each.name} matters when {other!r} …, and no hyperparameter above it is called that{near}."
                 )
@@ -158,7 +158,7 @@ def narrowed(space: Space, chosen: Sequence[str] | None, fixed: Values) -> Space
     names = [each.name for each in space]
     for name in chosen or ():
         if name not in names:
-            raise InputError(f"The space has no hyperparameter {name!r}; the nearest is {nearest(name, names)!r}.")
+            raise InputError(f"The space has no hyperparameter {name!r}; {nearest(name, names)}.")
     kept = {"network", *fixed, *(chosen or names)}
     for each in reversed(space):
         kept |= set(each.when) if each.name in kept else set()

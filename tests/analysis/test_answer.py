@@ -83,6 +83,14 @@ def test_a_choice_that_was_lucky_is_not_quoted(make: Callable[..., Folder]) -> N
     assert best["seed"].tolist() == [1, 2]
 
 
+def test_an_answer_that_a_linear_probe_matches_says_so(make: Callable[..., Folder]) -> None:
+    folder = make(twelve(), floor={"both": {"test_accuracy": 0.99}})
+    said = " It has learnt no more than a linear probe on colour and spectrum, which reaches 99.00 %."
+    assert answer(read(folder), folder).sentence.endswith(said)
+    folder = make(twelve(), floor={"both": {"test_accuracy": 0.5}})
+    assert "learnt no more" not in answer(read(folder), folder).sentence
+
+
 def test_without_a_ranked_trial_there_is_no_answer(make: Callable[..., Folder]) -> None:
     folder = make([(Recipe(AGE[0]), "failed", {"reason": "an error"})])
     assert answer(read(folder), folder).sentence == "No trial of age is ranked."

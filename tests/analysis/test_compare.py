@@ -51,7 +51,7 @@ def both(tmp_path: Path, **other: Any) -> tuple[Results, Results]:
     [
         ({"learning_rate": 3e-4}, ("learning_rate", "0.001", "0.0003")),
         ({"epochs": 3}, ("epochs", "10", "3")),
-        ({"arguments": '{"batch_norm": true}'}, ("batch_norm", "–", "True")),
+        ({"arguments": '{"batch_norm": true}'}, ("batch_norm", "False", "True")),
     ],
 )
 def test_one_hyperparameter_that_differs_is_named_and_no_other(

@@ -138,7 +138,7 @@ def test_names_that_are_no_text_come_out_as_they_came_in(analysis: Command, plac
         (("results/zoo",), "IMAGES"),
         (("results/zoo", "-"), "no images"),
         (("no/record", "tree"), "no/record is empty or does not exist"),
-        (("results/zoo:vgg16", "tree"), f"it has .*{AGE}"),
+        (("results/zoo:vgg16", "tree"), f"there are .*{AGE}"),
         (("results/zoo", "tree", "--format", "xml"), "'xml' is not one of 'csv', 'json', 'table'"),
     ],
 )

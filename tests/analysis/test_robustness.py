@@ -321,7 +321,7 @@ def test_shards_that_are_gone_are_asked_for(place: Path, tmp_path: Path) -> None
 
 def test_bad_input_is_refused_in_one_sentence(place: Path, tmp_path: Path) -> None:
     record = copy_of(place, tmp_path)
-    assert "the nearest name is 'age-c2-f1'" in refusal(tmp_path, "--trials", "age-c2-f2")
+    assert "the nearest is 'age-c2-f1'" in refusal(tmp_path, "--trials", "age-c2-f2")
     assert "is empty or does not exist" in refusal(tmp_path, "--data", "nowhere")
     (record / "robustness.parquet").write_bytes(b"no table")
     assert "delete it" in refusal(tmp_path)

@@ -31,6 +31,13 @@ def test_bad_files_are_listed_and_the_job_goes_on(tmp_path: Path, command: Comma
     assert audit["images"] == 78
 
 
+def test_images_that_are_enlarged_are_counted(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree")  # of 32 x 32 pixels
+    assert not any("enlarged" in note for note in prepare(str(tree), str(tmp_path / "as-they-are")).audit["notes"])
+    notes = prepare(str(tree), str(tmp_path / "large"), image_size=40).audit["notes"]
+    assert notes[-1].startswith("80 images were smaller than 40 x 40 pixels and are enlarged")
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
 def test_damage_inside_an_archive_is_listed_however_it_is_packed(tmp_path: Path, method: int) -> None:
     tree, archive = make_tree(tmp_path / "tree"), tmp_path / "tree.zip"

@@ -215,12 +215,6 @@ def test_trials_short_of_memory_or_poisoned_do_not_disturb_the_others(tmp_path: 
 # ── what is not there ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_argument_that_a_network_does_not_take_is_one_sentence(place: Path) -> None:
-    done = run_python(AGE, *TINY, "--set", "age-c2-f1.trunks=c2", "--results", "trunks", cwd=place)
-    assert "no argument 'trunks'; the nearest is 'trunk'" in refused(done)
-    assert not (place / "trunks").exists()
-
-
 def test_more_gpus_than_there_are_is_one_sentence(place: Path) -> None:
     done = run_python(AGE, *TINY, "--gpus-per-trial", "9", "--results", "nine", cwd=place)
     assert "asks for 9 GPUs" in refused(done)

@@ -49,7 +49,7 @@ def test_options_are_the_same_however_they_are_written() -> None:
 @pytest.mark.parametrize(
     ("hyperparameters", "told"),
     [
-        ({"arguments": {"batchnorm": True}}, "vgg.vgg has no argument 'batchnorm'; the nearest is 'batch_norm'"),
+        ({"arguments": {"batchnorm": True}}, "The network has no argument 'batchnorm'; the nearest is 'batch_norm'"),
         ({"arguments": {"batch_norm": 1}}, "batch_norm is 1; it must be of type bool"),
         ({"arguments": {"top": "flat"}}, "top is 'flat'; it must be one of dense, pooled"),
         ({"head_epochs": 1}, "vgg16 has no pretrained layers to train after its head"),
@@ -61,7 +61,7 @@ def test_options_are_the_same_however_they_are_written() -> None:
         ({"network": "vgg16-transfer", "arguments": {"body": "vgg19"}}, "The weights of this network are vgg16's"),
         (
             {"network": "custom-2", "arguments": {"hidden": [1]}},
-            "custom.custom_2 has no argument 'hidden'; it has none",
+            "The network has no argument 'hidden'; there is none",
         ),
     ],
 )

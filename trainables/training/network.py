@@ -51,8 +51,7 @@ class Network:
         known = [name for name in kinds if name not in ("image_size", "return")]
         for name in arguments:
             if name not in known:
-                near = f"the nearest is {nearest(name, known)!r}" if known else "it has none"
-                raise InputError(f"{self.function} has no argument {name!r}; {near}.")
+                raise InputError(f"The network has no argument {name!r}; {nearest(name, known)}.")
         if self.pretrained and arguments.get("body", self.pretrained) != self.pretrained:
             raise InputError(
                 f"The weights of this network are {self.pretrained}'s; for another body, take its network."
@@ -76,7 +75,7 @@ class Network:
 def network(models: Mapping[str, Network], name: str) -> Network:
     """The network of that name. Raises InputError, which gives the nearest name."""
     if name not in models:
-        raise InputError(f"There is no network {name!r}; the nearest is {nearest(name, models)!r}.")
+        raise InputError(f"There is no network {name!r}; {nearest(name, models)}.")
     return models[name]
 
 

@@ -6,11 +6,14 @@ import difflib
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from data_prep import InputError
+
+_MOST_NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Recipe:
         names = [field.name for field in dataclasses.fields(cls)]
         for name in hyperparameters:
             if name not in names:
-                raise InputError(f"A recipe has no hyperparameter {name!r}; the nearest is {nearest(name, names)!r}.")
+                raise InputError(f"A recipe has no hyperparameter {name!r}; {nearest(name, names)}.")
         return cls(**hyperparameters)
 
     def __str__(self) -> str:
@@ -125,9 +128,14 @@ def _canonical(arguments: Any) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """The one of `names` that a user who wrote `name` most likely meant."""
+    """Which of `names` a user who wrote `name` probably meant, in words; the names that there are if none is near."""
     known = list(names)
-    return (difflib.get_close_matches(name, known, n=1, cutoff=0) or known)[0]
+    initials = [other for other in known if re.match(".*".join(map(re.escape, name)), other)]  # lr for learning_rate
+    near = difflib.get_close_matches(name, known, n=1) or initials
+    if near:
+        return f"the nearest is {near[0]!r}"
+    more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
+    return f"there are {', '.join(known[:_MOST_NAMED])}{more}" if known else "there is none"
 
 
 def checked(name: str, value: Any, kind: Any) -> Any:
