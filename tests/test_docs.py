@@ -67,9 +67,10 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trained(folder, "--models", "age-c4-f2,age-c2-f1", "--data", "shards/cifake", "--smoke")
     manifest = folder / "results" / "zoo" / "manifest.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"wall_seconds": 1.0}))  # the sweep has ended
-    for place in ("results/age", "other/age"):
+    for place in ("results/age", "other/age", "results/slow/zoo"):
         shutil.copytree(folder / "results" / "zoo", folder / place)
-    make_tree(folder / "photos", images=3)
+    for place in ("photos", "images"):
+        make_tree(folder / place, images=3)
     return folder
 
 

@@ -1,5 +1,6 @@
 """The Ray cluster a sweep runs on: the one this machine belongs to, or one started here for the sweep alone."""
 
+import gc
 import logging
 import os
 import platform
@@ -84,8 +85,17 @@ def _answers(address: str) -> bool:
 
 
 def disconnect() -> None:
-    """Leave the cluster, and end it if it was started here."""
-    ray.shutdown()
+    """Leave the cluster, and end it if it was started here.
+
+    While Ray shuts down, it exits the whole process if a reference to something of its own is deleted. Those in cycles
+    are deleted by whichever thread happens to collect garbage: this one does it before, and none meanwhile.
+    """
+    gc.collect()
+    gc.disable()
+    try:
+        ray.shutdown()
+    finally:
+        gc.enable()
 
 
 def must_send(folder: Folder) -> bool:

@@ -338,7 +338,7 @@ def test_a_network_that_is_not_the_one_that_was_judged_is_refused(place: Path, t
     scores = pd.read_parquet(record / f"scores/{trial}.parquet")
     scores["score"] = scores["score"].to_numpy() * np.where(np.arange(len(scores)) % 10, 1, -1).astype(np.float32)
     scores.to_parquet(record / f"scores/{trial}.parquet")
-    assert "otherwise than the record has it" in refusal(tmp_path)
+    assert "disagrees with the record on 10% of the test images" in refusal(tmp_path)
 
 
 def test_rows_are_replaced_and_not_doubled(place: Path, tmp_path: Path) -> None:
