@@ -1,6 +1,6 @@
 """python -m analysis compare A B: what changed between two records, and whether their results differ beyond noise."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -11,11 +11,10 @@ from rich.table import Column
 
 from analysis.results.configurations import all_values, recipe_of
 from analysis.results.format import percent, plain_table, points_span
-from analysis.results.judged import SIGNIFICANT
 from analysis.results.trials import Results, read
 from data_prep import Folder, InputError
-from sweeps.stats.comparisons import holm, mean_difference, shares_difference
-from trainables.training.metrics import SCORED_SPLITS
+from sweeps.stats.families import Family, estimate, joined, listed_pairs, of_shares
+from trainables.training.metrics import MARGIN, SCORED_SPLITS
 
 _DATA = ("source", "image_size", "counts")  # equal where two records have scored the same test images
 _NONE = "–"
@@ -43,11 +42,11 @@ def main(record_a: str, record_b: str) -> None:
     frame = differences(one, other)
     if not len(frame):
         raise InputError(f"{record_a} and {record_b} have no network in common with a result; compare records that do.")
-    names = ["test of A %", "test of B %", "B − A, points", "95 % interval", "p (Holm)", "seeds"]
+    names = ["test of A %", "test of B %", "B − A, points", "95 % interval", "seeds", "verdict"]
     rows = [
         [
             *(row["network"], percent(row["a"]), percent(row["b"]), f"{100 * row['difference']:+.2f}"),
-            *(points_span(row["low"], row["high"]), f"{row['p_holm']:.2g}", f"{row['n_a']}, {row['n_b']}"),
+            *(points_span(row["low"], row["high"]), f"{row['n_a']}, {row['n_b']}", row["verdict"] or _NONE),
         ]
         for row in frame.to_dict("records")
     ]
@@ -125,20 +124,44 @@ def code(one: Results, other: Results) -> Changes:
 
 
 def differences(one: Results, other: Results) -> pd.DataFrame:
-    """One row a network that both have a result of: test accuracies, and B less A with interval and Holm's p.
+    """One row a network that both have a result of: test accuracies, and B less A with its interval and verdict.
 
-    The test is paired where both have scored the same test images.
+    Accuracies are at the threshold that is best on validation. The intervals of networks with several seeds in both
+    hold together, over images and seeds. Those of others are of these trained networks, over images, and give no
+    verdict. Images are paired where both have scored the same test images.
     """
     first, second = (_by_network(results) for results in (one, other))
-    rows = [
-        {"network": name, "a": a["test_accuracy"].mean(), "b": second[name]["test_accuracy"].mean()}
-        | _difference(one, a, other, second[name])
-        | {"n_a": len(a), "n_b": len(second[name])}
-        for name, a in first.items()
-        if name in second
-    ]
-    frame = pd.DataFrame(rows)
-    return frame.assign(p_holm=holm(frame["p"])) if rows else frame
+    common = [name for name in first if name in second]
+    has_seeds = {name: min(len(first[name]), len(second[name])) > 1 for name in common}
+    margin = max(float((results.provenance.manifest.locked or {}).get("margin", MARGIN)) for results in (one, other))
+    rows: dict[str, dict[str, Any]] = {}
+    for names in ([name for name in common if has_seeds[name] == flag] for flag in (True, False)):
+        if not names:
+            continue
+        groups = [
+            (first[name], second[name]) if has_seeds[names[0]] else (first[name][:1], second[name][:1])
+            for name in names
+        ]
+        family, is_paired = _family(one, other, groups)
+        count = len(names)
+        found, halves = listed_pairs(family, range(count, 2 * count), range(count))
+        for name, difference, half in zip(names, found, halves, strict=True):
+            low, high = max(difference - half, -1.0), min(difference + half, 1.0)
+            rows[name] = {"difference": difference, "low": low, "high": high, "paired": is_paired}
+            rows[name]["verdict"] = _verdict(low, high, margin) if has_seeds[name] else ""
+    return pd.DataFrame(
+        {"network": name, "a": first[name]["test_accuracy"].mean(), "b": second[name]["test_accuracy"].mean()}
+        | rows[name]
+        | {"n_a": len(first[name]), "n_b": len(second[name])}
+        for name in common
+    )
+
+
+def _verdict(low: float, high: float, margin: float) -> str:
+    if low > 0 or high < 0:
+        by_less = ", by less than the margin" if max(abs(low), abs(high)) <= margin else ""
+        return ("B ahead" if low > 0 else "B behind") + by_less
+    return "level" if max(-low, high) <= margin else "undecided"
 
 
 def _by_network(results: Results) -> dict[str, pd.DataFrame]:
@@ -148,18 +171,23 @@ def _by_network(results: Results) -> dict[str, pd.DataFrame]:
     return {str(name): rows for name, rows in frame[frame["configuration"] == first].groupby("network", sort=False)}
 
 
-def _difference(one: Results, first: pd.DataFrame, other: Results, second: pd.DataFrame) -> dict[str, Any]:
-    """The mean test accuracy of the trials `second` of `other` less that of `first` of `one`, as a row's columns."""
-    sides, places = ((other, second), (one, first)), _places(one, other)
-    is_scored = all(set(rows["trial"]) <= set(results.scores.trials) for results, rows in sides)
-    is_paired = is_scored and places is not None
-    if is_paired:
-        theirs, ours = (results.scores.is_right(rows["trial"], "test") for results, rows in sides)
-        values = mean_difference(theirs[:, places], ours)
-    else:
-        shares = [(rows["test_accuracy"].to_numpy(float), int(rows["test_images"].iloc[0])) for _, rows in sides]
-        values = shares_difference(*shares[0], *shares[1])
-    return dict(zip(("difference", "low", "high", "p"), values, strict=True)) | {"paired": is_paired}
+def _family(one: Results, other: Results, groups: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> tuple[Family, bool]:
+    """The family of the networks of A and, after them, of B, and whether their images are paired."""
+    trials = [[rows["trial"].tolist() for rows in side] for side in zip(*groups, strict=True)]
+    is_scored = all(
+        {name for group in side for name in group} <= set(results.scores.trials)
+        for side, results in zip(trials, (one, other), strict=True)
+    )
+    places = _places(one, other)
+    if is_scored and places is not None:
+        ours = [one.scores.is_right(group, "test") for group in trials[0]]
+        theirs = [other.scores.is_right(group, "test")[:, places] for group in trials[1]]
+        return estimate(ours + theirs, one.scores.parts["test"].clusters), True
+    sides = [
+        of_shares([rows["test_accuracy"].to_numpy(float) for rows in side], int(side[0]["test_images"].iloc[0]))
+        for side in zip(*groups, strict=True)
+    ]
+    return joined(*sides), False
 
 
 def _places(one: Results, other: Results) -> np.ndarray | None:
@@ -180,14 +208,14 @@ def _places(one: Results, other: Results) -> np.ndarray | None:
 
 
 def verdict(frame: pd.DataFrame) -> str:
-    """Whether results differ beyond noise, in words. `frame` is what `differences` gives."""
-    differ = frame[frame["p_holm"] < SIGNIFICANT]
-    better, worse = (", ".join(differ.loc[sign * differ["difference"] > 0, "network"]) for sign in (1, -1))
-    directions = [f"better in {better}"] * bool(better) + [f"worse in {worse}"] * bool(worse)
-    paired = int(frame["paired"].sum())
-    how = "paired over the same test images" if paired else "over different test images"
-    result = f"B is {' and '.join(directions)}" if directions else "No result differs beyond noise"
-    networks = f"{len(frame)} network{'s' * (len(frame) > 1)}, {f'{paired} ' if 0 < paired < len(frame) else ''}{how}"
-    has_one_seed = frame[["n_a", "n_b"]].max().max() == 1
-    caution = " With one seed, the effect of the seed is not in these intervals." if has_one_seed else ""
-    return f"{result} ({networks}, 5 % level after Holm's correction).{caution}"
+    """What the differences say, in words. `frame` is what `differences` gives."""
+    judged = frame[frame["verdict"] != ""]
+    how = "paired over the same test images" if frame["paired"].all() else "over different test images"
+    if not len(judged):
+        return (
+            "No verdict on networks: that needs two seeds or more of a network in both. The intervals are "
+            f"{how}, and of these trained networks."
+        )
+    words = {word: ", ".join(rows["network"]) for word, rows in judged.groupby("verdict", sort=False)}
+    said = "; ".join(f"{word}: {networks}" for word, networks in words.items())
+    return f"{said}. ({how.capitalize()}, over seeds, and for these training sets; all intervals hold together.)"

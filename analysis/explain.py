@@ -13,9 +13,9 @@ from analysis.detector.scored_images import ScoredImages, own_images
 from analysis.detector.stored import Stored, stored
 from analysis.figures.sheets import KINDS, Pictures, draw, words
 from analysis.figures.style import rendered
-from analysis.results.decisions import best_threshold
 from analysis.results.trials import read_extra
 from data_prep import Folder
+from trainables.training.metrics import best_threshold
 
 EXPLANATIONS, SHEETS = "explanations.parquet", "explanations"
 SCHEMA = pa.schema(

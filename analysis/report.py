@@ -35,7 +35,13 @@ _MOST_SHOWN = 12
     "--watch", is_flag=True, help="First follow the sweep to its end, with a line whenever it has progressed."
 )
 @click.option("--open", "opens", is_flag=True, help="Show the page in a browser.")
-def main(record: str, watch: bool, wait: bool, opens: bool) -> None:
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 50, min_open=True),
+    metavar="POINTS",
+    help="Points of accuracy within which networks are level; by default those that the sweep was given.",
+)
+def main(record: str, watch: bool, wait: bool, opens: bool, margin: float | None) -> None:
     """Write tables, figures and report.html into the folder RECORD, which a sweep filled, such as results/age.
 
     Of a folder of records, such as results, write index.html: every sweep, with its answer and a link to its report.
@@ -49,15 +55,15 @@ def main(record: str, watch: bool, wait: bool, opens: bool) -> None:
         return
     for line in _changes(folder) if watch else ():
         click.echo(f"{time.strftime('%H:%M:%S')}  {line}")
-    if shown.is_current(folder):
+    if margin is None and shown.is_current(folder):
         click.echo(f"Report, tables and figures show what {folder} holds.")
     else:
         digest = shown.digest(folder)
         results = read(folder)
-        judged = findings(results)
-        first = answer(results, folder)
+        judged = findings(results, margin if margin is None else margin / 100)
+        first = answer(results, judged.compared, folder)
         written = _write(results, judged, first, digest, folder)
-        _show(Console(), results, judged)
+        _show(Console(), results)
         shown.write(folder, digest, " ".join([first.sentence, *results.provenance.caveats]), written)
     shown.say(folder, opens=opens)
 
@@ -118,8 +124,8 @@ def _write(results: Results, judged: Findings, first: Answer, digest: str, folde
     return [shown.REPORT, *(name for name, content in contents.items() if content is not None)]
 
 
-def _show(console: Console, results: Results, findings: Findings) -> None:
-    """Print the top of the ranking, the flagged trials by reason, and what the first cannot be told apart from."""
+def _show(console: Console, results: Results) -> None:
+    """Print the top of the ranking, and the flagged trials by reason."""
     columns = [Column("rank"), Column("network", overflow="fold")]
     columns += [Column(name, justify="right") for name in ("seed", "validation %", "test %", "clean test %", "s")]
     rows = [
@@ -136,9 +142,6 @@ def _show(console: Console, results: Results, findings: Findings) -> None:
     for (status, reason), trials in results.flagged.groupby(["status", "reason"], sort=False):
         names = [f"{row['configuration']} (seed {row['seed']})" for _, row in trials.iterrows()]
         lines.append(f"{status}: {_first_of(names, ', ')}: {reason}")
-    if level := findings.level_with_first():
-        first = findings.comparisons["configuration"].iloc[0]
-        lines.append(f"On the same test images {first} cannot be told apart from {_first_of(level, '; ')}.")
     for line in lines:
         console.print(line, markup=False, highlight=False)
 

@@ -54,6 +54,7 @@ SCHEMAS = {
             ("seconds_per_image", pa.float64()),  # of scoring test, in batches of four times the training batch
             ("initial_weights", pa.string()),  # a hash
             *[(metric, pa.float64()) for metric in TRIAL_METRICS],
+            ("threshold", pa.float64()),  # a logit, best on validation: of the accuracies on test
             *[(f"{split}_images", pa.int64()) for split in ("train", *SCORED_SPLITS)],
             ("training_subset", pa.int64()),  # which of several disjoint training sets; null for the only one
             ("cpus", pa.float64()),

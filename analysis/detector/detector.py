@@ -11,8 +11,9 @@ import numpy as np
 
 from analysis.detector.image_files import Image, read, warnings
 from analysis.detector.stored import Stored
-from analysis.results.decisions import best_threshold, calibrated, calibration
+from analysis.results.decisions import calibrated, calibration
 from data_prep.layout import LABEL_NAMES
+from trainables.training.metrics import best_threshold
 
 _BATCH = 128
 _READ_AT_ONCE = 16  # by one thread: reading a small image takes less time than handing it over

@@ -13,11 +13,10 @@ import pyarrow as pa
 from analysis.detector.corruptions import CLEAN, CORRUPTIONS, Setting
 from analysis.detector.scored_images import MOST_CODECS, OWN, ScoredImages
 from analysis.detector.stored import Stored
-from analysis.results.decisions import best_threshold
 from analysis.results.trials import read_extra
 from data_prep import Folder
 from sweeps.stats.intervals import auc_interval, wilson
-from trainables.training.metrics import judge
+from trainables.training.metrics import best_threshold, judge
 
 #: Start of the note in rows whose images had been compressed as JPEG before.
 SECOND = "second compression"

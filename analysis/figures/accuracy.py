@@ -12,10 +12,9 @@ from analysis.figures.style import (
     label_rows,
     new_figure,
 )
+from analysis.results.compared import means, trials_by_configuration
 from analysis.results.format import TITLES, percent
-from analysis.results.seeds import without_choosers
 from analysis.results.trials import Results
-from sweeps.stats.intervals import share_interval, wilson
 
 _MOST_ROWS, _MOST_IN_WORDS = 40, 12
 _PARTS = ("test", "test_clean")
@@ -65,33 +64,30 @@ def draw(results: Results) -> Drawing | None:
 def accuracies(results: Results) -> pd.DataFrame:
     """One row a configuration and part (test, test_clean), best on validation first, 40 configurations at most.
 
-    `mean` is over the n seeds, whose accuracies are `values`. `low` and `high` are the ends of its 95 % interval:
-    Wilson's over the images for one seed, Student's over the seeds for more.
+    `mean` is over the n seeds, whose accuracies are `values`; `low` and `high` are the ends of its 95 % interval, over
+    images and seeds.
     """
-    ranked = without_choosers(results.ranked[results.ranked["test_accuracy"].notna()])
-    means = ranked.groupby("configuration", sort=False)[results.provenance.metric].mean()
-    best = means.sort_values(ascending=results.provenance.direction == "min", kind="stable").index[:_MOST_ROWS]
-    rows = []
-    for place, name in enumerate(best):
-        trials = ranked[ranked["configuration"] == name]
-        for part in _PARTS:
-            scored = trials.dropna(subset=f"{part}_accuracy")
-            if len(scored):
-                values, images = scored[f"{part}_accuracy"].tolist(), scored[f"{part}_images"].tolist()
-                interval = share_interval(values) if len(values) > 1 else (values[0], *wilson(values[0], images[0]))
-                row = {"configuration": name, "place": place, "part": part, "n": len(values), "values": values}
-                rows.append(row | dict(zip(("mean", "low", "high"), interval, strict=True)))
-    return pd.DataFrame(rows)
+    tested = results.ranked[results.ranked["test_accuracy"].notna()]
+    trials = dict(list(trials_by_configuration(results, tested).items())[:_MOST_ROWS])
+    shares, rows = tested.set_index("trial"), []
+    for part in _PARTS if trials else ():
+        found = means(results, trials, part)
+        for place, (name, group) in enumerate(trials.items()):
+            values = shares.loc[group, f"{part}_accuracy"].tolist()
+            row = {"configuration": name, "place": place, "part": part, "n": len(group), "values": values}
+            ends = found.loc[name, ["accuracy", "accuracy_low", "accuracy_high"]]
+            rows.append(row | dict(zip(("mean", "low", "high"), ends, strict=True)))
+    frame = pd.DataFrame(rows, columns=["configuration", "place", "part", "n", "values", "mean", "low", "high"])
+    return frame[frame["mean"].notna()].sort_values("place", kind="stable", ignore_index=True)
 
 
 def footer(results: Results, frame: pd.DataFrame) -> str:
     """How to read the figure of `accuracies`, with n."""
-    interval = "95 % interval (Wilson) over the images"
-    if frame["n"].min() > 1:
-        interval = "mean and 95 % interval (Student's t) over the seeds"
-    elif frame["n"].max() > 1:
-        interval = f"mean and 95 % interval (Student's t) over the seeds where there are several, else {interval}"
+    over = {1: "over images, of these trained networks", 0: "over images and seeds"}[int(frame["n"].max() == 1)]
+    if frame["n"].min() == 1 < frame["n"].max():
+        over = "over images and, where there are several, seeds"
     return (
-        f"Accuracy at probability 0.5, {interval}; the best on validation first. Test: n = {results.images('test')} "
-        f"images; clean test, without duplicates of training images: n = {results.images('test_clean')}."
+        f"Accuracy at the threshold that is best on validation, with its 95 % interval {over}, for this training set; "
+        f"the best on validation first. Test: n = {results.images('test')} images; clean test, without duplicates of "
+        f"training images: n = {results.images('test_clean')}."
     )

@@ -3,12 +3,11 @@
 from typing import Any
 
 import matplotlib
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from analysis.figures.style import GREY, Drawing, hide_frame, ink_on, new_figure
-from analysis.results.judged import SIGNIFICANT, Findings
+from analysis.results.judged import Findings
 from analysis.results.trials import Results
 
 _DIFFERENCES = matplotlib.colormaps["PuOr"]
@@ -16,49 +15,48 @@ _CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
 
 
 def draw(results: Results, findings: Findings) -> Drawing | None:
-    """Which of the first configurations can be told apart, by their accuracy on test.
+    """How far configurations with several seeds are apart in accuracy on test.
 
-    A cell a pair: how many points of accuracy the row is ahead of the column; grey where they are not told apart.
+    A cell a pair: how many points the row is ahead of the column; grey where the interval of the difference holds 0.
     """
-    frame = findings.comparisons
+    frame = findings.compared.pairs
     if not len(frame):
         return None
     names = list(dict.fromkeys([*frame["configuration"], *frame["other"]]))
+    is_apart = (frame["low"] > 0) | (frame["high"] < 0)
     most, ends = max(0.001, float(frame["difference"].abs().max())), (-0.5, len(names) - 0.5)
     size = (2.4 + 0.45 * len(names), 2.3 + 0.3 * len(names))
     with new_figure(*size, _note(results, findings), *results.provenance.caveats, grid=False) as figure:
         axes = figure.subplots()
-        for row in frame.to_dict("records"):
+        for row in frame.assign(is_apart=is_apart).to_dict("records"):
             first, second = names.index(row["configuration"]), names.index(row["other"])
-            _draw_pair(axes, second, first, row["difference"], most, row["told_apart"])
-            _draw_pair(axes, first, second, -row["difference"], most, row["told_apart"])
+            _draw_pair(axes, second, first, row["difference"], most, row["is_apart"])
+            _draw_pair(axes, first, second, -row["difference"], most, row["is_apart"])
         axes.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
         axes.set(yticks=range(len(names)), yticklabels=names, xlim=ends, ylim=ends[::-1])
         hide_frame(axes)
-    apart = f"{int(frame['told_apart'].sum())} of {len(frame)} pairs are told apart"
     return Drawing(
         figure,
-        "What can be told apart",
-        f"Matrix of differences in test accuracy; {apart}.",
-        "How far the row is ahead of the column; in colour where that is more than noise.",
+        "Differences between networks",
+        f"Matrix of differences in test accuracy; the intervals of {int(is_apart.sum())} of {len(frame)} leave out 0.",
+        "How far the row is ahead of the column; in colour where the interval of the difference leaves out 0.",
     )
 
 
-def _draw_pair(axes: Axes, x: int, y: int, difference: float, most: float, told_apart: bool) -> None:
-    colour = _DIFFERENCES(0.5 - 0.45 * difference / most) if told_apart else (0.95, 0.95, 0.95, 1.0)
+def _draw_pair(axes: Axes, x: int, y: int, difference: float, most: float, is_apart: bool) -> None:
+    colour = _DIFFERENCES(0.5 - 0.45 * difference / most) if is_apart else (0.95, 0.95, 0.95, 1.0)
     axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=colour))
-    ink = ink_on(colour) if told_apart else GREY
+    ink = ink_on(colour) if is_apart else GREY
     axes.text(x, y, f"{100 * difference:+.1f}", fontsize=6.5, color=ink, **_CENTRED)
 
 
 def _note(results: Results, findings: Findings) -> str:
     """How to read the matrix, with n."""
-    frame = findings.comparisons
-    seeds = np.unique([*frame["seeds"], *frame["other_seeds"]])
-    counts = f"{seeds.min()}" if len(seeds) == 1 else f"{seeds.min()} to {seeds.max()}"
-    over = "the same test images and over seeds" if seeds.max() > 1 else "the same test images"
+    compared = findings.compared
+    seeds = sorted({int(count) for count in compared.configurations["seeds"] if count > 1})
+    counts = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     return (
         f"Points of test accuracy by which the row is ahead of the column, n = {results.images('test')} images, "
-        f"{counts} seed{'s' * bool(seeds.max() > 1)} each. Grey: not told apart (p ≥ {SIGNIFICANT:g} over {over}, "
-        f"Holm's correction for {len(frame)} pairs)."
+        f"{counts} seeds each. Grey: the interval of the difference holds 0 ({100 * (1 - compared.level):g} %, for all "
+        f"{len(compared.pairs)} pairs together, over images and seeds, for this training set)."
     )

@@ -7,10 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.pages.environment import enumerated, needed, over
 from analysis.pages.summary import accuracy
+from analysis.results.compared import Compared
 from analysis.results.configurations import all_values, changed_values, own_values, recipe_of, text, tried_values
-from analysis.results.format import mean_and_deviation, percent
-from analysis.results.seeds import best_trials, repeats
+from analysis.results.format import percent
+from analysis.results.seeds import best_trials
 from analysis.results.trials import Results
 from data_prep import Folder
 from trainables import MODELS, Recipe
@@ -33,7 +35,7 @@ class Answer:
     commands: dict[str, str] = field(default_factory=dict)
 
 
-def answer(results: Results, folder: Folder) -> Answer:
+def answer(results: Results, compared: Compared, folder: Folder) -> Answer:
     """The answer of the record in `folder`."""
     best = best_trials(results)
     if not len(best):
@@ -45,7 +47,7 @@ def answer(results: Results, folder: Folder) -> Answer:
     cells = [(name, text(values[name]), text(own.get(name)), tried.get(name, "–")) for name in listed]
     range_tried = "searched" if results.provenance.search else "tried"
     return Answer(
-        sentence=_sentence(best, results),
+        sentence=_sentence(best, results, compared),
         configuration=pd.DataFrame(cells, columns=["hyperparameter", "value", "default", range_tried]),
         others=", ".join(f"{name} {text(value)}" for name, value in values.items() if name not in listed),
         network=f"{checkpoints(folder, row['trial'])}/{BEST}",
@@ -53,19 +55,35 @@ def answer(results: Results, folder: Folder) -> Answer:
     )
 
 
-def _sentence(best: pd.DataFrame, results: Results) -> str:
-    """What came first by validation, and what it reaches on test. `best` has its trials, a seed each."""
+def _sentence(best: pd.DataFrame, results: Results, compared: Compared) -> str:
+    """What validation chose, what it reaches on test, and what that says. `best` has its trials, a seed each."""
     row, count = best.iloc[0], results.ranked["configuration"].nunique()
-    again = len(repeats(results))
-    among = f"{again} of {count:,} that were trained again with new seeds" if again else f"{count:,}"
-    first = f"{row['configuration']} is first of {among} by {results.provenance.metric_title}"
     if row["status"] == "stopped":
+        first = f"{row['configuration']} is first of {count:,} by {results.provenance.metric_title}"
         return f"{first}; no trial has been trained to the end, so none is scored on test."
-    if len(best) == 1:
-        return f"{first}; its test accuracy is {accuracy(row, 'test')}.{_below_floor(best, results)}"
-    spread = mean_and_deviation(best["test_accuracy"].mean(), best["test_accuracy"].std())
-    reached = f"its test accuracy is {spread} % (mean ± standard deviation)"
-    return f"{first}, on average over {len(best)} seeds; {reached}.{_below_floor(best, results)}"
+    own = compared.of(str(row["configuration"]))
+    reached = accuracy(row, "test") if own is None else over(own, compared.images)
+    again = len(compared.configurations) if results.provenance.search and row["seed"] else 0
+    among = f"the {again} networks that were trained again, of {count:,}," if again else f"{count:,} networks,"
+    if own is None or own["seeds"] == 1:
+        said = f"Of {count:,} trained networks, {row['configuration']} is first by {results.provenance.metric_title}"
+        limit = "" if count == 1 else " One seed each does not tell which network is best."
+        return f"{said}; its test accuracy is {reached}.{_below_floor(best, results)}{limit}"
+    said = f"Of {among} {row['configuration']} is first by {results.provenance.metric_title}"
+    return f"{said}; its test accuracy is {reached}.{_below_floor(best, results)}{_verdict(own, compared)}"
+
+
+def _verdict(own: "pd.Series[Any]", compared: Compared) -> str:
+    """What the intervals of all pairs say of the first, in a sentence after a space; empty for the only network."""
+    others, points = len(compared.configurations) - 1, f"{100 * compared.margin:g}"
+    if compared.why_not:
+        return f" There is no verdict yet: {compared.why_not}." if others else ""
+    level = [name for name in compared.named("level") if name != own["configuration"]]
+    return {
+        "ahead": f" On test it is ahead of the {f'{others:,} others' if others > 1 else 'other'}.",
+        "level": f" On test it is level, within {points} points, with {enumerated(level)}.",
+        "behind": f" On test it is behind {enumerated(compared.ahead_of(str(own['configuration'])))}.",
+    }.get(str(own["verdict"]).partition(",")[0], f" Whether it is best is undecided: {needed(own)}.")
 
 
 def _below_floor(best: pd.DataFrame, results: Results) -> str:

@@ -3,16 +3,35 @@
 from typing import Any
 
 import jinja2
+import pandas as pd
 
 from analysis.results.format import percent, span, unbroken
 
-_MOST_NAMED = 12
+_MOST_NAMED, _MOST_LISTED = 12, 6
 
 
-def _spread(row: dict[str, Any], split: str) -> str:
-    """`91.30 % (90.1–92.4 %, n = 3)` of a mean over seeds; one seed has no interval."""
-    mean, low, high = (row[f"{split}_accuracy_{name}"] for name in ("mean", "low", "high"))
-    return f"{percent(mean)} % ({f'{span(low, high, 2)} %, ' if row['n'] > 1 else ''}n = {row['n']})"
+def over(row: "pd.Series[Any] | dict[str, Any]", images: int, column: str = "accuracy") -> str:
+    """A mean over seeds: `91.30 % (95 % interval 90.1–92.4 %, over 2,000 images and 3 seeds)`."""
+    interval = f"95 % interval {span(row[f'{column}_low'], row[f'{column}_high'])} %, over {images:,} images"
+    seeds = f" and {row['seeds']} seeds" if row["seeds"] > 1 else ""
+    return f"{percent(row[column])} % ({interval}{seeds})"
+
+
+def needed(row: "pd.Series[Any] | dict[str, Any]") -> str:
+    """What would settle an undecided configuration."""
+    if row["seeds_needed"]:
+        return f"about {row['seeds_needed']:,} seeds would settle it, if the differences stay as they are"
+    if row["images_needed"]:
+        return f"no number of seeds settles it; about {row['images_needed']:,} test images would"
+    return "the difference is too close to the margin for any number of seeds or images"
+
+
+def enumerated(names: list[str]) -> str:
+    """`a`, `a and b`, `a; b and 3 more`."""
+    shown, more = names[:_MOST_LISTED], len(names) - _MOST_LISTED
+    if more > 0:
+        return f"{'; '.join(shown)} and {more:,} more"
+    return f"{'; '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else "".join(shown)
 
 
 def _listed(names: list[str], form: str) -> str:
@@ -34,8 +53,9 @@ ENVIRONMENT = jinja2.Environment(
 )
 ENVIRONMENT.filters |= {
     "counted": _counted,
+    "enumerated": enumerated,
     "listed": _listed,
+    "needed": needed,
     "percent": percent,
-    "spread": _spread,
     "unbroken": unbroken,
 }

@@ -6,19 +6,21 @@ from dataclasses import dataclass
 
 from analysis.figures.style import PAGE_WIDTH, Drawing
 from analysis.pages.answer import Answer
+from analysis.pages.checklist import checklist
 from analysis.pages.environment import ENVIRONMENT
 from analysis.pages.summary import summary
 from analysis.pages.tables import (
     NETWORKS_NOTE,
-    comparison_cells,
     configuration_cells,
     flagged_cells,
     metric_cells,
     network_cells,
+    pair_cells,
     ranked_cells,
     ranking_note,
     repeat_cells,
     trial_metric_cells,
+    verdict_cells,
 )
 from analysis.results.judged import Findings
 from analysis.results.seeds import has_spread
@@ -56,7 +58,10 @@ def report(
         ranking_note=ranking_note(results),
         networks=network_cells(results) if has_spread(results) and not results.provenance.search else (),
         networks_note=NETWORKS_NOTE,
-        comparisons=comparison_cells(findings),
+        verdicts=verdict_cells(findings),
+        pairs=pair_cells(findings),
+        compared=findings.compared,
+        checklist=checklist(results, findings.compared),
         flagged=flagged_cells(results),
         configurations=configuration_cells(results),
         metrics=metric_cells(findings),

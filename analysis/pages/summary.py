@@ -8,10 +8,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.pages.environment import ENVIRONMENT
-from analysis.results.format import mean_and_deviation, percent, span
+from analysis.results.compared import PLANNED_DEVIATION, held_out, repeats
+from analysis.results.format import percent, span
 from analysis.results.judged import Findings
 from analysis.results.searches import searched
-from analysis.results.seeds import has_spread, networks, repeats, trial_name
+from analysis.results.seeds import trial_name
 from analysis.results.trials import FAILED, RANKED, Results
 from trainables.record import UNFINISHED
 from trainables.training.metrics import SCORED_SPLITS
@@ -19,7 +20,7 @@ from trainables.training.metrics import SCORED_SPLITS
 
 def summary(results: Results, findings: Findings) -> list[str]:
     """Paragraphs of a few sentences each."""
-    values = _trials(results) | _winner(results) | _noise(results, findings) | _seeds(results) | _search(results)
+    values = _trials(results) | _winner(results) | _noise(results, findings) | _search(results)
     text = ENVIRONMENT.get_template("summary.txt.j2").render(values)
     return [" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip()]
 
@@ -61,30 +62,25 @@ def _winner(results: Results) -> dict[str, Any]:
 
 
 def _noise(results: Results, findings: Findings) -> dict[str, Any]:
-    """What the first configuration cannot be told apart from, and what being the best of many adds to the winner."""
-    pairs, comes_first = findings.comparisons, findings.comes_first
+    """What test says of the networks, and what being the best of many adds to the winner."""
+    compared, comes_first = findings.compared, findings.comes_first
+    frame, has_pairs = compared.configurations, len(compared.pairs) > 0
     return {
-        "pairs": len(pairs),
-        "first": pairs["configuration"].iloc[0] if len(pairs) else "",
-        "level": findings.level_with_first(),
-        "rivals": len(findings.with_first()),
-        "apart": int(pairs["told_apart"].sum()) if len(pairs) else 0,
+        "compared": compared,
+        "has_pairs": has_pairs,
+        "verdicts": {name: compared.named(name) for name in ("ahead", "level", "behind", "undecided")}
+        if has_pairs
+        else {},
+        "undecided_rows": frame[frame["verdict"] == "undecided"].to_dict("records") if has_pairs else [],
+        "one_seed_rows": frame.head(1).to_dict("records") if len(frame) > 1 and not has_pairs else [],
+        "fewest_seeds": int(frame.loc[frame["seeds"] > 1, "seeds"].min()) if has_pairs else 1,
+        "singles": [str(name) for name in frame.loc[frame["seeds"] == 1, "configuration"]] if has_pairs else [],
+        "planned": PLANNED_DEVIATION,
+        "held_out": held_out(results),
         "candidates": len(comes_first),
         "comes_first": comes_first.get(results.ranked["trial"].iloc[0], float("nan")) if len(results.ranked) else 0.0,
         "optimism": max(0.0, findings.optimism),
     }
-
-
-def _seeds(results: Results) -> dict[str, Any]:
-    """The first configuration over its seeds; None for want of them."""
-    if results.provenance.search or not has_spread(results):  # the means over seeds take their time
-        return {"over_seeds": None}
-    first = networks(results).iloc[0]
-    values = {"configuration": first["configuration"], "n": first["n"]} | {
-        split: mean_and_deviation(first[f"{split}_accuracy_mean"], first[f"{split}_accuracy_std"])
-        for split in SCORED_SPLITS
-    }
-    return {"over_seeds": values if first["n"] > 1 else None}
 
 
 def _search(results: Results) -> dict[str, Any]:
@@ -96,7 +92,7 @@ def _search(results: Results) -> dict[str, Any]:
         "tried": len(frame),
         "stopped_early": int((frame["status"] == "stopped").sum()),
         "passes": frame["image_passes"].iloc[-1] / 1e6 if len(frame) else 0.0,
-        "retrained": repeats(results).to_dict("records"),
+        "retrained": len(repeats(results)),
     }
 
 

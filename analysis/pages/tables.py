@@ -6,22 +6,24 @@ from functools import partial
 
 import pandas as pd
 
+from analysis.results.compared import over_seeds, repeats
 from analysis.results.configurations import changed_values, recipe_of, text
 from analysis.results.format import TITLES, mean_and_deviation, number, percent, points_span, span, with_span
 from analysis.results.judged import Findings
 from analysis.results.searches import front, importance
-from analysis.results.seeds import has_seeds, networks, repeats
+from analysis.results.seeds import has_seeds
 from analysis.results.trials import RESULT_METRICS, Results, varied_hyperparameters
 from trainables.training.metrics import METRICS, SCORED_SPLITS
 
 NETWORKS_NOTE = (
-    "Accuracies in %, mean ± standard deviation over n ranked trials, and the 95 % interval of the mean (Student's t); "
-    "flagged trials do not enter."
+    "Accuracies in %, mean ± standard deviation over n ranked trials, and the 95 % interval of the mean over images "
+    "and seeds, for this training set; with one seed it is over images. Flagged trials do not enter. Validation at "
+    "probability 0.5, test at the threshold that is best on validation."
 )
 #: A column of cells: its heading, what writes a cell, and the columns of the data frame that this writes.
 Column = tuple[str, Callable[..., str], *tuple[str, ...]]
 
-_count, _short, _area = partial(number, digits=0), "{:.2g}".format, partial(number, digits=4)
+_count, _area = partial(number, digits=0), partial(number, digits=4)
 _MOST_WITH_METRICS = 20
 _TRIAL: list[Column] = [("network", str, "configuration"), ("seed", str, "seed")]
 _SIZES: list[Column] = [
@@ -125,7 +127,7 @@ def flagged_cells(results: Results) -> pd.DataFrame:
 def network_cells(results: Results) -> pd.DataFrame:
     """The networks over their seeds as text: mean ± standard deviation (95 % interval), and the number of trials."""
     return _cells(
-        networks(results),
+        over_seeds(results),
         *(_TRIAL[0], ("n", str, "n"), ("flagged", str, "flagged")),
         *_on_splits("{} %", _spread, "accuracy_mean", "accuracy_std", "accuracy_low", "accuracy_high"),
         _SIZES[0],
@@ -162,17 +164,33 @@ def trial_metric_cells(findings: Findings) -> pd.DataFrame:
     )
 
 
-def comparison_cells(findings: Findings) -> pd.DataFrame:
-    """The first configuration beside each of the others, as text: its lead on test, with interval and p."""
+def verdict_cells(findings: Findings) -> pd.DataFrame:
+    """What test says of each configuration as text: means over images and seeds with intervals, and the verdict."""
+    frame = findings.compared.configurations
+    if not len(frame) or not len(findings.compared.pairs):
+        return pd.DataFrame()
     return _cells(
-        findings.with_first(),
-        ("network", str, "other"),
-        ("ahead by, points", lambda lead: f"{100 * lead:+.2f}", "difference"),
-        ("95 % interval", points_span, "low", "high"),
-        ("p (Holm)", _short, "p_holm"),
-        ("told apart", lambda is_apart: "yes" if is_apart else "no", "told_apart"),
-        ("AUC ahead by", "{:+.4f}".format, "auc_difference"),
-        ("p of AUC (Holm)", _short, "auc_p_holm"),
+        frame,
+        _TRIAL[0],
+        ("seeds", str, "seeds"),
+        ("test %", _share, "accuracy", "accuracy_low", "accuracy_high"),
+        ("test AUC", with_span, "auc", "auc_low", "auc_high"),
+        ("verdict", str, "verdict"),
+        ("seeds that would settle it", _or_dash, "seeds_needed"),
+        ("test images that would", _or_dash, "images_needed"),
+    )
+
+
+def pair_cells(findings: Findings) -> pd.DataFrame:
+    """Every pair of networks with two seeds or more as text: how far the first is ahead, with its interval."""
+    return _cells(
+        findings.compared.pairs,
+        ("network", str, "configuration"),
+        ("less", str, "other"),
+        ("points of accuracy", lambda lead: f"{100 * lead:+.2f}", "difference"),
+        ("interval", points_span, "low", "high"),
+        ("points of AUC", lambda lead: f"{100 * lead:+.2f}", "auc_difference"),
+        ("interval of AUC", points_span, "auc_low", "auc_high"),
     )
 
 
@@ -195,8 +213,9 @@ def ranking_note(results: Results) -> str:
     has_stopped = bool((results.ranked["status"] == "stopped").any())
     stopped = ", and those that were stopped early after those that trained to the end" * has_stopped
     return (
-        f"Accuracies in %, with 95 % intervals (Wilson) over the images: {sizes}. The clean test is the test without "
-        f"duplicates of training images. AUC: FAKE is the positive class. Ranked on validation alone{stopped}."
+        f"Accuracies in %, with 95 % intervals (Wilson) over the images: {sizes}. Validation at probability 0.5, as in "
+        "training; test at the threshold that is best on validation. The clean test is the test without duplicates of "
+        f"training images. AUC needs no threshold; FAKE is the positive class. Ranked on validation alone{stopped}."
     )
 
 
@@ -209,14 +228,19 @@ def networks_markdown(results: Results) -> str:
 #: Name → a table of results and findings; without rows where the record has none.
 _FRAMES: dict[str, Callable[[Results, Findings], pd.DataFrame]] = {
     "results": lambda results, _: results_table(results.trials),
-    "networks": lambda results, _: networks(results) if has_seeds(results.trials) else pd.DataFrame(),
+    "networks": lambda results, _: over_seeds(results) if has_seeds(results.trials) else pd.DataFrame(),
     "metrics": lambda _, findings: findings.metrics,
-    "comparisons": lambda _, findings: findings.comparisons,
+    "verdicts": lambda _, findings: findings.compared.configurations,
+    "comparisons": lambda _, findings: findings.compared.pairs,
     "classes": lambda _, findings: findings.classes,
     "repeats": lambda results, _: repeats(results),
     "front": lambda results, _: results_table(front(results)),
     "importance": lambda results, _: importance(results),
 }
+
+
+def _or_dash(count: int) -> str:
+    return f"about {count:,}" if count else "–"
 
 
 def _share(share: float, low: float, high: float, digits: int = 1) -> str:

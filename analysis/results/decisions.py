@@ -1,4 +1,4 @@
-"""What the analysis decides from scores: a threshold, a calibration, and the curves that show how good they are.
+"""What the analysis decides from scores: a calibration, and the curves that show how good they are.
 
 Labels are 0 REAL and 1 FAKE; FAKE is the positive class; scores are logits, positive for FAKE.
 """
@@ -11,27 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_curve
 
 from sweeps.stats.intervals import wilson
-from trainables.training.metrics import THRESHOLD
-from trainables.training.weighted_metrics import BINS, bins_of, order, sortable
-
-
-def best_threshold(labels: np.ndarray, logits: np.ndarray) -> float:
-    """The logit above which to say FAKE for the best balanced accuracy, and so Youden's J (1950), on these images.
-
-    It lies midway between two neighbouring scores; of equally good ones it is the one nearest 0. It is 0.0 where a
-    class is missing, or all scores are equal. `labels` and `logits` are (n,).
-    """
-    images, scores = order(labels, logits), np.unique(sortable(logits))
-    if not (len(images.fake) and len(images.real)) or len(scores) < 2:
-        return THRESHOLD
-    misses, rejections = (
-        np.searchsorted(of_label[::-1], scores[:-1], "right") / len(of_label) for of_label in (images.fake, images.real)
-    )
-    with np.errstate(invalid="ignore"):  # between minus and plus infinity
-        between = np.nan_to_num(scores[:-1] / 2 + scores[1:] / 2)
-    gains = rejections - misses
-    best = between[gains >= gains.max() - 1e-12]
-    return float(best[np.argmin(np.abs(best))])
+from trainables.training.weighted_metrics import BINS, bins_of, sortable
 
 
 def calibration(labels: np.ndarray, logits: np.ndarray) -> tuple[float, float]:

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import pandas as pd
 
 from data_prep import Folder
 from trainables.record import IMAGES, read_images, read_scores
+from trainables.training.metrics import THRESHOLD, best_threshold
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,7 @@ class Part:
 
     `rows` (n,) are their places in the split of the shards; `labels` (n,) are 0 REAL and 1 FAKE; `logits` (t, n) are
     float32, positive for FAKE; `classes` (n,) are the object classes and `paths` (n,) the images' names, "" where there
-    is none.
+    is none. `clusters` (n,) are numbers, from 0, equal for images that are not independent; None if all are.
     """
 
     rows: np.ndarray
@@ -23,6 +26,7 @@ class Part:
     logits: np.ndarray
     classes: np.ndarray
     paths: np.ndarray
+    clusters: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -35,14 +39,29 @@ class Scores:
     trials: tuple[str, ...]
     parts: dict[str, Part]
 
+    @cached_property
+    def thresholds(self) -> dict[str, float]:
+        """Trial → the logit above which an image is called FAKE: the best on validation (0 without validation)."""
+        if "validation" not in self.parts:
+            return dict.fromkeys(self.trials, THRESHOLD)
+        return {trial: best_threshold(*self.of(trial, "validation")) for trial in self.trials}
+
     def of(self, trial: str, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Labels and logits (n,) of one trial."""
         return self.parts[part].labels, self.parts[part].logits[self.trials.index(trial)]
 
     def is_right(self, trials: Iterable[str], part: str) -> np.ndarray:
-        """Whether each of k trials is right about each image at the threshold of training, (k, n) bool."""
-        images = self.parts[part]
-        return np.asarray((images.logits[[self.trials.index(trial) for trial in trials]] > 0) == (images.labels == 1))
+        """Whether each of k trials is right about each image, (k, n) bool.
+
+        On test at the threshold that is best on validation; on validation at that of training.
+        """
+        images, names = self.parts[part], list(trials)
+        of_training = dict.fromkeys(names, THRESHOLD)
+        thresholds = np.array([(of_training if part == "validation" else self.thresholds)[name] for name in names])[
+            :, None
+        ]
+        logits = images.logits[[self.trials.index(name) for name in names]]
+        return np.asarray((logits > thresholds) == (images.labels == 1))
 
 
 def scores(folder: Folder, trials: Iterable[str]) -> Scores:
@@ -59,14 +78,21 @@ def scores(folder: Folder, trials: Iterable[str]) -> Scores:
     logits = np.stack([frame["score"].to_numpy(np.float32) for frame in frames.values()])
     masks = {split: (images["split"] == split).to_numpy() for split in ("validation", "test")}
     if folder.exists(IMAGES):
-        columns = ["split", "row", "path", "object_class", "duplicate"]
+        columns = ["split", "row", "path", "object_class", "cluster", "duplicate"]
         images = images.merge(read_images(folder)[columns], on=["split", "row"], how="left", validate="one_to_one")
         masks["test_clean"] = masks["test"] & images["duplicate"].isna().to_numpy()
     texts = images.reindex(columns=["object_class", "path"]).astype(object).fillna("").to_numpy(str)
     labels, rows = images["label"].to_numpy(), images["row"].to_numpy()
+    clusters = images.get("cluster", pd.Series(None, images.index, object))
     parts = {
-        name: Part(rows[mask], labels[mask], logits[:, mask], *texts[mask].T)
+        name: Part(rows[mask], labels[mask], logits[:, mask], texts[mask, 0], texts[mask, 1], _numbered(clusters[mask]))
         for name, mask in masks.items()
         if mask.any()
     }
     return Scores(tuple(frames), parts)
+
+
+def _numbered(clusters: "pd.Series[str]") -> np.ndarray | None:
+    """The clusters as numbers from 0. An image without one is its own."""
+    own = pd.Series([f"\0{place}" for place in range(len(clusters))], clusters.index)
+    return pd.factorize(clusters.fillna(own))[0] if clusters.notna().any() else None

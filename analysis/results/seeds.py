@@ -5,10 +5,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.results.trials import RESULT_METRICS, Results
-from sweeps.stats.intervals import mean_interval, share_interval
-from trainables.training.metrics import SCORED_SPLITS, SELECTION_METRIC
-
-_ENDS = ("low", "high")
+from trainables.training.metrics import SELECTION_METRIC
 
 
 def has_seeds(trials: pd.DataFrame) -> bool:
@@ -35,8 +32,7 @@ def without_choosers(trials: pd.DataFrame) -> pd.DataFrame:
 def networks(results: Results) -> pd.DataFrame:
     """One row a configuration, best mean first: each metric's mean and standard deviation over its seeds.
 
-    `_low` and `_high` are the 95 % interval of the mean (Student's t). `n` counts the ranked trials, which alone enter,
-    and `flagged` the others. A deviation (of n - 1) needs two trials.
+    `n` counts the ranked trials, which alone enter, and `flagged` the others. A deviation (of n - 1) needs two trials.
     """
     ranked, trials = (frame.groupby("configuration") for frame in (results.ranked, results.trials))
     n = ranked.size().reindex(trials.size().index, fill_value=0)
@@ -49,33 +45,9 @@ def networks(results: Results) -> pd.DataFrame:
         }
     )
     spread = {f"{name}_{how}": ranked[name].agg(how) for name in RESULT_METRICS for how in ("mean", "std")}
-    interval_of = {name: mean_interval if name.endswith("loss") else share_interval for name in RESULT_METRICS}
-    spread |= {
-        f"{name}_{end}": ranked[name].agg(lambda values, of=interval, at=place: of(values)[at])
-        for name, interval in interval_of.items()
-        for place, end in enumerate(_ENDS, 1)
-    }
     table = table.join(pd.DataFrame(spread))
     metric, is_loss = results.provenance.metric, results.provenance.direction == "min"
     return table.sort_values(f"{metric}_mean", ascending=is_loss, kind="stable").reset_index()
-
-
-def repeats(results: Results) -> pd.DataFrame:
-    """One row a configuration of a search that was retrained with new seeds, without the seed that chose it.
-
-    Mean and 95 % interval (Student's t, over n seeds) of the accuracies: `test_clean_accuracy_low` and so on.
-    """
-    ranked = results.ranked if results.provenance.search else results.ranked.iloc[:0]
-    rows = [
-        {"configuration": configuration, "n": len(trials)}
-        | {
-            f"{split}_accuracy_{name}": value
-            for split in SCORED_SPLITS
-            for name, value in zip(("mean", *_ENDS), share_interval(trials[f"{split}_accuracy"]), strict=True)
-        }
-        for configuration, trials in ranked[ranked["number"].isna()].groupby("configuration", sort=False)
-    ]
-    return pd.DataFrame(rows)
 
 
 def best_trials(results: Results) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from analysis.results.provenance import Provenance, provenance
 from analysis.results.scores import Scores, scores
 from data_prep import Folder, InputError
+from sweeps.stats.families import estimate, single
 from sweeps.stats.intervals import wilson
 from trainables import Recipe
 from trainables.record import SCHEMAS, TRIALS, UNFINISHED, read_epochs, read_manifest, read_trials
@@ -55,6 +56,11 @@ class Results:
         """The trials without a rank: of a status in FLAGGED, paused, or without the metric that ranks."""
         return self.trials[self.trials["rank"].isna()]
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a trial has not ended."""
+        return bool(self.trials["status"].isin(UNFINISHED).any())
+
     def images(self, split: str) -> str:
         """The number of images of a split that the trials used, as text; `unknown` if the record does not say."""
         counts = set(self.trials[f"{split}_images"].dropna()) or {self.provenance.manifest.data.used.get(split)} - {
@@ -68,7 +74,30 @@ def read(folder: Folder) -> Results:
     results = read_without_scores(folder)
     # A search may stop a trial while the trial's process trains its last epoch and is scored: that is not its result.
     finished = results.ranked.loc[results.ranked["status"] == "finished", "trial"]
-    return dataclasses.replace(results, scores=scores(folder, finished))
+    return _at_thresholds(dataclasses.replace(results, scores=scores(folder, finished)))
+
+
+def _at_thresholds(results: Results) -> Results:
+    """The same, with accuracies on test at the threshold that is best on validation, also of older records.
+
+    Where images are not independent, their intervals allow for it.
+    """
+    trials, scores = results.trials.copy(), results.scores
+    for place in trials.index[trials["trial"].isin(scores.trials)] if "validation" in scores.parts else ():
+        name = trials.loc[place, "trial"]
+        for part, images in scores.parts.items():
+            right = scores.is_right([name], part)
+            if pd.isna(trials.loc[place, "threshold"]) and part != "validation":
+                share = float(right.mean())
+                trials.loc[place, [f"{part}_accuracy", f"{part}_low", f"{part}_high"]] = (
+                    share,
+                    *wilson(share, len(images)),
+                )
+            if images.clusters is not None:
+                low, high = single(estimate([right], images.clusters))
+                trials.loc[place, [f"{part}_low", f"{part}_high"]] = low[0], high[0]
+        trials.loc[place, "threshold"] = scores.thresholds[name]
+    return dataclasses.replace(results, trials=trials)
 
 
 def read_without_scores(folder: Folder) -> Results:

@@ -77,6 +77,11 @@ class Options:
         multiple=True,
         metavar="NAME=VALUE",
     )
+    margin: float | None = option(
+        "Points of test accuracy within which networks are as good as each other; 1 if not given.",
+        type=click.FloatRange(0, 50, min_open=True),
+        metavar="POINTS",
+    )
     hang_minutes: float = option(
         "A trial that shows no sign of life for so long is stopped: more than an epoch takes.",
         60.0,

@@ -27,7 +27,7 @@ from sweeps.engine.options import Asked, Options, command
 from sweeps.engine.sweep import Sweep
 from sweeps.record import shown
 from sweeps.record.lease import Lease, held
-from sweeps.record.manifest import describe, make_way, misfit
+from sweeps.record.manifest import describe, looked, make_way, misfit
 from sweeps.record.writer import Record
 from sweeps.trackers import following
 from trainables import MODELS
@@ -99,6 +99,7 @@ def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: 
     """Run what is left of a sweep, as the only one that writes its record, and name the trials that failed."""
     # The analysis imports its packages, waits for a line, and then begins. If this process dies first, it ends too.
     analysis = [sys.executable, "-P", "-m", "analysis", str(folder), "--wait", *["--open"] * options.open]
+    analysis += ["--margin", f"{options.margin:g}"] if options.margin is not None else []
     output = None if sys.stdout is sys.__stdout__ else subprocess.PIPE  # within a notebook, which has no other
     environment = os.environ | ({"FORCE_COLOR": ""} if output else {})  # which a kernel sets
     start_analysis = functools.cache(
@@ -148,7 +149,7 @@ def _run_on_cluster(
     measured.result()
     request = resources.request(sweep.strategy, inputs, options)
     execution.room = functools.partial(resources.room, request)
-    manifest = describe(sweep, options, inputs, cluster.hardware())
+    manifest = describe(sweep, options, inputs, cluster.hardware(), record.folder)
     lease.check()
     cluster.check_shared(lease.folder, lease.name)
     record.write()
@@ -156,7 +157,8 @@ def _run_on_cluster(
     manifest.write(record.folder)
     _train(execution, options, inputs, lease, request, manifest.backend)
     seeds = sorted({row["seed"] for row in record.trials.values()})
-    over = replace(manifest, wall_seconds=time.monotonic() - started, floor=floor.result(), seeds=seeds)
+    seconds, looks = time.monotonic() - started, looked(manifest, record)
+    over = replace(manifest, wall_seconds=seconds, floor=floor.result(), seeds=seeds, looks=looks)
     over.write(record.folder)
 
 

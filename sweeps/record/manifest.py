@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +13,9 @@ from data_prep import Folder, InputError, shards
 from sweeps.engine.inputs import Inputs
 from sweeps.engine.options import Options
 from sweeps.engine.sweep import Sweep
+from sweeps.record.writer import Record
 from trainables.record import MANIFEST, DataFacts, Manifest, read_manifest
+from trainables.training.metrics import MARGIN, SELECTION_METRIC
 
 _PACKAGES = (
     "cifake-sweeps",
@@ -27,9 +31,10 @@ _PACKAGES = (
 )
 
 
-def describe(sweep: Sweep, options: Options, inputs: Inputs, hardware: dict[str, Any]) -> Manifest:
-    """The manifest of a record that is about to be filled."""
+def describe(sweep: Sweep, options: Options, inputs: Inputs, hardware: dict[str, Any], record: Folder) -> Manifest:
+    """The manifest of a record that is about to be filled: what was locked, and looks at test, stay as they are."""
     commit, dirty = _commit()
+    before = read_manifest(record) if record.exists(MANIFEST) else Manifest()
     prepared, data = shards.read_manifest(inputs.selection.folder), inputs.data
     used = {split: len(getattr(data, split)) for split in shards.SPLITS}
     return Manifest(
@@ -55,8 +60,42 @@ def describe(sweep: Sweep, options: Options, inputs: Inputs, hardware: dict[str,
         seeds=sorted({recipe.seed for recipe in sweep.strategy.representatives}),
         backend=os.environ.get("KERAS_BACKEND", "tensorflow"),
         versions={package: version(package) for package in _PACKAGES},
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        started=_now(),
+        locked=before.locked or _lock(options),
+        looks=before.looks,
     )
+
+
+def _lock(options: Options) -> dict[str, Any]:
+    """What is decided before test is scored: nothing on test may have a part in it."""
+    return {
+        "when": _now(),
+        "metric": SELECTION_METRIC,
+        "threshold": "best on validation",
+        "margin": MARGIN if options.margin is None else options.margin / 100,
+        "seeds": options.seeds,
+        "comparisons": "all pairs of networks with two seeds or more",
+    }
+
+
+def looked(manifest: Manifest, record: Record) -> list[dict[str, Any]]:
+    """The looks at test, the coming one included if it shows other numbers of seeds than the last.
+
+    A look has `when`, and `seeds`, network → the most seeds of a configuration of it. One that can give no verdict, for
+    want of seeds or while trials are left, is none.
+    """
+    counts = Counter(replace(record.recipe(trial), seed=0) for trial in record.trials if record.is_complete(trial))
+    seeds: dict[str, int] = {}
+    for recipe, count in counts.items():
+        seeds[recipe.network] = max(count, seeds.get(recipe.network, 0))
+    is_look = max(seeds.values(), default=0) > 1 and all(map(record.is_complete, record.trials))
+    if not is_look or (manifest.looks and manifest.looks[-1]["seeds"] == seeds):
+        return manifest.looks
+    return [*manifest.looks, {"when": _now(), "seeds": seeds}]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _commit() -> tuple[str | None, bool | None]:

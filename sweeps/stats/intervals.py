@@ -1,15 +1,14 @@
-"""95 % intervals: of the metrics of a set of images, and of a mean over seeds.
+"""95 % intervals of the metrics of one network, over a set of images.
 
 DeLong's, of the area under the ROC curve, is by hand: neither SciPy, scikit-learn nor statsmodels has it.
 """
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logit
-from scipy.stats import norm, sem, t
+from scipy.stats import norm
 from statsmodels.stats.proportion import proportion_confint
 
 from sweeps.stats.resampling import resampled
@@ -173,21 +172,3 @@ def _newcombe(area: float, n1: int, n0: int) -> tuple[float, float]:
     low = brentq(distance, 0, area * nearly) if area > 0 else 0.0
     high = brentq(distance, 1 - (1 - area) * nearly, 1) if area < 1 else 1.0
     return float(low), float(high)
-
-
-def mean_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
-    """The mean of values (n,), such as one a seed, and its 95 % interval after Student (1908).
-
-    The interval is NaN for one value; all are NaN for none.
-    """
-    sample = np.asarray(values, float)
-    if len(sample) < 2:
-        return float(sample.mean()) if len(sample) else math.nan, math.nan, math.nan
-    mean, half = float(sample.mean()), float(t.ppf(_ENDS[1], len(sample) - 1) * sem(sample))
-    return mean, mean - half, mean + half
-
-
-def share_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
-    """`mean_interval` of values between 0 and 1, such as accuracies: the interval is cut off at 0 and 1."""
-    mean, low, high = mean_interval(values)
-    return mean, float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1))

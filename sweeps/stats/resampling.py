@@ -47,24 +47,51 @@ def resampled(labels: np.ndarray, logits: np.ndarray, resamples: int, seed: int)
     return {name: np.concatenate([block[name] for block in blocks]) for name in WEIGHTED}
 
 
-def luck(right: np.ndarray, resamples: int = 1000, seed: int = 0) -> tuple[float, np.ndarray]:
-    """How much of the accuracy of the best of k trials is the luck of having been chosen, and which others could win.
+def luck(right: np.ndarray, splits: int = 200, seed: int = 0) -> float:
+    """How much of the accuracy of the best of k candidates is the luck of having been chosen, a share, 0–1.
 
-    `right` (k, n) says which of the n images each trial is right about. On each resample of the images the best trial
-    is chosen anew. Returns the mean by which its accuracy there exceeds its accuracy on all images, a share, 0–1 (the
-    bootstrap estimate of optimism, Efron 1983), and the share (k,) of the resamples in which each trial comes first;
-    equal trials share the place. Among trials that differ by chance alone the true luck is about 1.4 times this
-    estimate, because their accuracies on all images seem further apart than they are. NaN without trials or images.
+    `right` (k, n) says which of the n images each candidate is right about: a candidate is an epoch of a trial, if the
+    best epoch is chosen too. Chosen on a random half of the images, the best is measured on the other half: the mean
+    difference is the luck of a choice by n/2 images; likewise by n/4. Their ratio says how luck falls with more images:
+    as 1/sqrt(n) where all candidates are equally good, and as 1/n where they differ by much more than chance.
+    NaN without candidates or with fewer than four images.
     """
-    trials, images = right.shape
-    if not right.size:
-        return math.nan, np.full(trials, np.nan)
+    images, generator = right.shape[1], np.random.default_rng(seed)
+    if not len(right) or images < 4:
+        return math.nan
     answers = right.T.astype(np.float32)
-    optimism, first = 0.0, np.zeros(trials)
-    for (counts,) in _blocks(_drawn(images, resamples, (seed,))):
+    by_half, by_quarter = (_excess(answers, size, splits, generator) for size in (images // 2, images // 4))
+    if by_half <= 0:
+        return 0.0
+    return by_half * 2 ** -float(np.clip(math.log2(max(by_quarter, 1e-9) / by_half), 0.5, 1.0))
+
+
+def _excess(answers: np.ndarray, size: int, splits: int, generator: np.random.Generator) -> float:
+    """By how much the best on `size` of the images is better there than on the others, in the mean over splits."""
+    images, excess = len(answers), 0.0
+    total = answers.sum(axis=0)
+    for start in range(0, splits, _BLOCK):
+        masks = np.zeros((min(_BLOCK, splits - start), images), np.float32)
+        for mask in masks:
+            mask[generator.permutation(images)[:size]] = 1
+        correct = masks @ answers
+        best = correct.argmax(axis=1)
+        inside = correct[np.arange(len(best)), best]
+        excess += float((inside / size - (total[best] - inside) / (images - size)).sum())
+    return excess / splits
+
+
+def comes_first(right: np.ndarray, resamples: int = 1000, seed: int = 0) -> np.ndarray:
+    """How often each of k trials comes first on a resample of the n images, (k,) shares; equals share the place.
+
+    `right` (k, n) says which of the images each trial is right about. NaN without trials or images.
+    """
+    trials = len(right)
+    if not right.size:
+        return np.full(trials, np.nan)
+    answers, first = right.T.astype(np.float32), np.zeros(trials)
+    for (counts,) in _blocks(_drawn(right.shape[1], resamples, (seed,))):
         correct = counts @ answers
         is_best = correct == correct.max(axis=1, keepdims=True)
-        shares = is_best / is_best.sum(axis=1, keepdims=True)
-        optimism += float((correct.max(axis=1) - shares @ answers.sum(axis=0)).sum())
-        first += shares.sum(axis=0)
-    return optimism / (resamples * images), first / resamples
+        first += (is_best / is_best.sum(axis=1, keepdims=True)).sum(axis=0)
+    return first / resamples

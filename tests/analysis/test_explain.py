@@ -10,12 +10,12 @@ from PIL import Image
 
 from analysis.explain import SCHEMA, sheets
 from analysis.figures.sheets import KINDS
-from analysis.results.decisions import best_threshold
 from analysis.results.trials import read
 from data_prep.job import prepare
 from data_prep.storage import Folder
 from support.commands import Command, refused, run_python, trained
 from support.trees import make_tree
+from trainables.training.metrics import best_threshold
 
 
 def as_users_have_it() -> dict[str, str]:

@@ -12,10 +12,10 @@ import pytest
 
 from analysis.detector.loading import check
 from analysis.detector.stored import stored
-from analysis.results.decisions import best_threshold
 from support.commands import Command, refused, run_python
 from support.detectors import AGE, CODEC, CUSTOM, rows_of, set_in_trials
 from trainables.training import metrics
+from trainables.training.metrics import best_threshold
 
 pytestmark = pytest.mark.xdist_group("trained")
 

@@ -113,7 +113,7 @@ def test_the_grid_has_the_mean_of_each_cell_and_none_of_a_collapsed_one(results:
 
 def test_a_sweep_without_age_networks_has_no_grid(make: Callable[..., Folder]) -> None:
     results = read(make([(Recipe(name), "finished", {}) for name in ("vgg16", "custom-1")]))
-    assert set(drawn(results)) == {"accuracy", "pairs", "curves", "confusion", "roc", "reliability"}
+    assert set(drawn(results)) == {"accuracy", "curves", "confusion", "roc", "reliability"}
 
 
 def test_the_files_are_images_and_the_same_every_time(analysed: tuple[Folder, str]) -> None:

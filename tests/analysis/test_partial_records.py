@@ -92,7 +92,7 @@ def test_metrics_that_are_not_numbers(make: Callable[..., Folder]) -> None:
     assert results.ranked["network"].tolist() == [AGE[0]]
     assert results.flagged["network"].tolist() == [AGE[3], AGE[1], AGE[2]]
     assert not re.search(r">nan|nan %|– %", html)
-    assert "its test accuracy not recorded" in html
+    assert "clean test accuracy not recorded" in html
 
 
 def test_scores_that_are_missing_leave_the_matrix_out(make: Callable[..., Folder]) -> None:

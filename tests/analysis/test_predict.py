@@ -14,9 +14,10 @@ from PIL import Image
 
 from analysis.detector.detector import Detector, Row
 from analysis.detector.stored import stored
-from analysis.results.decisions import best_threshold, calibration
+from analysis.results.decisions import calibration
 from support.commands import Command, refused, run_python
 from support.detectors import AGE, CODEC, rows_of
+from trainables.training.metrics import best_threshold
 
 pytestmark = pytest.mark.xdist_group("trained")
 

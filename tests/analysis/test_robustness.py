@@ -17,7 +17,6 @@ from analysis.detector.robustness_table import SCHEMA, add, data_sets, robustnes
 from analysis.figures.drawings import figures
 from analysis.figures.robustness import draw
 from analysis.figures.robustness_summary import paragraphs
-from analysis.results.decisions import best_threshold
 from analysis.results.judged import findings
 from analysis.results.trials import read
 from data_prep.storage import Folder
@@ -25,6 +24,7 @@ from support.commands import ROOT, refused, run_python, wait_until
 from support.sweeps import is_alive, processes_below
 from support.trees import make_tree
 from sweeps.stats.intervals import wilson
+from trainables.training.metrics import best_threshold
 
 pytestmark = pytest.mark.cluster
 

@@ -6,7 +6,7 @@ from analysis.figures.style import Drawing
 from analysis.results.judged import findings
 from analysis.results.trials import Results
 
-FIGURES = {"accuracy", "pairs", "curves", "grid", "confusion", "roc", "reliability"}
+FIGURES = {"accuracy", "curves", "grid", "confusion", "roc", "reliability"}
 
 
 def drawn(results: Results) -> dict[str, Drawing]:

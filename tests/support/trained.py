@@ -31,7 +31,7 @@ def train(options: ZooOptions) -> int:
         inputs.node_folder.mkdir()
         at_the_end.callback(shutil.rmtree, inputs.node_folder)
         record = Record(folder, inputs.data.fingerprint)
-        describe(sweep, options, inputs, {"nodes": [], "cpus": 1, "gpus": 0}).write(folder)
+        describe(sweep, options, inputs, {"nodes": [], "cpus": 1, "gpus": 0}, folder).write(folder)
         folder.write_table(IMAGES, inputs.selection.image_rows(inputs.data))
         run_trials(Execution(sweep, record, {}, list, lambda: None), inputs)
         record.write()

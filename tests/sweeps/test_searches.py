@@ -17,9 +17,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from analysis.pages.summary import summary
+from analysis.results.compared import repeats
 from analysis.results.judged import findings
 from analysis.results.searches import front, hyperparameters, importance, searched
-from analysis.results.seeds import repeats
 from analysis.results.trials import read
 from data_prep.job import prepare
 from data_prep.storage import Folder

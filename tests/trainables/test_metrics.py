@@ -12,13 +12,11 @@ from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, roc_auc_
 from statsmodels.genmod.families import Binomial
 from statsmodels.genmod.generalized_linear_model import GLM
 
-from analysis.results.decisions import best_threshold, calibrated, calibration, reliability, roc
+from analysis.results.decisions import calibrated, calibration, reliability, roc
 from support.scores import scored
-from sweeps.stats.comparisons import auc_difference, mean_difference
-from sweeps.stats.intervals import intervals, mean_interval, wilson
-from sweeps.stats.resampling import luck
+from sweeps.stats.intervals import intervals, wilson
 from trainables.training import metrics
-from trainables.training.metrics import METRICS, confusion, epoch_metrics, judge
+from trainables.training.metrics import METRICS, best_threshold, confusion, epoch_metrics, judge
 from trainables.training.weighted_metrics import WEIGHTED, order, weighted
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -150,7 +148,6 @@ def test_a_slice_of_one_class_has_the_metrics_that_need_no_other(label: int) -> 
     assert best_threshold(labels, logits) == 0
     assert calibration(labels, logits) == (1, 0)
     assert [len(rates) for rates in roc(labels, logits)] == [0, 0]
-    assert np.isnan(auc_difference(labels, logits, logits)).all()
 
 
 def test_no_images_have_no_metrics() -> None:
@@ -158,9 +155,6 @@ def test_no_images_have_no_metrics() -> None:
     assert np.isnan(list(judge(*nothing).values())).all()
     assert np.isnan(list(intervals(*nothing).values())).all()
     assert reliability(*nothing)["n"].tolist() == [0] * 15
-    assert np.isnan(mean_difference(np.ones((2, 0), bool), np.ones((1, 0), bool))).all()
-    assert np.isnan(luck(np.ones((3, 0), bool))[0])
-    assert np.isnan(mean_interval([])).all()
 
 
 def test_a_score_that_is_no_number_is_the_lowest_and_called_real() -> None:

@@ -38,7 +38,7 @@ def snapshot(run: Run) -> Snapshot:
     }
     arrays = {
         **{f"variable-{index}": np.array(variable) for index, variable in enumerate(run.variables())},
-        "state": np.frombuffer(json.dumps(state).encode(), np.uint8),
+        "state": np.frombuffer(json.dumps(state, default=bytes.hex).encode(), np.uint8),
     }
     return Snapshot(arrays, _keras_file(run.model) if run.is_best else None)
 
@@ -75,6 +75,8 @@ def inherit(run: Run, folder: Folder, parent: Folder) -> None:
 def _load(run: Run, folder: Folder) -> None:
     with np.load(io.BytesIO(folder.read_bytes(LAST)), allow_pickle=False) as arrays:
         state = json.loads(arrays["state"].tobytes())
+        for row in state["history"]:
+            row["validation_right"] = bytes.fromhex(row["validation_right"])
         run.batch_size = min(run.batch_size, state["batch_size"])
         run.history = state["history"][:-1]
         run.compile()  # for the stage in which the last epoch was trained, whose optimizer is stored

@@ -18,7 +18,7 @@ from data_prep import InputError
 from trainables import MODELS
 from trainables.layers.pretrained import Layers
 from trainables.training import outcome
-from trainables.training.metrics import epoch_metrics
+from trainables.training.metrics import epoch_metrics, right_bits
 from trainables.training.network import Network, build, unfrozen_layers
 from trainables.training.pipeline import JIT_COMPILE, STEPS_PER_EXECUTION, forward, trainer, training_batches
 from trainables.training.recipe import Recipe
@@ -149,6 +149,7 @@ def epochs(run: Run, data: Data) -> Iterator[outcome.EpochRow]:
             "epoch": epoch,
             **{f"train_{name}": float(logs[name][0]) for name in ("loss", "accuracy")},
             **{f"validation_{name}": value for name, value in epoch_metrics(data.validation.labels, scores).items()},
+            "validation_right": right_bits(data.validation.labels, scores),
             **rate,
             "wall_seconds": time.perf_counter() - started,
         }

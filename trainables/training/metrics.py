@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainables.training.weighted_metrics import auc, order, weighted
+from trainables.training.weighted_metrics import auc, order, sortable, weighted
 
 #: What a trial is measured on; `test_clean` is test without duplicates of train or validation.
 SCORED_SPLITS = ("validation", "test", "test_clean")
@@ -22,7 +22,9 @@ TRIAL_METRICS = tuple(f"{split}_{metric}" for split in SCORED_SPLITS for metric 
 #: The metric by which epochs, and the trials of a sweep, are chosen.
 SELECTION_METRIC = "validation_accuracy"
 
-#: The logit above which an image is called FAKE: probability 0.5, as in training.
+#: Share of accuracy within which networks are as good as each other, if nothing else is asked for.
+MARGIN = 0.01
+#: The logit above which an image is called FAKE in training: probability 0.5. Test is judged at `best_threshold`.
 THRESHOLD = 0.0
 
 
@@ -55,8 +57,8 @@ METRICS = {
 }
 
 
-def epoch_metrics(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """Loss (binary cross-entropy in nats), accuracy at probability 0.5 and AUC of labels (n,) and logits (n,).
+def epoch_metrics(labels: np.ndarray, scores: np.ndarray, threshold: float = THRESHOLD) -> dict[str, float]:
+    """Loss (binary cross-entropy in nats), accuracy and AUC of labels (n,) and logits (n,).
 
     Loss and accuracy are NaN without images, the AUC where a label is missing or a score is not finite.
     """
@@ -66,9 +68,38 @@ def epoch_metrics(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
     has_auc = 0 < labels.sum() < len(labels) and bool(np.isfinite(scores).all())
     return {
         "loss": float(np.logaddexp(0, -signs * scores.astype(np.float64)).mean()) if len(labels) else math.nan,
-        "accuracy": float(((scores > THRESHOLD) == (labels == 1)).mean()) if len(labels) else math.nan,
+        "accuracy": float(((scores > threshold) == (labels == 1)).mean()) if len(labels) else math.nan,
         "auc": float(roc_auc_score(labels, scores)) if has_auc else math.nan,
     }
+
+
+def best_threshold(labels: np.ndarray, logits: np.ndarray) -> float:
+    """The logit above which to say FAKE for the best balanced accuracy, and so Youden's J (1950), on these images.
+
+    It lies midway between two neighbouring scores; of equally good ones it is the one nearest 0. It is 0.0 where a
+    class is missing, or all scores are equal. `labels` and `logits` are (n,).
+    """
+    images, scores = order(labels, logits), np.unique(sortable(logits))
+    if not (len(images.fake) and len(images.real)) or len(scores) < 2:
+        return THRESHOLD
+    misses, rejections = (
+        np.searchsorted(of_label[::-1], scores[:-1], "right") / len(of_label) for of_label in (images.fake, images.real)
+    )
+    with np.errstate(invalid="ignore"):  # between minus and plus infinity
+        between = np.nan_to_num(scores[:-1] / 2 + scores[1:] / 2)
+    gains = rejections - misses
+    best = between[gains >= gains.max() - 1e-12]
+    return float(best[np.argmin(np.abs(best))])
+
+
+def right_bits(labels: np.ndarray, scores: np.ndarray) -> bytes:
+    """One bit an image: whether labels (n,) and logits (n,) agree at probability 0.5. `right_of` reads them."""
+    return np.packbits((scores > THRESHOLD) == (labels == 1)).tobytes()
+
+
+def right_of(bits: bytes, images: int) -> np.ndarray:
+    """What `right_bits` wrote of n images, (n,) bool."""
+    return np.unpackbits(np.frombuffer(bits, np.uint8), count=images).astype(bool)
 
 
 def confusion(labels: np.ndarray, scores: np.ndarray, threshold: float = THRESHOLD) -> np.ndarray:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from trainables.training.metrics import SCORED_SPLITS, SELECTION_METRIC, epoch_metrics
+from trainables.training.metrics import SCORED_SPLITS, SELECTION_METRIC, THRESHOLD, best_threshold, epoch_metrics
 from trainables.training.recipe import Recipe
 from trainables.training.selection import Data
 
@@ -27,8 +27,8 @@ PAUSED = "paused, for another trial to go on from here"
 _EPOCHS_AT_CHANCE = 3
 _STEPS_AT_CHANCE = 1_000  # some networks start slowly
 
-#: One epoch by the names of the record's epochs table.
-EpochRow = dict[str, float]
+#: One epoch by the names of the record's epochs table: numbers, and bytes as `validation_right`.
+EpochRow = dict[str, Any]
 #: Accuracies of train and validation, 0–1, up to which an epoch is at chance.
 Chance = tuple[float, float]
 
@@ -84,12 +84,14 @@ def scored_row(
 ) -> dict[str, Any]:
     """Final row of a trial that was trained to its end, because of `reason`, and scored.
 
-    `scores` are the logits (n,) of validation and test by the best epoch's weights; `batch_size` is the one used.
+    `scores` are the logits (n,) of validation and test by the best epoch's weights; `batch_size` is the one used. The
+    validation accuracy, by which trials are chosen, is at probability 0.5, as in training; the accuracies on test are
+    at the threshold that is best on validation.
     """
     status, reason = verdict(history, data, scores["validation"], reason)
     if batch_size < recipe.batch_size:
         reason += f"; trained with batch size {batch_size} instead of {recipe.batch_size}: out of memory"
-    clean = ~data.test.duplicate
+    clean, threshold = ~data.test.duplicate, best_threshold(data.validation.labels, scores["validation"])
     images = {
         "validation": (data.validation.labels, scores["validation"]),
         "test": (data.test.labels, scores["test"]),
@@ -101,9 +103,11 @@ def scored_row(
         "train_images": len(data.train),
         "epochs_done": len(history),
         "best_epoch": best_epoch(history),
+        "threshold": threshold,
     }
     for split in SCORED_SPLITS:
-        metrics = {"images": len(images[split][0]), **epoch_metrics(*images[split])}
+        at = THRESHOLD if split == "validation" else threshold
+        metrics = {"images": len(images[split][0]), **epoch_metrics(*images[split], at)}
         row |= {f"{split}_{metric}": value for metric, value in metrics.items()}
     return row
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from trainables.training.arrays import shared_data
+from trainables.training.metrics import THRESHOLD, best_threshold
 from trainables.training.selection import Data, DataSelection
 
 _BINS = 16
@@ -26,6 +27,7 @@ def measure(selection: DataSelection, folder: Path) -> Iterator[dict[str, Any]]:
 def probe(data: Data) -> dict[str, Any]:
     """Fit logistic regressions on colour, on the spectrum and on both, and measure their accuracies, 0–1.
 
+    Thresholds are those of trials: probability 0.5 on validation, and on test the one that is best on validation.
     Returns probe → `validation_accuracy`, `test_accuracy` and `test_clean_accuracy` (without duplicates), and
     `train_images`, the number of training images used.
     """
@@ -43,7 +45,9 @@ def probe(data: Data) -> dict[str, Any]:
         model = make_pipeline(StandardScaler(), LogisticRegression())
         model.fit(features["train"], data.train.labels[:_MOST_IMAGES])
         labels = {"validation": data.validation.labels, "test": data.test.labels}
-        correct = {split: model.predict(features[split]) == truth for split, truth in labels.items()}
+        scores = {split: model.decision_function(features[split]) for split in labels}
+        thresholds = {"validation": THRESHOLD, "test": best_threshold(labels["validation"], scores["validation"])}
+        correct = {split: (scores[split] > thresholds[split]) == (truth == 1) for split, truth in labels.items()}
         correct["test_clean"] = correct["test"][~data.test.duplicate]
         accuracies[name] = {f"{part}_accuracy": float(right.mean()) for part, right in correct.items() if len(right)}
     return accuracies

@@ -1,0 +1,49 @@
+"""What a paper must say of a sweep, from its record: a row a point."""
+
+from analysis.results.compared import Compared
+from analysis.results.trials import Results, varied_hyperparameters
+
+
+def checklist(results: Results, compared: Compared) -> dict[str, str]:
+    """Point → what the record says of it. A point without an answer has none."""
+    manifest, ranked = results.provenance.manifest, results.ranked
+    locked, looks = manifest.locked or {}, manifest.looks
+    seeds = ranked.groupby("configuration").size()
+    some = f"{seeds.min()} to {seeds.max()}" if seeds.nunique() > 1 else str(seeds.max() if len(seeds) else 0)
+    varied = ["network"] * (results.trials["network"].nunique() > 1) + varied_hyperparameters(results.trials)
+    kinds = "over images and seeds" if len(compared.pairs) else "over images alone, of these trained networks"
+    return {
+        "What was varied": ", ".join(varied) or "nothing",
+        "Chosen on validation": f"best epoch and best trial, by {results.provenance.metric_title}; thresholds",
+        "Chosen on test": "nothing",
+        "Images": f"{results.images('train')} for training, {results.images('validation')} for validation, "
+        f"{results.images('test')} for test, {results.images('test_clean')} of them without duplicates",
+        "Seeds a network": some,
+        "Trials that are not ranked": f"{len(results.flagged):,} of {len(results.trials):,}",
+        "Intervals": f"95 %, {kinds}; all are for this training set and these thresholds",
+        "Locked before test": _locked(locked),
+        "Changed afterwards": _changes(results, compared),
+        "Looks at test": "; ".join(f"{look['when']}, {max(look['seeds'].values())} seeds" for look in looks),
+    }
+
+
+def _locked(locked: dict[str, object]) -> str:
+    """What was decided before test was scored."""
+    if not locked:
+        return "nothing: the record is older than this version"
+    margin = float(str(locked["margin"]))
+    return (
+        f"{locked['when']}: ranked by {str(locked['metric']).replace('_', ' ')}, thresholds {locked['threshold']}, "
+        f"{locked['comparisons']}, a margin of {100 * margin:g} points, {locked['seeds']} seeds"
+    )
+
+
+def _changes(results: Results, compared: Compared) -> str:
+    """In what the report differs from what was locked."""
+    locked = results.provenance.manifest.locked
+    if not locked:
+        return ""
+    most = int(results.ranked.groupby("configuration").size().max()) if len(results.ranked) else 0
+    changes = [f"the margin is {100 * compared.margin:g} points"] * (abs(compared.margin - locked["margin"]) > 1e-12)
+    changes += [f"there are {most} seeds"] * (most > locked["seeds"])
+    return "; ".join(changes) or "nothing"
