@@ -77,6 +77,7 @@ def _noise(results: Results, findings: Findings) -> dict[str, Any]:
         "singles": [str(name) for name in frame.loc[frame["seeds"] == 1, "configuration"]] if has_pairs else [],
         "planned": PLANNED_DEVIATION,
         "held_out": held_out(results),
+        "has_epochs": bool(results.epochs.get("validation_right", pd.Series([None])).notna().all()),
         "candidates": len(comes_first),
         "comes_first": comes_first.get(results.ranked["trial"].iloc[0], float("nan")) if len(results.ranked) else 0.0,
         "optimism": max(0.0, findings.optimism),

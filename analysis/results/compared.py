@@ -16,7 +16,7 @@ import pandas as pd
 from analysis.results.scores import Scores
 from analysis.results.seeds import networks, without_choosers
 from analysis.results.trials import Results
-from sweeps.stats.families import LEVEL, Family, all_pairs, auc_values, estimate, of_shares, planned, single
+from sweeps.stats.families import LEVEL, Family, all_pairs, auc_values, estimate, of_shares, planned, shrunk, single
 from sweeps.stats.intervals import wilson
 from sweeps.stats.verdicts import level_of, seeds_to_settle, verdicts
 from trainables.training.metrics import MARGIN, SELECTION_METRIC
@@ -33,7 +33,8 @@ class Compared:
 
     `configurations` has a row each, best on validation first: configuration, seeds, accuracy (mean over seeds, 0–1)
     with the ends of its interval, auc likewise, `verdict` in words (empty without one), and of an undecided one the
-    `seeds_needed` or, where seeds cannot settle it, the `images_needed`; 0 for neither. `pairs` has a row a pair of
+    `seeds_needed` or, where seeds cannot settle it, the `images_needed`; 0 for neither. Of networks with one seed there
+    is what to expect of them with another, `expected`. `pairs` has a row a pair of
     those with two seeds or more: configuration, other, and difference, low, high of accuracy and, as `auc_difference`,
     of the area. The intervals of pairs hold together at `level`. `images` is n; `why_not` says why there is no verdict.
     """
@@ -88,6 +89,7 @@ def compared(results: Results, margin: float | None = None) -> Compared:
     if len(several) < 2:
         family = planned(_scored_family(results, [group[:1] for group in trials.values()]), PLANNED_DEVIATION)
         frame["seeds_needed"], frame["images_needed"] = seeds_to_settle(family, margin)
+        frame["expected"] = shrunk(family)
         return said(frame, why_not="verdicts need two networks with two seeds or more each")
     level, groups = level_of(looks), [trials[name] for name in several]
     family = _scored_family(results, groups)

@@ -75,9 +75,8 @@ class Display:
         self._done += is_new
         self._note(epoch, row)
         text = self._update()
-        if self._is_in_notebook:
-            self._show_in_notebook(text)
-        elif not self._console.is_terminal and time.monotonic() - self._logged > _SECONDS_BETWEEN_LOG_LINES:
+        is_log = not (self._is_in_notebook or self._console.is_terminal)
+        if is_log and time.monotonic() - self._logged > _SECONDS_BETWEEN_LOG_LINES:
             self._logged = time.monotonic()
             self._console.print(f"     {text}", soft_wrap=True)
 
@@ -85,6 +84,8 @@ class Display:
         """Move the bar, and return what stands beside it."""
         text = self.describe()
         self.bar.update(self._task, completed=self._done, total=self._epochs, description=text)
+        if self._is_in_notebook:
+            self._show_in_notebook(text)
         return text
 
     def _show_in_notebook(self, text: str) -> None:
@@ -114,9 +115,9 @@ class Display:
             line = Table.grid(Column(no_wrap=True), Column(min_width=24), Column(), padding=(0, 2, 0, 0))
             line.add_row(*map(escape, cells))
             self._console.print(line)
-            self._update()
         else:
             self._console.print(f"{cells[0]}  {cells[1]:<24} {cells[2]}", markup=False, soft_wrap=True)
+        self._update()
 
     def _count_ended(self, row: dict[str, Any]) -> None:
         self._finished += 1

@@ -93,6 +93,17 @@ def planned(family: Family, deviation: float) -> Family:
     return replace(family, mean_square=np.full(len(family.means), deviation**2))
 
 
+def shrunk(family: Family) -> np.ndarray:
+    """The means (k,), shrunk towards their average as far as chance explains their spread (empirical Bayes).
+
+    It is what to expect of the networks if each were trained again: that of the one that was chosen for its mean falls.
+    """
+    noise = np.diag(family.covariance) + family.seed_variance / family.seeds
+    spread = max(float(family.means.var(ddof=1)) - float(noise.mean()), 0.0) if len(noise) > 1 else 0.0
+    average = family.means.mean()
+    return np.asarray(average + (family.means - average) * spread / (spread + noise))
+
+
 def auc_values(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
     """A value for each of n images, (n,), whose mean is the area, and whose variance over n DeLong's of the area."""
     values, area = np.empty(len(labels)), math.nan

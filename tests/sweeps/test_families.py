@@ -6,7 +6,17 @@ from scipy.stats import norm, studentized_range
 from sklearn.metrics import roc_auc_score
 
 from support.families import MARGIN, Cell, family, simulate
-from sweeps.stats.families import all_pairs, auc_values, estimate, joined, listed_pairs, of_shares, planned, single
+from sweeps.stats.families import (
+    all_pairs,
+    auc_values,
+    estimate,
+    joined,
+    listed_pairs,
+    of_shares,
+    planned,
+    shrunk,
+    single,
+)
 from sweeps.stats.intervals import auc_error
 from sweeps.stats.verdicts import level_of, seeds_to_settle, verdicts
 from trainables.training.weighted_metrics import placements
@@ -80,6 +90,13 @@ def test_more_seeds_settle_what_images_do_not_limit() -> None:
     seeds, images = seeds_to_settle(few, 0.002)
     assert (seeds == 0).all()
     assert (images > 20_000).any()
+
+
+def test_what_chance_explains_is_shrunk_away() -> None:
+    equal = estimate(family(np.random.default_rng(0), Cell(EQUAL, (0.5,) * 12, seeds=1, images=2_000)))
+    assert np.ptp(shrunk(planned(equal, 0.0056))) < 0.3 * np.ptp(equal.means)
+    apart = estimate(family(np.random.default_rng(0), Cell((0.9, 0.7, 0.8), (0.5,) * 3, seeds=1, images=2_000)))
+    assert shrunk(planned(apart, 0.0056)) == pytest.approx(apart.means, abs=0.002)
 
 
 def test_with_one_seed_seeds_are_planned() -> None:
