@@ -112,7 +112,7 @@ def _make(
         with worker_pool(workers, items) as pool:
             facts, unreadable = parts.decode_all(pool, len(items), progress)
             rows, notes = assign_splits(facts, options["validation"])
-            writing = _write_shards(pool, parts, target, rows)
+            writing = _write_shards(pool, parts, target, rows.assign(cluster=_clusters(name, rows)))
             counts = pd.crosstab(rows["split"], rows["label"]).set_axis(LABEL_NAMES, axis=1)
             manifest = shards.Manifest(
                 format_version=shards.FORMAT_VERSION,
@@ -158,11 +158,19 @@ def _locked_scratch(folder: Folder, options: dict[str, Any]) -> Iterator[Path]:
             lock.unlink(missing_ok=True)
 
 
+def _clusters(source: str, rows: pd.DataFrame) -> "pd.Series[str] | None":
+    """Which images are not independent, as far as the source tells: the sample's are patches of a few photographs.
+
+    A cluster's name begins with its split, for the regions of a photograph in two splits are far apart.
+    """
+    return rows["split"] + "/" + rows["path"].str.extract(r"(\w+)-\d+\.\w+$")[0] if source == "sample" else None
+
+
 def _write_shards(pool: Executor, parts: Parts, folder: Folder, rows: pd.DataFrame) -> list[Future[_Shard]]:
     """Begin to write all shards, on all cores."""
     is_duplicate = duplicates_of_train(rows["split"], rows["group"])
     rows = rows.drop(columns=["codec", "width", "height", "bytes"]).assign(  # for less to travel
-        generator=None, cluster=None, duplicate=["exact" if flag else None for flag in is_duplicate], crop=0
+        generator=None, duplicate=["exact" if flag else None for flag in is_duplicate], crop=0
     )
     size = shards.rows_per_shard(parts.image_size)
     return [

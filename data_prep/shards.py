@@ -10,7 +10,7 @@ A folder of shards holds `train-*.parquet`, `validation-*.parquet` and `test-*.p
     path          string, as in the source, from the split on
     sha256        string, of the source file's bytes
     group         string, equal for images that show exactly the same pixels
-    cluster       string, equal for images that are not independent, as patches of one photograph; null so far
+    cluster       string, equal for images that are not independent, as patches of one photograph; null if unknown
     duplicate     string, "exact" for a test row whose group also stands in train or validation; otherwise null
     crop          int32, number of the crop of its image, from 0; always 0 where an image is one row
 

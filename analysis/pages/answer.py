@@ -83,7 +83,7 @@ def _verdict(own: "pd.Series[Any]", compared: Compared) -> str:
         "ahead": f" On test it is ahead of the {f'{others:,} others' if others > 1 else 'other'}.",
         "level": f" On test it is level, within {points} points, with {enumerated(level)}.",
         "behind": f" On test it is behind {enumerated(compared.ahead_of(str(own['configuration'])))}.",
-    }.get(str(own["verdict"]).partition(",")[0], f" Whether it is best is undecided: {needed(own)}.")
+    }.get(str(own["verdict"]).partition(",")[0], f" Whether it is best is undecided: {needed(own, compared.clusters)}.")
 
 
 def _below_floor(best: pd.DataFrame, results: Results) -> str:

@@ -17,12 +17,13 @@ def over(row: "pd.Series[Any] | dict[str, Any]", images: int, column: str = "acc
     return f"{percent(row[column])} % ({interval}{seeds})"
 
 
-def needed(row: "pd.Series[Any] | dict[str, Any]") -> str:
+def needed(row: "pd.Series[Any] | dict[str, Any]", clusters: int = 0) -> str:
     """What would settle an undecided configuration."""
     if row["seeds_needed"]:
         return f"about {row['seeds_needed']:,} seeds would settle it, if the differences stay as they are"
     if row["images_needed"]:
-        return f"no number of seeds settles it; about {row['images_needed']:,} test images would"
+        as_many = ", in as many more clusters," if clusters else ""
+        return f"no number of seeds settles it; about {row['images_needed']:,} test images{as_many} would"
     return "the difference is too close to the margin for any number of seeds or images"
 
 

@@ -212,8 +212,12 @@ def ranking_note(results: Results) -> str:
     sizes = ", ".join(f"{title} n = {results.images(split)}" for split, title in TITLES.items())
     has_stopped = bool((results.ranked["status"] == "stopped").any())
     stopped = ", and those that were stopped early after those that trained to the end" * has_stopped
+    clusters = results.scores.clusters("test")
+    method = (
+        f"CR2, over {clusters} clusters of images that are not independent" if clusters else "Wilson, over the images"
+    )
     return (
-        f"Accuracies in %, with 95 % intervals (Wilson) over the images: {sizes}. Validation at probability 0.5, as in "
+        f"Accuracies in %, with 95 % intervals ({method}): {sizes}. Validation at probability 0.5, as in "
         "training; test at the threshold that is best on validation. The clean test is the test without duplicates of "
         f"training images. AUC needs no threshold; FAKE is the positive class. Ranked on validation alone{stopped}."
     )

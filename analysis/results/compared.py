@@ -34,9 +34,10 @@ class Compared:
     `configurations` has a row each, best on validation first: configuration, seeds, accuracy (mean over seeds, 0–1)
     with the ends of its interval, auc likewise, `verdict` in words (empty without one), and of an undecided one the
     `seeds_needed` or, where seeds cannot settle it, the `images_needed`; 0 for neither. Of networks with one seed there
-    is what to expect of them with another, `expected`. `pairs` has a row a pair of
-    those with two seeds or more: configuration, other, and difference, low, high of accuracy and, as `auc_difference`,
-    of the area. The intervals of pairs hold together at `level`. `images` is n; `why_not` says why there is no verdict.
+    is what to expect of them with another, `expected`. `pairs` has a row a pair of those with two seeds or more:
+    configuration, other, and difference, low, high of accuracy and, as `auc_difference`, of the area. The intervals of
+    pairs hold together at `level`. `images` is n, and `clusters` how many clusters they are in, if they are not
+    independent. `why_not` says why there is no verdict.
     """
 
     configurations: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -45,6 +46,7 @@ class Compared:
     margin: float = MARGIN
     level: float = LEVEL
     looks: int = 1
+    clusters: int = 0
     why_not: str = ""
 
     def of(self, configuration: str) -> "pd.Series[Any] | None":
@@ -81,7 +83,7 @@ def compared(results: Results, margin: float | None = None) -> Compared:
     trials = dict(list(trials_by_configuration(results).items())[:_MOST])
     if part is None or not trials:
         return said(why_not="no trial has scores on test")
-    said = partial(said, images=len(part))
+    said = partial(said, images=len(part), clusters=results.scores.clusters("test"))
     frame = means(results, trials, "test").reset_index().assign(verdict="", seeds_needed=0, images_needed=0)
     if len(trials) < 2:
         return said(frame, why_not="there is one network")

@@ -46,6 +46,11 @@ class Scores:
             return dict.fromkeys(self.trials, THRESHOLD)
         return {trial: best_threshold(*self.of(trial, "validation")) for trial in self.trials}
 
+    def clusters(self, part: str) -> int:
+        """How many clusters a part has whose images are not independent; 0 where all images are taken to be."""
+        images = self.parts.get(part)
+        return 0 if images is None or images.clusters is None else int(images.clusters.max()) + 1
+
     def of(self, trial: str, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Labels and logits (n,) of one trial."""
         return self.parts[part].labels, self.parts[part].logits[self.trials.index(trial)]

@@ -72,6 +72,26 @@ def test_with_seeds_verdicts_come_from_the_intervals_of_all_pairs(make: Callable
     assert "pairs" in drawn(read(folder))
 
 
+def test_images_of_few_photographs_say_less(make: Callable[..., Folder]) -> None:
+    folder = noisy(make, {AGE[0]: 0.95, AGE[1]: 0.6}, seeds=3)
+    plain = read(folder)
+    size = VALIDATION + TEST
+    images = {"split": ["validation"] * VALIDATION + ["test"] * TEST, "row": [*range(VALIDATION), *range(TEST)]}
+    images |= {"label": np.resize(LABELS, size), "path": [""] * size, "object_class": pa.nulls(size, pa.string())}
+    images |= {
+        "duplicate": pa.nulls(size, pa.string()),
+        "cluster": [f"photograph {place % 5}" for place in range(size)],
+    }
+    folder.write_table("images.parquet", pa.table(images))
+    clustered = read(folder)
+    assert clustered.scores.clusters("test") == 5
+    widths = [findings(results).compared.pairs.eval("high - low").item() for results in (plain, clustered)]
+    assert widths[1] > 1.02 * widths[0]
+    ends = [results.trials.set_index("trial")[["test_low", "test_high"]] for results in (plain, clustered)]
+    assert not np.allclose(*(frame.loc[sorted(frame.index)].to_numpy() for frame in ends))
+    assert "CR2, over 5 clusters of images that are not independent" in analyse(folder)
+
+
 def test_a_margin_decides_what_is_level(make: Callable[..., Folder]) -> None:
     folder = noisy(make, {AGE[0]: 0.95, AGE[1]: 0.95}, seeds=4, locked={"margin": 0.2, "metric": "", "seeds": 4})
     assert findings(read(folder)).compared.named("level") == [AGE[1], AGE[0]]

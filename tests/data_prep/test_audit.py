@@ -88,6 +88,16 @@ def test_real_cifake_is_audited_as_published(cifake: Path, tmp_path: Path) -> No
     assert manifest.pixel_std == pytest.approx((0.2376, 0.2374, 0.2660), abs=5e-4)
 
 
+def test_the_patches_of_one_photograph_are_a_cluster(tmp_path: Path) -> None:
+    prepare("sample", str(tmp_path / "out"))
+    for split in ("train", "validation", "test"):
+        rows = table(tmp_path / "out", split)
+        assert rows["cluster"].nunique() == 7
+        assert (rows["cluster"] == split + "/" + rows["path"].str.split("/").str[-1].str.split("-").str[0]).all()
+    prepare(str(make_tree(tmp_path / "tree")), str(tmp_path / "unknown"))
+    assert table(tmp_path / "unknown", "train")["cluster"].isna().all()
+
+
 def test_the_embedded_sample_gives_no_easy_clue(tmp_path: Path) -> None:
     assert SAMPLE.stat().st_size <= 4 * 2**20
     manifest = prepare("sample", str(tmp_path / "out"))
