@@ -32,7 +32,7 @@ _FACTORS = (0.8, 1.25)
 class PopulationOptions(Options):
     """What a user asked of a population."""
 
-    network: str = option("A name from MODELS.", "age-c4-f3")
+    network: str = option("A name that `python -m trainables` lists.", "age-c4-f3")
     members: int = option("Of the population.", 8, click.IntRange(4))
     generation_epochs: int = option("Of a generation.", 1, click.IntRange(1))
 

@@ -22,7 +22,7 @@ class ZooOptions(Options):
     """What a user asked of the zoo."""
 
     models: str | None = option(
-        "Names from MODELS, separated by commas; by default all, but the best age network only."
+        "Names that `python -m trainables` lists, separated by commas; by default all, of the age networks the best."
     )
 
 

@@ -52,7 +52,9 @@ class SearchOptions(Options):
     """What a user asked of a search."""
 
     trials: int = option("Trials of the search.", 30, click.IntRange(1))
-    networks: str | None = option("Names from MODELS, separated by commas, or `all`; by default the small ones.")
+    networks: str | None = option(
+        "Names that `python -m trainables` lists, separated by commas, or `all`; by default the small ones."
+    )
     tune: str | None = option("Hyperparameters to search, separated by commas; by default all of the space.")
     method: str = option("How trials are chosen.", "tpe", click.Choice(METHODS))
     stopping: str | None = option(
@@ -88,7 +90,9 @@ def searched(
     first network of the search, if its own is not searched. Raises InputError.
     """
     if options.seeds > 1 and not options.repeat_best:
-        raise InputError("--seeds says how often the best is trained again; give --repeat-best 1 with it.")
+        raise InputError(
+            "Of a search, --seeds counts the new seeds of --repeat-best; give --repeat-best 1 too, or leave --seeds out."
+        )
     fixed = {name: value for network, name, value in options.set_values() if not network}
     fixed |= {"batch_size": options.batch_size} if options.batch_size else {}
     space = _narrowed(space, options, networks, fixed)

@@ -119,7 +119,7 @@ def _points(values: BaseDistribution, count: int = 2) -> Sequence[Any]:
 
 
 def check(space: Space) -> None:
-    """Raise InputError for a value that a recipe refuses, a hyperparameter that stands twice, or that never matters.
+    """Raise InputError for a value that a recipe refuses, a hyperparameter that stands twice, or that is never used.
 
     `Network.checked` checks the arguments of networks, where Keras is at hand.
     """
@@ -139,7 +139,9 @@ def check(space: Space) -> None:
     for each in space:
         if each.name not in reachable:
             condition = " and ".join(f"{other} in {list(values)}" for other, values in each.when.items())
-            raise InputError(f"The hyperparameter {each.name!r} never matters: {condition} cannot be; mend its `when`.")
+            raise InputError(
+                f"The hyperparameter {each.name!r} is never used, for its condition {condition} never holds; mend its `when`."
+            )
 
 
 def _reachable(space: Space) -> set[str]:

@@ -52,8 +52,8 @@ class Recipe:
     plateau_epochs: Annotated[int, Between(1, 10_000)] = 3
     #: Epochs without a lower validation loss after which training stops; 0: it never stops early.
     early_stopping_epochs: Annotated[int, Between(0, 10_000)] = 0
-    #: First epochs of a transfer network in which only its head is trained. The layers that `train_from` leaves
-    #: trainable follow after them, at a tenth of the learning rate and with a fresh optimizer; 0: they train at once.
+    #: For how many epochs a transfer network trains its head alone. Then it also trains the layers from `train_from`
+    #: on, at a tenth of the learning rate and with a fresh optimizer. 0: it trains all of these from the start.
     head_epochs: Annotated[int, Between(0, 10_000)] = 0
     #: Share by which training labels move towards 0.5: 0.1 turns 0 and 1 into 0.05 and 0.95.
     label_smoothing: Annotated[float, Between(0, 0.9)] = 0.0
