@@ -91,7 +91,7 @@ def searched(
     """
     if options.seeds > 1 and not options.repeat_best:
         raise InputError(
-            "Of a search, --seeds counts the new seeds of --repeat-best; give --repeat-best 1 too, or leave --seeds out."
+            "--seeds counts the new seeds of --repeat-best; give --repeat-best 1 too, or leave --seeds out."
         )
     fixed = {name: value for network, name, value in options.set_values() if not network}
     fixed |= {"batch_size": options.batch_size} if options.batch_size else {}

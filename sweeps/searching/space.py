@@ -140,7 +140,8 @@ def check(space: Space) -> None:
         if each.name not in reachable:
             condition = " and ".join(f"{other} in {list(values)}" for other, values in each.when.items())
             raise InputError(
-                f"The hyperparameter {each.name!r} is never used, for its condition {condition} never holds; mend its `when`."
+                f"The hyperparameter {each.name!r} is never used, for its condition {condition} never holds; mend its "
+                "`when`."
             )
 
 
