@@ -3,12 +3,11 @@
 Twelve networks at an accuracy of .9. With 4,000 families a cell, the standard error of a share of .05 is .0034.
 """
 
-import sys
 from concurrent.futures import ProcessPoolExecutor
 
+import click
 import numpy as np
-
-from support.families import Cell, Rates, simulate
+from families import Cell, Rates, simulate
 
 EQUAL = (0.9,) * 12
 SPREADS = {
@@ -46,13 +45,15 @@ def cells() -> dict[str, Cell]:
     }
 
 
+@click.command()
+@click.argument("families", type=click.IntRange(_CHUNK), default=4_000)
 def main(families: int) -> None:
-    """Print a line a cell."""
+    """Simulate FAMILIES a cell, and print a line a cell."""
     print(f"{families} families a cell: shares of families with a false `behind` and a false `level`,")
     print("coverage of single intervals, width by Tukey's with variances known, power per pair")
     with ProcessPoolExecutor(2) as pool:
         for name, cell in cells().items():
-            chunks = [pool.submit(simulate, cell, _CHUNK, seed) for seed in range(max(1, families // _CHUNK))]
+            chunks = [pool.submit(simulate, cell, _CHUNK, seed) for seed in range(families // _CHUNK)]
             rows = np.array([list(vars(chunk.result()).values()) for chunk in chunks])
             rates = Rates(*rows.mean(axis=0))
             print(
@@ -63,4 +64,4 @@ def main(families: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 4_000)
+    main()

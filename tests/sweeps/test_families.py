@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from families import MARGIN, Cell, family, simulate
 from scipy.stats import norm, studentized_range
 from sklearn.metrics import roc_auc_score
 
-from support.families import MARGIN, Cell, family, simulate
 from sweeps.stats.families import (
     all_pairs,
     auc_values,

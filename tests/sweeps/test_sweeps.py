@@ -66,8 +66,8 @@ def test_a_stored_checkpoint_scores_exactly_as_recorded(place: Path) -> None:
         test = stored[stored["split"] == "test"]
         scores = score(checkpoint.load_best(record.folder(f"checkpoints/{row['trial']}")), data.test)
         assert np.allclose(scores, test["score"], rtol=0, atol=1e-5)
-        assert np.array_equal(scores > 0, test["score"] > 0)
-        assert epoch_metrics(test["label"].to_numpy(), test["score"].to_numpy()) == {
+        assert np.array_equal(scores > row["threshold"], test["score"] > row["threshold"])
+        assert epoch_metrics(test["label"].to_numpy(), test["score"].to_numpy(), row["threshold"]) == {
             name: row[f"test_{name}"] for name in ("loss", "accuracy", "auc")
         }
 

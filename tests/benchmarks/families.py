@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import norm, studentized_range
 
 from sweeps.stats.families import all_pairs, estimate, single
 from sweeps.stats.verdicts import verdicts
@@ -89,6 +89,4 @@ def simulate(cell: Cell, families: int, seed: int) -> Rates:
 
 def norm_tukey(groups: int) -> float:
     """Half the width of Tukey's intervals with variances known, in standard errors of a difference."""
-    from scipy.stats import studentized_range
-
     return float(studentized_range.ppf(0.95, groups, 1e5)) / 2**0.5
