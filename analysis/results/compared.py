@@ -18,6 +18,7 @@ from analysis.results.seeds import networks, without_choosers
 from analysis.results.trials import Results
 from sweeps.stats.families import LEVEL, Family, all_pairs, auc_values, estimate, of_shares, planned, shrunk, single
 from sweeps.stats.intervals import wilson
+from sweeps.stats.resampling import leave_one_out
 from sweeps.stats.verdicts import level_of, seeds_to_settle, verdicts
 from trainables.training.metrics import MARGIN, SELECTION_METRIC
 
@@ -122,8 +123,7 @@ def held_out(results: Results) -> tuple[float, int]:
     seeds = [seed for seed in chosen_by.columns if seed in measured.columns]
     if len(seeds) < 2 or len(chosen_by) < 2:
         return float("nan"), 0
-    reached = [measured.loc[chosen_by[seeds].drop(columns=seed).mean(axis=1).idxmax(), seed] for seed in seeds]
-    return float(np.mean(reached)), len(seeds)
+    return leave_one_out(chosen_by[seeds].to_numpy(), measured.loc[chosen_by.index, seeds].to_numpy()), len(seeds)
 
 
 def trials_by_configuration(

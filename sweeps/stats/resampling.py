@@ -95,3 +95,14 @@ def comes_first(right: np.ndarray, resamples: int = 1000, seed: int = 0) -> np.n
         is_best = correct == correct.max(axis=1, keepdims=True)
         first += (is_best / is_best.sum(axis=1, keepdims=True)).sum(axis=0)
     return first / resamples
+
+
+def leave_one_out(chosen_by: np.ndarray, measured: np.ndarray) -> float:
+    """The mean of what is measured of networks (k, seeds) by a seed that had no part in their choice.
+
+    Each seed in turn is left out; the network that is best in `chosen_by` (k, seeds), in the mean over the others, is
+    chosen, and `measured` by that seed.
+    """
+    seeds = range(chosen_by.shape[1])
+    best = [int(np.delete(chosen_by, seed, axis=1).mean(axis=1).argmax()) for seed in seeds]
+    return float(np.mean([measured[network, seed] for network, seed in zip(best, seeds, strict=True)]))

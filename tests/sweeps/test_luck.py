@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from sweeps.stats.resampling import comes_first, luck
+from sweeps.stats.resampling import comes_first, leave_one_out, luck
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -49,3 +49,20 @@ def test_the_luck_is_about_what_a_new_sample_of_images_takes_away(spread: float,
         true.append(right[best].mean() - truth[best])
     error = 2 * np.std(np.array(told) - true) / np.sqrt(60)  # of this simulation
     assert np.mean(told) == pytest.approx(np.mean(true), abs=max(0.15 * np.mean(true), 0.0005) + error)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5, 1.0, 2.0, 4.0])
+def test_the_number_to_quote_is_that_of_another_training(spread: float) -> None:
+    """Seeds vary by .56 points, validation's images by .7, test's by .2, and networks by `spread` times .56."""
+    generator, told, flattering, true = np.random.default_rng(8), [], [], []
+    for _ in range(4_000):
+        truth = 90 + spread * 0.56 * generator.normal(size=(12, 1))
+        of_seeds = truth + 0.56 * generator.normal(size=(12, 3))
+        validation = of_seeds + 0.7 * generator.normal(size=(12, 3))
+        test = of_seeds + 0.2 * generator.normal(size=(12, 1))
+        best = validation.mean(axis=1).argmax()
+        told.append(leave_one_out(validation, test))
+        flattering.append(test[best].mean())
+        true.append(truth[best, 0])
+    assert np.mean(told) == pytest.approx(np.mean(true), abs=0.1)
+    assert spread > 1 or np.mean(flattering) - np.mean(true) > 0.15
