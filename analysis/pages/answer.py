@@ -63,7 +63,8 @@ def _sentence(best: pd.DataFrame, results: Results, compared: Compared) -> str:
         return f"{first}; no trial has been trained to the end, so none is scored on test."
     own = compared.of(str(row["configuration"]))
     reached = accuracy(row, "test") if own is None else over(own, compared.images)
-    again = len(compared.configurations) if results.provenance.search and row["seed"] else 0
+    is_again = results.ranked["number"].isna() & bool(results.provenance.search)
+    again = results.ranked.loc[is_again, "configuration"].nunique()
     among = f"the {again} networks that were trained again, of {count:,}," if again else f"{count:,} networks,"
     if own is None or own["seeds"] == 1:
         said = f"Of {count:,} trained networks, {row['configuration']} is first by {results.provenance.metric_title}"
@@ -75,9 +76,9 @@ def _sentence(best: pd.DataFrame, results: Results, compared: Compared) -> str:
 
 def _verdict(own: "pd.Series[Any]", compared: Compared) -> str:
     """What the intervals of all pairs say of the first, in a sentence after a space; empty for the only network."""
-    others, points = len(compared.configurations) - 1, f"{100 * compared.margin:g}"
+    others, points = int((compared.configurations["seeds"] > 1).sum()) - 1, f"{100 * compared.margin:g}"
     if compared.why_not:
-        return f" There is no verdict yet: {compared.why_not}." if others else ""
+        return f" There is no verdict yet: {compared.why_not}." if len(compared.configurations) > 1 else ""
     level = [name for name in compared.named("level") if name != own["configuration"]]
     return {
         "ahead": f" On test it is ahead of the {f'{others:,} others' if others > 1 else 'other'}.",

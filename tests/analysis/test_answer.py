@@ -94,6 +94,14 @@ def test_a_choice_that_was_lucky_is_not_quoted(make: Callable[..., Folder]) -> N
     assert best["seed"].tolist() == [1, 2]
 
 
+def test_only_what_was_trained_again_is_counted_as_such(make: Callable[..., Folder]) -> None:
+    again = [
+        (Recipe(AGE[0], learning_rate=rate, seed=seed), "finished", {}) for rate in (2e-3, 3e-3) for seed in (1, 2)
+    ]
+    assert "trained again" not in given_by(searched(make)).sentence
+    assert given_by(searched(make, *again)).sentence.startswith("Of the 2 networks that were trained again, of 3, ")
+
+
 def test_an_answer_that_a_linear_probe_matches_says_so(make: Callable[..., Folder]) -> None:
     folder = make(twelve(), floor={"both": {"test_accuracy": 0.99}})
     said = " It has learnt no more than a linear probe on colour and spectrum, which reaches 99.00 %."
