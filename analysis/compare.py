@@ -11,6 +11,7 @@ from rich.table import Column
 
 from analysis.results.configurations import all_values, recipe_of
 from analysis.results.format import percent, plain_table, points_span
+from analysis.results.seeds import replicates
 from analysis.results.trials import Results, read
 from data_prep import Folder, InputError
 from sweeps.stats.families import Family, estimate, joined, listed_pairs, of_shares
@@ -42,7 +43,7 @@ def main(record_a: str, record_b: str) -> None:
     frame = differences(one, other)
     if not len(frame):
         raise InputError(f"{record_a} and {record_b} have no network in common with a result; compare records that do.")
-    names = ["test of A %", "test of B %", "B − A, points", "95 % interval", "seeds", "verdict"]
+    names = ["test of A %", "test of B %", "B − A, points", "95 % interval", f"{one.unit}s", "verdict"]
     rows = [
         [
             *(row["network"], percent(row["a"]), percent(row["b"]), f"{100 * row['difference']:+.2f}"),
@@ -52,7 +53,7 @@ def main(record_a: str, record_b: str) -> None:
     ]
     columns = [Column("network", overflow="fold"), *(Column(name, justify="right") for name in names)]
     console.print(plain_table(columns, rows))
-    console.print(verdict(frame), markup=False)
+    console.print(verdict(frame, one.has_training_sets and other.has_training_sets), markup=False)
 
 
 def _text(value: Any) -> str:
@@ -132,7 +133,8 @@ def differences(one: Results, other: Results) -> pd.DataFrame:
     """
     first, second = (_by_network(results) for results in (one, other))
     common = [name for name in first if name in second]
-    has_seeds = {name: min(len(first[name]), len(second[name])) > 1 for name in common}
+    counts = {name: [len(replicates(rows[name])) for rows in (first, second)] for name in common}
+    has_seeds = {name: min(counts[name]) > 1 for name in common}
     margin = max(float((results.provenance.manifest.locked or {}).get("margin", MARGIN)) for results in (one, other))
     rows: dict[str, dict[str, Any]] = {}
     for names in ([name for name in common if has_seeds[name] == flag] for flag in (True, False)):
@@ -152,7 +154,7 @@ def differences(one: Results, other: Results) -> pd.DataFrame:
     return pd.DataFrame(
         {"network": name, "a": first[name]["test_accuracy"].mean(), "b": second[name]["test_accuracy"].mean()}
         | rows[name]
-        | {"n_a": len(first[name]), "n_b": len(second[name])}
+        | dict(zip(("n_a", "n_b"), counts[name], strict=True))
         for name in common
     )
 
@@ -173,21 +175,24 @@ def _by_network(results: Results) -> dict[str, pd.DataFrame]:
 
 def _family(one: Results, other: Results, groups: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> tuple[Family, bool]:
     """The family of the networks of A and, after them, of B, and whether their images are paired."""
-    trials = [[rows["trial"].tolist() for rows in side] for side in zip(*groups, strict=True)]
+    sides = list(zip(*groups, strict=True))
     is_scored = all(
-        {name for group in side for name in group} <= set(results.scores.trials)
-        for side, results in zip(trials, (one, other), strict=True)
+        {trial for rows in side for trial in rows["trial"]} <= set(results.scores.trials)
+        for side, results in zip(sides, (one, other), strict=True)
     )
     places = _places(one, other)
     if is_scored and places is not None:
-        ours = [one.scores.is_right(group, "test") for group in trials[0]]
-        theirs = [other.scores.is_right(group, "test")[:, places] for group in trials[1]]
+        ours = [one.scores.mean_right(replicates(rows), "test") for rows in sides[0]]
+        theirs = [other.scores.mean_right(replicates(rows), "test")[:, places] for rows in sides[1]]
         return estimate(ours + theirs, one.scores.parts["test"].clusters), True
-    sides = [
-        of_shares([rows["test_accuracy"].to_numpy(float) for rows in side], int(side[0]["test_images"].iloc[0]))
-        for side in zip(*groups, strict=True)
-    ]
-    return joined(*sides), False
+    families = [of_shares([_accuracies(rows) for rows in side], int(side[0]["test_images"].iloc[0])) for side in sides]
+    return joined(*families), False
+
+
+def _accuracies(rows: pd.DataFrame) -> np.ndarray:
+    """The test accuracy of each seed, or the mean of each training set."""
+    accuracies = rows.set_index("trial")["test_accuracy"].astype(float)
+    return np.array([accuracies[trials].mean() for trials in replicates(rows)])
 
 
 def _places(one: Results, other: Results) -> np.ndarray | None:
@@ -207,8 +212,9 @@ def _places(one: Results, other: Results) -> np.ndarray | None:
     return places if are_same else None
 
 
-def verdict(frame: pd.DataFrame) -> str:
-    """What the differences say, in words. `frame` is what `differences` gives."""
+def verdict(frame: pd.DataFrame, has_training_sets: bool = False) -> str:
+    """What the differences say, in words. `frame` is what `differences` gives; both records may have training sets."""
+    scope = "over seeds and training sets" if has_training_sets else "over seeds, and for these training sets"
     judged = frame[frame["verdict"] != ""]
     how = "paired over the same test images" if frame["paired"].all() else "over different test images"
     if not len(judged):
@@ -218,4 +224,4 @@ def verdict(frame: pd.DataFrame) -> str:
         )
     words = {word: ", ".join(rows["network"]) for word, rows in judged.groupby("verdict", sort=False)}
     said = "; ".join(f"{word}: {networks}" for word, networks in words.items())
-    return f"{said}. ({how.capitalize()}, over seeds, and for these training sets; all intervals hold together.)"
+    return f"{said}. ({how.capitalize()}, {scope}; all intervals hold together.)"

@@ -21,7 +21,7 @@ from analysis.results.judged import Findings, findings
 from analysis.results.trials import Results, read, read_without_scores
 from data_prep import Folder
 from sweeps.record import shown
-from trainables.record import MANIFEST, read_manifest
+from trainables.record import MANIFEST, read_manifest, replicate
 from trainables.training.metrics import SCORED_SPLITS, SELECTION_METRIC
 
 _SECONDS_BETWEEN_LOOKS = 5.0
@@ -127,10 +127,12 @@ def _write(results: Results, judged: Findings, first: Answer, digest: str, folde
 def _show(console: Console, results: Results) -> None:
     """Print the top of the ranking, and the flagged trials by reason."""
     columns = [Column("rank"), Column("network", overflow="fold")]
-    columns += [Column(name, justify="right") for name in ("seed", "validation %", "test %", "clean test %", "s")]
+    names = ["seed", *["training set"] * results.has_training_sets, "validation %", "test %", "clean test %", "s"]
+    columns += [Column(name, justify="right") for name in names]
     rows = [
         [
             *(str(row["rank"]), row["configuration"], str(row["seed"])),
+            *[str(row["training_subset"])] * results.has_training_sets,
             *(percent(row[f"{split}_accuracy"]) for split in SCORED_SPLITS),
             number(row["wall_seconds"], 0),
         ]
@@ -140,7 +142,7 @@ def _show(console: Console, results: Results) -> None:
     more = len(results.ranked) - _MOST_SHOWN
     lines = [f"… and {more:,} more."] if more > 0 else []
     for (status, reason), trials in results.flagged.groupby(["status", "reason"], sort=False):
-        names = [f"{row['configuration']} (seed {row['seed']})" for _, row in trials.iterrows()]
+        names = [f"{row['configuration']} ({replicate(row)})" for _, row in trials.iterrows()]
         lines.append(f"{status}: {_first_of(names, ', ')}: {reason}")
     for line in lines:
         console.print(line, markup=False, highlight=False)

@@ -29,12 +29,15 @@ def limited(items: list[Item], limit: int | None) -> list[Item]:
     return [items[position] for position in _first_of_each(keys, limit // 2)]
 
 
-def first_balanced(labels: np.ndarray, count: int) -> np.ndarray:
+def first_balanced(labels: np.ndarray, count: int, parts: int = 1) -> np.ndarray:
     """Positions of the first `count` // 2 rows of each label, or as many as both labels have, in order.
 
-    `labels` are (n,) integers, 0 REAL and 1 FAKE.
+    With several `parts` it is so many rows for each of them: part by part, none twice. `labels` are (n,) integers,
+    0 REAL and 1 FAKE.
     """
-    return _first_of_each(labels, min(count // 2, *np.bincount(labels, minlength=2)))
+    half = min(count // 2, *(np.bincount(labels, minlength=2) // parts))
+    of_each = [np.flatnonzero(labels == label)[: half * parts].reshape(parts, half) for label in (0, 1)]
+    return np.sort(np.concatenate(of_each, axis=1), axis=1).ravel()
 
 
 def _first_of_each(keys: np.ndarray, count: int) -> np.ndarray:

@@ -19,7 +19,7 @@ def age(options: Options) -> Sweep:
     return Sweep(
         name="age",
         question="Which of the twelve age-classifier networks tells real images from generated ones best?",
-        strategy=FixedList([options.recipe(name, seed=seed) for seed in range(options.seeds) for name in networks]),
+        strategy=FixedList([options.recipe(name, **each) for each in options.replicates() for name in networks]),
     )
 
 

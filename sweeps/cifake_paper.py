@@ -10,7 +10,7 @@ of the 24 heads is the winner's own, so 35 networks are trained.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweeps.engine.options import Options
@@ -27,19 +27,23 @@ _FIRST_HEAD = {"dense_layers": 1, "units": 64}
 def cifake_paper(options: Options) -> Sweep:
     """Train the CIFAKE paper's 12 feature extractors, and then 24 heads on the best of them."""
 
-    def recipe(seed: int, **sizes: Any) -> Recipe:
-        return options.recipe("cifake-cnn", seed=seed, arguments={"padding": "same", **sizes})
+    replicates = options.replicates()
+
+    def recipe(replicate: Mapping[str, int], **sizes: Any) -> Recipe:
+        return options.recipe("cifake-cnn", **replicate, arguments={"padding": "same", **sizes})
 
     def heads(record: Record) -> Sequence[Recipe]:
-        body, sizes = _winner(record), itertools.product(range(options.seeds), DENSE_LAYERS, UNITS)
-        return [recipe(seed, **body, dense_layers=layers, units=units) for seed, layers, units in sizes if body]
+        body, sizes = _winner(record), itertools.product(replicates, DENSE_LAYERS, UNITS)
+        return [recipe(each, **body, dense_layers=layers, units=units) for each, layers, units in sizes if body]
 
     bodies = [
-        recipe(seed, convolutions=convolutions, filters=filters, **_FIRST_HEAD)
-        for seed, convolutions, filters in itertools.product(range(options.seeds), CONVOLUTIONS, FILTERS)
+        recipe(each, convolutions=convolutions, filters=filters, **_FIRST_HEAD)
+        for each, convolutions, filters in itertools.product(replicates, CONVOLUTIONS, FILTERS)
     ]
     # One convolution leaves the largest map for the first dense layer.
-    largest = recipe(0, convolutions=1, filters=max(FILTERS), dense_layers=max(DENSE_LAYERS), units=max(UNITS))
+    largest = recipe(
+        replicates[0], convolutions=1, filters=max(FILTERS), dense_layers=max(DENSE_LAYERS), units=max(UNITS)
+    )
     return Sweep(
         name="cifake_paper",
         question="Which of the CIFAKE paper's 36 networks, as their search is usually described, is best?",

@@ -33,7 +33,7 @@ def zoo(options: ZooOptions) -> Sweep:
     return Sweep(
         name="zoo",
         question="Which architecture tells real images from generated ones best, on equal terms?",
-        strategy=FixedList([options.recipe(name, seed=seed) for seed in range(options.seeds) for name in chosen]),
+        strategy=FixedList([options.recipe(name, **each) for each in options.replicates() for name in chosen]),
     )
 
 

@@ -11,7 +11,7 @@ The driver writes the tables and the manifest; each trial writes its own scores 
 whole, so a reader on any machine sees a complete record at any time. pandas reads the folders of parts by their name.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -56,7 +56,6 @@ SCHEMAS = {
             *[(metric, pa.float64()) for metric in TRIAL_METRICS],
             ("threshold", pa.float64()),  # a logit, best on validation: of the accuracies on test
             *[(f"{split}_images", pa.int64()) for split in ("train", *SCORED_SPLITS)],
-            ("training_subset", pa.int64()),  # which of several disjoint training sets; null for the only one
             ("cpus", pa.float64()),
             ("gpus", pa.float64()),
             ("device", pa.string()),  # host, processors, and which GPU
@@ -151,6 +150,11 @@ class Manifest:
     def write(self, folder: Folder) -> None:
         """Write it into a record's folder."""
         folder.write_json(MANIFEST, asdict(self))
+
+
+def replicate(row: "Mapping[Any, Any] | pd.Series[Any]") -> str:
+    """Which of its configuration's trials the one in `row` is: `seed 0`, or `seed 0, training set 2`."""
+    return f"seed {row['seed']}" + (f", training set {row['training_subset']}" if row.get("training_subset") else "")
 
 
 def scores_file(trial: str) -> str:

@@ -15,7 +15,7 @@ import pandas as pd
 from analysis.detector.loading import load_network
 from analysis.results.trials import Results, read
 from data_prep import Folder, InputError
-from trainables.record import BEST, checkpoints
+from trainables.record import BEST, checkpoints, replicate
 from trainables.training.recipe import nearest
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Stored:
     @property
     def name(self) -> str:
         """The configuration, and its seed."""
-        return "".join(filter(str.isprintable, f"{self.row['configuration']} (seed {self.row['seed']})"))
+        return "".join(filter(str.isprintable, f"{self.row['configuration']} ({replicate(self.row)})"))
 
     def scores(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Labels and logits (n,) of `validation`, `test` or `test_clean`. Raises InputError where there are none."""

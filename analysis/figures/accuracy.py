@@ -1,5 +1,7 @@
 """Accuracy on test with intervals: of each configuration, beside the floor of linear probes, and of each class."""
 
+from itertools import chain
+
 import numpy as np
 import pandas as pd
 
@@ -21,7 +23,7 @@ _PARTS = ("test", "test_clean")
 
 
 def draw(results: Results) -> Drawing | None:
-    """A row a configuration: filled, all of test; hollow, its clean part; ticks, single seeds; dotted, the floor."""
+    """A row a configuration: filled, all of test; hollow, its clean part; ticks, single trials; dotted, the floor."""
     frame = accuracies(results)
     if not len(frame):
         return None
@@ -45,7 +47,7 @@ def draw(results: Results) -> Drawing | None:
         seeds = frame[(frame["part"] == "test") & (frame["n"] > 1)].explode("values")
         if len(seeds):
             shares, places = seeds["values"].astype(float), seeds["place"] - 0.12
-            axes.plot(shares, places, "|", markersize=6, color=INK, alpha=0.7, label="one seed")
+            axes.plot(shares, places, "|", markersize=6, color=INK, alpha=0.7, label="one trial")
         for name, level in results.provenance.floors.items():
             axes.axvline(level, color=GREY, linestyle=":", linewidth=1.2, label=f"{name} ({percent(level, 1)} %)")
         label_rows(axes, names, "Accuracy (%)")
@@ -56,7 +58,7 @@ def draw(results: Results) -> Drawing | None:
         figure,
         "Accuracy on test",
         f"Test accuracy with intervals: {words}.",
-        "Filled: all test images. Hollow: the clean test, without duplicates of training images. Ticks: single seeds. "
+        "Filled: all test images. Hollow: the clean test, without duplicates of training images. Ticks: single trials. "
         "Dotted: what a linear probe on colour and spectrum reaches.",
     )
 
@@ -64,17 +66,16 @@ def draw(results: Results) -> Drawing | None:
 def accuracies(results: Results) -> pd.DataFrame:
     """One row a configuration and part (test, test_clean), best on validation first, 40 configurations at most.
 
-    `mean` is over the n seeds, whose accuracies are `values`; `low` and `high` are the ends of its 95 % interval, over
-    images and seeds.
+    `mean` is over the n trials, whose accuracies are `values`; `low` and `high` are the ends of its 95 % interval.
     """
     tested = results.ranked[results.ranked["test_accuracy"].notna()]
     trials = dict(list(trials_by_configuration(results, tested).items())[:_MOST_ROWS])
     shares, rows = tested.set_index("trial"), []
     for part in _PARTS if trials else ():
         found = means(results, trials, part)
-        for place, (name, group) in enumerate(trials.items()):
-            values = shares.loc[group, f"{part}_accuracy"].tolist()
-            row = {"configuration": name, "place": place, "part": part, "n": len(group), "values": values}
+        for place, (name, groups) in enumerate(trials.items()):
+            values = shares.loc[list(chain(*groups)), f"{part}_accuracy"].tolist()
+            row = {"configuration": name, "place": place, "part": part, "n": len(values), "values": values}
             ends = found.loc[name, ["accuracy", "accuracy_low", "accuracy_high"]]
             rows.append(row | dict(zip(("mean", "low", "high"), ends, strict=True)))
     frame = pd.DataFrame(rows, columns=["configuration", "place", "part", "n", "values", "mean", "low", "high"])
@@ -83,11 +84,11 @@ def accuracies(results: Results) -> pd.DataFrame:
 
 def footer(results: Results, frame: pd.DataFrame) -> str:
     """How to read the figure of `accuracies`, with n."""
-    over = {1: "over images, of these trained networks", 0: "over images and seeds"}[int(frame["n"].max() == 1)]
+    scope = f"over {results.scope}" if frame["n"].max() > 1 else "over images, of these trained networks"
     if frame["n"].min() == 1 < frame["n"].max():
-        over = "over images and, where there are several, seeds"
+        scope = f"over images, of one trained network, or where there are several over {results.scope}"
     return (
-        f"Accuracy at the threshold that is best on validation, with its 95 % interval {over}, for this training set; "
-        f"the best on validation first. Test: n = {results.images('test')} images; clean test, without duplicates of "
+        f"Accuracy at the threshold that is best on validation, with its 95 % interval {scope}; the "
+        f"best on validation first. Test: n = {results.images('test')} images; clean test, without duplicates of "
         f"training images: n = {results.images('test_clean')}."
     )

@@ -12,6 +12,7 @@ from analysis.results.judged import confusions
 from analysis.results.seeds import has_seeds
 from analysis.results.trials import Results
 from data_prep.layout import LABEL_NAMES
+from trainables.record import replicate
 from trainables.training import metrics
 
 _SHARES = matplotlib.colormaps["Blues"]
@@ -24,11 +25,11 @@ def draw(results: Results) -> Drawing | None:
     if not matrices:
         return None
     rows = [row for row in results.trials.to_dict("records") if row["trial"] in matrices]
-    note = "Rows are the truth, percents are of the row. FAKE is the positive class: a logit above 0."
+    note = "Rows are the truth, percents are of the row. FAKE: above the threshold that is best on validation."
     with new_figure(3.6 * len(matrices), 3.9, note, *results.provenance.caveats, grid=False) as figure:
         for axes, row in zip(figure.subplots(1, len(matrices), squeeze=False)[0], rows, strict=True):
             counts = matrices[row["trial"]]
-            seed = f", seed {row['seed']}" if has_seeds(results.trials) else ""
+            seed = f", {replicate(row)}" if has_seeds(results.trials) else ""
             measured = f"test, n = {counts.sum():,}, accuracy {percent(metrics.accuracy(counts))} %"
             rank = f"rank {row['rank']} of {len(results.ranked)}"
             axes.set_title(f"{row['network']}{seed} ({rank})\n{measured}", loc="left")
@@ -52,7 +53,7 @@ def _words(row: dict[str, Any], counts: np.ndarray, ranked: int) -> str:
     """A matrix in words, with all of its numbers, for whoever cannot see the figure."""
     (_, false_fake), (missed, _) = counts
     return (
-        f"{row['configuration']}, seed {row['seed']}, rank {row['rank']} of {ranked} on validation: of "
+        f"{row['configuration']}, {replicate(row)}, rank {row['rank']} of {ranked} on validation: of "
         f"{counts[0].sum():,} REAL test images {false_fake:,} are called FAKE, of {counts[1].sum():,} FAKE ones "
         f"{missed:,} are called REAL; recall of FAKE {percent(metrics.recall(counts))} %, precision "
         f"{percent(metrics.precision(counts))} %."

@@ -30,6 +30,7 @@ from analysis.figures.style import (
 from analysis.results.format import percent
 from analysis.results.seeds import has_seeds
 from analysis.results.trials import Results
+from trainables.record import replicate
 
 OTHERS = "other trials"
 _MOST_PANELS, _MOST_IN_A_ROW = 8, 4
@@ -95,8 +96,8 @@ def placed_epochs(results: Results) -> pd.DataFrame:
     names = sorted(trials["series"].unique())
     if len(names) > len(PALETTE):
         coloured = trials["rank"].notna() & (trials.index < _COLOURED_TRIALS)
-        seed = " (seed " + results.trials["seed"].astype(str) + ")" if has_seeds(results.trials) else ""
-        trials["series"] = ("rank " + trials["rank"].astype(str) + ": " + trials["series"] + seed).where(
+        of_trial = " (" + results.trials.apply(replicate, axis=1) + ")" if has_seeds(results.trials) else ""
+        trials["series"] = ("rank " + trials["rank"].astype(str) + ": " + trials["series"] + of_trial).where(
             coloured, OTHERS
         )
         names = trials.loc[coloured, "series"].unique().tolist()

@@ -53,10 +53,10 @@ def _draw_pair(axes: Axes, x: int, y: int, difference: float, most: float, is_ap
 def _note(results: Results, findings: Findings) -> str:
     """How to read the matrix, with n."""
     compared = findings.compared
-    seeds = sorted({int(count) for count in compared.configurations["seeds"] if count > 1})
-    counts = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    numbers = sorted({int(count) for count in compared.configurations["seeds"] if count > 1})
+    counts = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
     return (
         f"Points of test accuracy by which the row is ahead of the column, n = {results.images('test')} images, "
-        f"{counts} seeds each. Grey: the interval of the difference holds 0 ({100 * (1 - compared.level):g} %, for all "
-        f"{len(compared.pairs)} pairs together, over images and seeds, for this training set)."
+        f"{counts} {compared.unit}s each. Grey: the interval of the difference holds 0 "
+        f"({100 * (1 - compared.level):g} %, for all {len(compared.pairs)} pairs together, over {results.scope})."
     )

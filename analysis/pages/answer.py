@@ -62,7 +62,7 @@ def _sentence(best: pd.DataFrame, results: Results, compared: Compared) -> str:
         first = f"{row['configuration']} is first of {count:,} by {results.provenance.metric_title}"
         return f"{first}; no trial has been trained to the end, so none is scored on test."
     own = compared.of(str(row["configuration"]))
-    reached = accuracy(row, "test") if own is None else over(own, compared.images)
+    reached = accuracy(row, "test") if own is None else over(own, compared)
     is_again = results.ranked["number"].isna() & bool(results.provenance.search)
     again = results.ranked.loc[is_again, "configuration"].nunique()
     among = f"the {again} networks that were trained again, of {count:,}," if again else f"{count:,} networks,"
@@ -84,7 +84,7 @@ def _verdict(own: "pd.Series[Any]", compared: Compared) -> str:
         "ahead": f" On test it is ahead of the {f'{others:,} others' if others > 1 else 'other'}.",
         "level": f" On test it is level, within {points} points, with {enumerated(level)}.",
         "behind": f" On test it is behind {enumerated(compared.ahead_of(str(own['configuration'])))}.",
-    }.get(str(own["verdict"]).partition(",")[0], f" Whether it is best is undecided: {needed(own, compared.clusters)}.")
+    }.get(str(own["verdict"]).partition(",")[0], f" Whether it is best is undecided: {needed(own, compared)}.")
 
 
 def _below_floor(best: pd.DataFrame, results: Results) -> str:
@@ -101,9 +101,10 @@ def _commands(recipe: Recipe, results: Results, folder: str, row: dict[str, Any]
     """Purpose → the command that does it, with the trial in `row`."""
     trial, cpus = row["trial"], row["cpus"] if pd.notna(row["cpus"]) else None
     target = shlex.quote(f"{folder}:{trial}")
+    on_other_data = {"Train it on other data": training(recipe, results, is_on_same_data=False)}
     return {
         "Train it again, from fresh weights": training(recipe, results, cpus),
-        "Train it on other data": training(recipe, results, is_on_same_data=False),
+        **(on_other_data if not recipe.parent else {}),
         "Judge a folder of images": f"python -m analysis predict {target} IMAGES",
         "Export it, as Keras and ONNX files with a model card": f"python -m analysis export {target}",
         "Test it on corrupted images": f"python -m analysis robustness {shlex.quote(folder)} --trials {trial}",
@@ -116,10 +117,11 @@ def training(recipe: Recipe, results: Results, cpus: float | None = None, is_on_
 
     `cpus` are those of the trial: on as many, sums round alike.
 
-    A trial that resumed from another had a schedule of recipes: its whole sweep is run again.
+    A trial that resumed from another had a schedule of recipes, and one of several training sets has its images from
+    all: its whole sweep is run again.
     """
     manifest = results.provenance.manifest
-    if recipe.parent or recipe.network not in MODELS:
+    if recipe.parent or (recipe.training_subset and is_on_same_data) or recipe.network not in MODELS:
         return manifest.command
     words = ["python", "sweeps/zoo.py", "--models", recipe.network]
     if is_on_same_data:

@@ -8,10 +8,10 @@ def checklist(results: Results, compared: Compared) -> dict[str, str]:
     """Point → what the record says of it. A point without an answer has none."""
     manifest, ranked = results.provenance.manifest, results.ranked
     locked, looks = manifest.locked or {}, manifest.looks
-    seeds = ranked.groupby("configuration").size()
+    seeds = ranked.groupby("configuration")["seed"].nunique()
     some = f"{seeds.min()} to {seeds.max()}" if seeds.nunique() > 1 else str(seeds.max() if len(seeds) else 0)
     varied = ["network"] * (results.trials["network"].nunique() > 1) + varied_hyperparameters(results.trials)
-    kinds = "over images and seeds" if len(compared.pairs) else "over images alone, of these trained networks"
+    scope = results.scope if len(compared.pairs) else "images alone, of these trained networks and this training set"
     return {
         "What was varied": ", ".join(varied) or "nothing",
         "Chosen on validation": f"best epoch and best trial, by {results.provenance.metric_title}; thresholds",
@@ -19,8 +19,9 @@ def checklist(results: Results, compared: Compared) -> dict[str, str]:
         "Images": f"{results.images('train')} for training, {results.images('validation')} for validation, "
         f"{results.images('test')} for test, {results.images('test_clean')} of them without duplicates",
         "Seeds a network": some,
+        "Training sets": str(results.trials["training_subset"].nunique()) if results.has_training_sets else "",
         "Trials that are not ranked": f"{len(results.flagged):,} of {len(results.trials):,}",
-        "Intervals": f"95 %, {kinds}; all are for this training set and these thresholds",
+        "Intervals": f"95 %, over {scope}; all are for these thresholds",
         "Locked before test": _locked(locked),
         "Changed afterwards": _changes(results, compared),
         "Looks at test": "; ".join(f"{look['when']}, {max(look['seeds'].values())} seeds" for look in looks),
@@ -31,10 +32,11 @@ def _locked(locked: dict[str, object]) -> str:
     """What was decided before test was scored."""
     if not locked:
         return "nothing: the record is older than this version"
-    margin = float(str(locked["margin"]))
+    margin, sets = float(str(locked["margin"])), int(str(locked.get("training_sets", 1)))
     return (
         f"{locked['when']}: ranked by {str(locked['metric']).replace('_', ' ')}, thresholds {locked['threshold']}, "
         f"{locked['comparisons']}, a margin of {100 * margin:g} points, {locked['seeds']} seeds"
+        + (f" on each of {sets} training sets" if sets > 1 else "")
     )
 
 
@@ -43,7 +45,7 @@ def _changes(results: Results, compared: Compared) -> str:
     locked = results.provenance.manifest.locked
     if not locked:
         return ""
-    most = int(results.ranked.groupby("configuration").size().max()) if len(results.ranked) else 0
+    most = int(results.ranked.groupby("configuration")["seed"].nunique().max()) if len(results.ranked) else 0
     changes = [f"the margin is {100 * compared.margin:g} points"] * (abs(compared.margin - locked["margin"]) > 1e-12)
     changes += [f"there are {most} seeds"] * (most > locked["seeds"])
     return "; ".join(changes) or "nothing"

@@ -5,26 +5,27 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from analysis.results.compared import Compared
 from analysis.results.format import percent, span, unbroken
 
 _MOST_NAMED, _MOST_LISTED = 12, 6
 
 
-def over(row: "pd.Series[Any] | dict[str, Any]", images: int, column: str = "accuracy") -> str:
+def over(row: "pd.Series[Any] | dict[str, Any]", compared: Compared) -> str:
     """A mean over seeds: `91.30 % (95 % interval 90.1–92.4 %, over 2,000 images and 3 seeds)`."""
-    interval = f"95 % interval {span(row[f'{column}_low'], row[f'{column}_high'])} %, over {images:,} images"
-    seeds = f" and {row['seeds']} seeds" if row["seeds"] > 1 else ""
-    return f"{percent(row[column])} % ({interval}{seeds})"
+    interval = f"95 % interval {span(row['accuracy_low'], row['accuracy_high'])} %, over {compared.images:,} images"
+    seeds = f" and {row['seeds']} {compared.unit}s" if row["seeds"] > 1 else ""
+    return f"{percent(row['accuracy'])} % ({interval}{seeds})"
 
 
-def needed(row: "pd.Series[Any] | dict[str, Any]", clusters: int = 0) -> str:
+def needed(row: "pd.Series[Any] | dict[str, Any]", compared: Compared) -> str:
     """What would settle an undecided configuration."""
     if row["seeds_needed"]:
-        return f"about {row['seeds_needed']:,} seeds would settle it, if the differences stay as they are"
+        return f"about {row['seeds_needed']:,} {compared.unit}s would settle it, if the differences stay as they are"
     if row["images_needed"]:
-        as_many = ", in as many more clusters," if clusters else ""
-        return f"no number of seeds settles it; about {row['images_needed']:,} test images{as_many} would"
-    return "the difference is too close to the margin for any number of seeds or images"
+        as_many = ", in as many more clusters," if compared.clusters else ""
+        return f"no number of {compared.unit}s settles it; about {row['images_needed']:,} test images{as_many} would"
+    return f"the difference is too close to the margin for any number of {compared.unit}s or images"
 
 
 def enumerated(names: list[str]) -> str:

@@ -10,15 +10,16 @@ from analysis.pages.checklist import checklist
 from analysis.pages.environment import ENVIRONMENT
 from analysis.pages.summary import summary
 from analysis.pages.tables import (
-    NETWORKS_NOTE,
     configuration_cells,
     flagged_cells,
     metric_cells,
     network_cells,
+    networks_note,
     pair_cells,
     ranked_cells,
     ranking_note,
     repeat_cells,
+    spread_cells,
     trial_metric_cells,
     verdict_cells,
 )
@@ -57,10 +58,13 @@ def report(
         ranking=ranked_cells(results),
         ranking_note=ranking_note(results),
         networks=network_cells(results) if has_spread(results) and not results.provenance.search else (),
-        networks_note=NETWORKS_NOTE,
+        networks_note=networks_note(results),
         verdicts=verdict_cells(findings),
         pairs=pair_cells(findings),
         compared=findings.compared,
+        scope=results.scope,
+        unit=results.unit,
+        spread=spread_cells(findings),
         checklist=checklist(results, findings.compared),
         flagged=flagged_cells(results),
         configurations=configuration_cells(results),

@@ -32,6 +32,7 @@ def _trials(results: Results) -> dict[str, Any]:
         "trials": len(results.trials),
         "networks": results.trials["network"].nunique(),
         "seeds": max(1, results.trials["seed"].nunique()),
+        "training_sets": results.trials["training_subset"].nunique() if results.has_training_sets else 0,
         "ranked": len(results.ranked),
         "others": {status: count for status, count in counts.items() if status not in RANKED},
         "failed": any(status in counts for status in FAILED),
@@ -67,6 +68,9 @@ def _noise(results: Results, findings: Findings) -> dict[str, Any]:
     frame, has_pairs = compared.configurations, len(compared.pairs) > 0
     return {
         "compared": compared,
+        "scope": results.scope,
+        "spread": findings.spread.tail(1).to_dict("records"),
+        "spread_over": max(1, len(findings.spread) - 1),
         "has_pairs": has_pairs,
         "verdicts": {name: compared.named(name) for name in ("ahead", "level", "behind", "undecided")}
         if has_pairs

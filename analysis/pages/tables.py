@@ -15,17 +15,13 @@ from analysis.results.seeds import has_seeds
 from analysis.results.trials import RESULT_METRICS, Results, varied_hyperparameters
 from trainables.training.metrics import METRICS, SCORED_SPLITS
 
-NETWORKS_NOTE = (
-    "Accuracies in %, mean ± standard deviation over n ranked trials, and the 95 % interval of the mean over images "
-    "and seeds, for this training set; with one seed it is over images. Flagged trials do not enter. Validation at "
-    "probability 0.5, test at the threshold that is best on validation."
-)
 #: A column of cells: its heading, what writes a cell, and the columns of the data frame that this writes.
 Column = tuple[str, Callable[..., str], *tuple[str, ...]]
 
 _count, _area = partial(number, digits=0), partial(number, digits=4)
 _MOST_WITH_METRICS = 20
-_TRIAL: list[Column] = [("network", str, "configuration"), ("seed", str, "seed")]
+_CONFIGURATION: Column = ("network", str, "configuration")
+_TRIAL: list[Column] = [_CONFIGURATION, ("seed", str, "seed"), ("training set", str, "training_set")]
 _SIZES: list[Column] = [
     ("parameters", _count, "parameters"),
     ("epochs", _count, "epochs_done"),
@@ -57,7 +53,8 @@ def frames(results: Results, findings: Findings) -> dict[str, pd.DataFrame]:
 def results_table(trials: pd.DataFrame) -> pd.DataFrame:
     """The published columns of the trials; numbers are not rounded, accuracies are 0–1."""
     names = [
-        *("rank", "network", *varied_hyperparameters(trials), "seed", *RESULT_METRICS),
+        *("rank", "network", *varied_hyperparameters(trials), "seed"),
+        *(["training_subset"] * bool((trials["training_subset"] > 0).any()) + RESULT_METRICS),
         *("parameters", "epochs_done", "best_epoch", "wall_seconds", "status", "reason"),
         *(f"{split}_{end}" for split in SCORED_SPLITS for end in ("low", "high")),
         *(f"{split}_images" for split in ("train", *SCORED_SPLITS)),
@@ -82,11 +79,16 @@ def _on_splits(heading: str, write: Callable[..., str], *names: str) -> list[Col
     return [(heading.format(title), write, *(f"{split}_{name}" for name in names)) for split, title in TITLES.items()]
 
 
+def _with_training_sets(trials: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """Trials with a column for people that tells their training set, where there are several."""
+    return trials.assign(training_set=trials["training_subset"]) if results.has_training_sets else trials
+
+
 def ranked_cells(results: Results) -> pd.DataFrame:
     """The ranking as text, one row a trial, a column a heading."""
     losses: list[Column] = [("validation loss", _area, "validation_loss")]
     return _cells(
-        results.ranked,
+        _with_training_sets(results.ranked, results),
         ("rank", str, "rank"),
         *_TRIAL,
         *_on_splits("{} %", _share, "accuracy", "low", "high"),
@@ -107,7 +109,7 @@ def configuration_cells(results: Results) -> pd.DataFrame:
     ]
     return _cells(
         first.assign(differences=differences),
-        _TRIAL[0],
+        _CONFIGURATION,
         ("status", str, "status"),
         _of_metric(results),
         ("differs from its network's own recipe in", str, "differences"),
@@ -121,14 +123,15 @@ def _of_metric(results: Results) -> Column:
 
 def flagged_cells(results: Results) -> pd.DataFrame:
     """The trials that are not ranked as text, with the reason."""
-    return _cells(results.flagged, ("status", str, "status"), *_TRIAL, ("reason", str, "reason"), _SIZES[1])
+    flagged = _with_training_sets(results.flagged, results)
+    return _cells(flagged, ("status", str, "status"), *_TRIAL, ("reason", str, "reason"), _SIZES[1])
 
 
 def network_cells(results: Results) -> pd.DataFrame:
-    """The networks over their seeds as text: mean ± standard deviation (95 % interval), and the number of trials."""
+    """The networks over their trials as text: mean ± standard deviation (95 % interval), and the number of trials."""
     return _cells(
         over_seeds(results),
-        *(_TRIAL[0], ("n", str, "n"), ("flagged", str, "flagged")),
+        *(_CONFIGURATION, ("n", str, "n"), ("flagged", str, "flagged")),
         *_on_splits("{} %", _spread, "accuracy_mean", "accuracy_std", "accuracy_low", "accuracy_high"),
         _SIZES[0],
     )
@@ -138,7 +141,7 @@ def repeat_cells(results: Results) -> pd.DataFrame:
     """The configurations that a search trained again with new seeds, as text: mean and 95 % interval over n seeds."""
     return _cells(
         repeats(results),
-        *(_TRIAL[0], ("n", str, "n")),
+        *(_CONFIGURATION, ("n", str, "n")),
         *_on_splits("{} %", partial(_share, digits=2), "accuracy_mean", "accuracy_low", "accuracy_high"),
     )
 
@@ -150,7 +153,9 @@ def metric_cells(findings: Findings) -> pd.DataFrame:
     on_test = findings.metrics[findings.metrics["part"] == "test"].groupby("configuration", sort=False)
     means = on_test[list(METRICS)].mean().assign(n=on_test.size()).head(_MOST_WITH_METRICS).reset_index()
     write = partial(number, digits=3)
-    return _cells(means, _TRIAL[0], ("n", str, "n"), *((metric.title, write, name) for name, metric in METRICS.items()))
+    return _cells(
+        means, _CONFIGURATION, ("n", str, "n"), *((metric.title, write, name) for name, metric in METRICS.items())
+    )
 
 
 def trial_metric_cells(findings: Findings) -> pd.DataFrame:
@@ -164,19 +169,42 @@ def trial_metric_cells(findings: Findings) -> pd.DataFrame:
     )
 
 
+def networks_note(results: Results) -> str:
+    """How to read the table of networks."""
+    return (
+        "Accuracies in %, mean ± standard deviation over n ranked trials, and the 95 % interval of the mean over "
+        f"{results.scope}; with one trial it is over images. Flagged trials do not enter. Validation at probability "
+        "0.5, test at the threshold that is best on validation."
+    )
+
+
+def spread_cells(findings: Findings) -> pd.DataFrame:
+    """What the accuracy of one training varies with as text: standard deviations in points, with 95 % intervals."""
+    return _cells(
+        findings.spread,
+        _CONFIGURATION,
+        ("training sets", str, "training_sets"),
+        ("seeds", _count, "seeds"),
+        *(
+            (f"by {name}, points", partial(_share, digits=2), part, f"{part}_low", f"{part}_high")
+            for part, name in {"training_set": "training set", "seed": "seed", "images": "test images"}.items()
+        ),
+    )
+
+
 def verdict_cells(findings: Findings) -> pd.DataFrame:
     """What test says of each configuration as text: means over images and seeds with intervals, and the verdict."""
-    frame = findings.compared.configurations
+    frame, unit = findings.compared.configurations, findings.compared.unit
     if not len(frame) or not len(findings.compared.pairs):
         return pd.DataFrame()
     return _cells(
         frame,
-        _TRIAL[0],
-        ("seeds", str, "seeds"),
+        _CONFIGURATION,
+        (f"{unit}s", str, "seeds"),
         ("test %", _share, "accuracy", "accuracy_low", "accuracy_high"),
         ("test AUC", with_span, "auc", "auc_low", "auc_high"),
         ("verdict", str, "verdict"),
-        ("seeds that would settle it", _or_dash, "seeds_needed"),
+        (f"{unit}s that would settle it", _or_dash, "seeds_needed"),
         ("test images that would", _or_dash, "images_needed"),
     )
 
@@ -225,8 +253,11 @@ def ranking_note(results: Results) -> str:
 
 def networks_markdown(results: Results) -> str:
     """`networks.md`: mean and standard deviation over the seeds."""
-    parts = [f"# Networks of the sweep `{results.provenance.sweep}` over their seeds", *results.provenance.caveats]
-    return "\n\n".join([*parts, _markdown(network_cells(results)), NETWORKS_NOTE]) + "\n"
+    parts = [
+        f"# Networks of the sweep `{results.provenance.sweep}` over their {results.unit}s",
+        *results.provenance.caveats,
+    ]
+    return "\n\n".join([*parts, _markdown(network_cells(results)), networks_note(results)]) + "\n"
 
 
 #: Name → a table of results and findings; without rows where the record has none.
@@ -234,13 +265,21 @@ _FRAMES: dict[str, Callable[[Results, Findings], pd.DataFrame]] = {
     "results": lambda results, _: results_table(results.trials),
     "networks": lambda results, _: over_seeds(results) if has_seeds(results.trials) else pd.DataFrame(),
     "metrics": lambda _, findings: findings.metrics,
-    "verdicts": lambda _, findings: findings.compared.configurations,
+    "verdicts": lambda _, findings: _verdicts(findings),
     "comparisons": lambda _, findings: findings.compared.pairs,
     "classes": lambda _, findings: findings.classes,
+    "spread": lambda _, findings: findings.spread,
     "repeats": lambda results, _: repeats(results),
     "front": lambda results, _: results_table(front(results)),
     "importance": lambda results, _: importance(results),
 }
+
+
+def _verdicts(findings: Findings) -> pd.DataFrame:
+    """The configurations as `Compared` has them; where means are over training sets, with columns that say so."""
+    names = {"seeds": "training_sets", "seeds_needed": "training_sets_needed"}
+    frame = findings.compared.configurations
+    return frame.rename(columns=names) if findings.compared.unit == "training set" else frame
 
 
 def _or_dash(count: int) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.results.scores import Scores
-from analysis.results.seeds import networks, without_choosers
+from analysis.results.seeds import networks, replicates, without_choosers
 from analysis.results.trials import Results
 from sweeps.stats.families import LEVEL, Family, all_pairs, auc_values, estimate, of_shares, planned, shrunk, single
 from sweeps.stats.intervals import wilson
@@ -27,6 +27,9 @@ from trainables.training.metrics import MARGIN, SELECTION_METRIC
 PLANNED_DEVIATION = 0.0056
 _MOST = 32  # configurations in pairs, the first by validation
 
+#: The trials of a configuration, in groups as `replicates` has them.
+Replicates = Sequence[Sequence[str]]
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -35,7 +38,8 @@ class Compared:
     `configurations` has a row each, best on validation first: configuration, seeds, accuracy (mean over seeds, 0–1)
     with the ends of its interval, auc likewise, `verdict` in words (empty without one), and of an undecided one the
     `seeds_needed` or, where seeds cannot settle it, the `images_needed`; 0 for neither. Of networks with one seed there
-    is what to expect of them with another, `expected`. `pairs` has a row a pair of those with two seeds or more:
+    is what to expect of them with another, `expected`. Where `unit` is "training set", read that for seed: each counts
+    as the mean of its seeds. `pairs` has a row a pair of those with two seeds or more:
     configuration, other, and difference, low, high of accuracy and, as `auc_difference`, of the area. The intervals of
     pairs hold together at `level`. `images` is n, and `clusters` how many clusters they are in, if they are not
     independent. `why_not` says why there is no verdict.
@@ -48,6 +52,7 @@ class Compared:
     level: float = LEVEL
     looks: int = 1
     clusters: int = 0
+    unit: str = "seed"
     why_not: str = ""
 
     def of(self, configuration: str) -> "pd.Series[Any] | None":
@@ -80,7 +85,7 @@ def compared(results: Results, margin: float | None = None) -> Compared:
     manifest, part = results.provenance.manifest, results.scores.parts.get("test")
     margin = float((manifest.locked or {}).get("margin", MARGIN)) if margin is None else margin
     looks = max(1, len(manifest.looks))
-    said = partial(Compared, margin=margin, looks=looks)
+    said = partial(Compared, margin=margin, looks=looks, unit=results.unit)
     trials = dict(list(trials_by_configuration(results).items())[:_MOST])
     if part is None or not trials:
         return said(why_not="no trial has scores on test")
@@ -108,13 +113,14 @@ def compared(results: Results, margin: float | None = None) -> Compared:
 def held_out(results: Results) -> tuple[float, int]:
     """The mean test accuracy of seeds that did not choose their network, 0–1, and how many; NaN and 0 without any.
 
-    Each seed in turn is left out: the network that is best on validation over the other seeds is chosen, and measured
-    on test by that seed. Only seeds that every network of two seeds or more has count.
+    Each seed, or training set, in turn is left out: the network that is best on validation over the others is chosen,
+    and measured on test by that one. Only those that every network of two or more has count.
     """
     ranked = results.ranked[results.ranked["trial"].isin(results.scores.trials)]
     ranked = without_choosers(ranked) if len(ranked) else ranked
+    column = "training_subset" if results.has_training_sets else "seed"
     tables = [
-        ranked.pivot_table(index="configuration", columns="seed", values=name)
+        ranked.pivot_table(index="configuration", columns=column, values=name)
         for name in (SELECTION_METRIC, "test_accuracy")
     ]
     if not len(ranked) or len(tables[0]) < 2:
@@ -128,8 +134,10 @@ def held_out(results: Results) -> tuple[float, int]:
 
 def trials_by_configuration(
     results: Results, ranked: pd.DataFrame | None = None, with_choosers: bool = False
-) -> dict[str, list[str]]:
-    """Configuration → its trials, best on validation first: those with scores, or those in `ranked`.
+) -> dict[str, list[list[str]]]:
+    """Configuration → its trials, in groups as `replicates` has them, best on validation first.
+
+    They are those with scores, or those in `ranked`.
 
     Those by which a search chose a configuration are left out, or not: `with_choosers`.
     """
@@ -138,10 +146,10 @@ def trials_by_configuration(
     groups = (ranked if with_choosers else without_choosers(ranked)).groupby("configuration", sort=False)
     first = groups[results.provenance.metric].mean()
     first = first.sort_values(ascending=results.provenance.direction == "min", kind="stable")
-    return {str(name): groups.get_group(name)["trial"].tolist() for name in first.index}
+    return {str(name): replicates(groups.get_group(name)) for name in first.index}
 
 
-def means(results: Results, trials: dict[str, list[str]], part: str) -> pd.DataFrame:
+def means(results: Results, trials: dict[str, list[list[str]]], part: str) -> pd.DataFrame:
     """Configuration → seeds, and means of accuracy and auc over them, 0–1, with 95 % intervals as `accuracy_low`.
 
     The intervals are over images and, with several seeds, over seeds; with one, they are of this trained network. Of
@@ -149,7 +157,7 @@ def means(results: Results, trials: dict[str, list[str]], part: str) -> pd.DataF
     """
     frame = pd.DataFrame({"seeds": {name: len(group) for name, group in trials.items()}})
     frame.index.name = "configuration"
-    every = {trial for group in trials.values() for trial in group}
+    every = {trial for groups in trials.values() for group in groups for trial in group}
     is_scored = part in results.scores.parts and every <= set(results.scores.trials)
     clusters = results.scores.parts[part].clusters if is_scored else None
     has_auc = is_scored and _has_both(results.scores, part)
@@ -174,23 +182,26 @@ def _ends(family: Family, is_modelled: bool) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def _scored_family(results: Results, groups: Sequence[Sequence[str]], part: str = "test") -> Family:
-    """The accuracies of groups of trials, a configuration each."""
+def _scored_family(results: Results, configurations: Sequence[Replicates], part: str = "test") -> Family:
+    """The accuracies of configurations, each of which has its trials in groups."""
     scores = results.scores
-    return estimate([scores.is_right(group, part) for group in groups], scores.parts[part].clusters)
+    return estimate([scores.mean_right(groups, part) for groups in configurations], scores.parts[part].clusters)
 
 
-def _area_family(results: Results, groups: Sequence[Sequence[str]], part: str = "test") -> Family:
-    """The areas of groups of trials, a configuration each."""
+def _area_family(results: Results, configurations: Sequence[Replicates], part: str = "test") -> Family:
+    """The areas of configurations, each of which has its trials in groups."""
     scores = results.scores
-    values = [np.stack([auc_values(*scores.of(trial, part)) for trial in group]) for group in groups]
+    values = [
+        np.stack([np.mean([auc_values(*scores.of(trial, part)) for trial in trials], axis=0) for trials in groups])
+        for groups in configurations
+    ]
     return estimate(values, scores.parts[part].clusters)
 
 
-def _family_of_shares(results: Results, groups: Sequence[Sequence[str]], part: str = "test") -> Family | None:
-    """The accuracies of groups of trials without scores; None where they or the number of images are not recorded."""
-    rows = results.ranked.set_index("trial")
-    shares = [rows.loc[list(group), f"{part}_accuracy"].to_numpy(float) for group in groups]
+def _family_of_shares(results: Results, configurations: Sequence[Replicates], part: str = "test") -> Family | None:
+    """The accuracies of configurations without scores; None where they or the number of images are not recorded."""
+    accuracies, rows = results.ranked.set_index("trial")[f"{part}_accuracy"].astype(float), results.ranked
+    shares = [np.array([accuracies[trials].mean() for trials in groups]) for groups in configurations]
     images = rows[f"{part}_images"].dropna()
     return of_shares(shares, int(images.iloc[0])) if len(images) and np.isfinite(np.concatenate(shares)).all() else None
 

@@ -12,7 +12,7 @@ from analysis.results.trials import Results
 from trainables import MODELS, Recipe
 
 #: Of a recipe, what is no hyperparameter of a configuration.
-_OF_THE_TRIAL = ("network", "arguments", "seed", "parent", "pause_epoch")
+_OF_THE_TRIAL = ("network", "arguments", "seed", "training_subset", "parent", "pause_epoch")
 
 #: Hyperparameter or argument of the network → its value.
 Values = dict[str, Any]

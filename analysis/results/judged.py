@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.results.compared import Compared, compared
+from analysis.results.components import spread
 from analysis.results.processes import side_by_side
 from analysis.results.trials import Results
 from sweeps.stats.intervals import intervals, wilson
@@ -27,9 +28,10 @@ class Findings:
     """What is costly to compute from the raw scores of a record, computed once.
 
     `metrics` has a row for each scored trial and part (validation, test, test_clean), best trial first: trial,
-    configuration, seed, part, images, threshold (a logit), and each of `metrics.METRICS`, with its interval, `_low` to
-    `_high`, on test and clean test for the first twelve trials. `compared` is what test says of the configurations,
-    `classes` is `by_class` of the first trial, and `optimism` and `comes_first` are what `winners_luck` gives.
+    configuration, seed, training_set (where there are several), part, images, threshold (a logit), and each of
+    `metrics.METRICS`, with its interval, `_low` to `_high`, on test and clean test for the first twelve trials.
+    `compared` is what test says of the configurations, `classes` is `by_class` of the first trial, `optimism` and
+    `comes_first` are what `winners_luck` gives, and `spread` is what `components.spread` gives.
     """
 
     metrics: pd.DataFrame
@@ -37,6 +39,7 @@ class Findings:
     classes: pd.DataFrame
     optimism: float
     comes_first: "pd.Series[float]"
+    spread: pd.DataFrame
 
 
 def findings(results: Results, margin: float | None = None) -> Findings:
@@ -47,10 +50,11 @@ def findings(results: Results, margin: float | None = None) -> Findings:
         partial(compared, results, margin),
         partial(by_class, results, scored["trial"].iloc[0]) if len(scored) else pd.DataFrame,
         partial(winners_luck, results),
+        partial(spread, results),
         *(partial(_judgment, results, row, rank < _MOST_WITH_INTERVALS) for rank, row in enumerate(rows)),
     ]
-    on_test, classes, luck_of_first, *judged = side_by_side(calls)
-    return Findings(pd.DataFrame(itertools.chain(*judged)), on_test, classes, *luck_of_first)
+    on_test, classes, (optimism, first), spread_of_accuracy, *judged = side_by_side(calls)
+    return Findings(pd.DataFrame(itertools.chain(*judged)), on_test, classes, optimism, first, spread_of_accuracy)
 
 
 def _judgment(results: Results, trial: dict[str, Any], has_intervals: bool) -> list[dict[str, Any]]:
@@ -62,6 +66,7 @@ def _judgment(results: Results, trial: dict[str, Any], has_intervals: bool) -> l
         spans = intervals(labels, logits, threshold, _RESAMPLES) if has_intervals and part != "validation" else {}
         rows.append(
             {name: trial[name] for name in ("trial", "configuration", "seed")}
+            | ({"training_set": trial["training_subset"]} if results.has_training_sets else {})
             | {"part": part, "images": len(labels), "threshold": threshold}
             | judge(labels, logits, threshold)
             | _ends(spans)

@@ -1,6 +1,6 @@
 """The raw scores of a record's trials, image by image: every metric can be recomputed from them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -67,6 +67,10 @@ class Scores:
         ]
         logits = images.logits[[self.trials.index(name) for name in names]]
         return np.asarray((logits > thresholds) == (images.labels == 1))
+
+    def mean_right(self, replicates: Iterable[Sequence[str]], part: str) -> np.ndarray:
+        """The share of trials in each of k groups that are right about each image, (k, n), 0–1."""
+        return np.stack([self.is_right(trials, part).mean(axis=0) for trials in replicates])
 
 
 def scores(folder: Folder, trials: Iterable[str]) -> Scores:

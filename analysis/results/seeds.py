@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.results.trials import RESULT_METRICS, Results
+from trainables.record import replicate
 from trainables.training.metrics import SELECTION_METRIC
 
 
@@ -15,7 +16,14 @@ def has_seeds(trials: pd.DataFrame) -> bool:
 
 def trial_name(row: "pd.Series[Any]", results: Results) -> str:
     """A trial's configuration, and its seed where the record has several."""
-    return f"{row['configuration']} (seed {row['seed']})" if has_seeds(results.trials) else str(row["configuration"])
+    return f"{row['configuration']} ({replicate(row)})" if has_seeds(results.trials) else str(row["configuration"])
+
+
+def replicates(trials: pd.DataFrame) -> list[list[str]]:
+    """The trials of a configuration in groups: each alone, or together those of one training set."""
+    is_of_set = trials["training_subset"] > 0
+    keys = trials["training_subset"].where(is_of_set, -trials.reset_index().index.to_series(trials.index))
+    return [group.tolist() for _, group in trials.groupby(keys, sort=False)["trial"]]
 
 
 def has_spread(results: Results) -> bool:

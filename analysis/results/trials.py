@@ -24,11 +24,12 @@ FAILED = ("collapsed", "diverged", "failed")
 FLAGGED = (*FAILED, *UNFINISHED)
 RESULT_METRICS = [f"{split}_{name}" for name in ("accuracy", "auc", "loss") for split in SCORED_SPLITS]
 
+_REPLICATE = ("seed", "training_subset")  # what tells the trials of a configuration apart
 _COUNTS = [
-    *("number", "parameters", "epochs_done", "best_epoch", "seed"),
+    *("number", "parameters", "epochs_done", "best_epoch", *_REPLICATE),
     *(f"{split}_images" for split in ("train", *SCORED_SPLITS)),
 ]
-_HYPERPARAMETERS = [field.name for field in dataclasses.fields(Recipe) if field.name != "seed"]
+_HYPERPARAMETERS = [field.name for field in dataclasses.fields(Recipe) if field.name not in _REPLICATE]
 #: Status → the reason of a trial for which the record gives none.
 _REASONS = {
     "pending": "not started or not resumed yet",
@@ -55,6 +56,26 @@ class Results:
     def flagged(self) -> pd.DataFrame:
         """The trials without a rank: of a status in FLAGGED, paused, or without the metric that ranks."""
         return self.trials[self.trials["rank"].isna()]
+
+    @property
+    def has_training_sets(self) -> bool:
+        """Whether trials were trained on several training sets."""
+        return bool((self.trials["training_subset"] > 0).any())
+
+    @property
+    def unit(self) -> str:
+        """What a configuration was trained with again and again, over which its mean is: seed or training set.
+
+        With several training sets, each counts as the mean of its seeds.
+        """
+        return "training set" if self.has_training_sets else "seed"
+
+    @property
+    def scope(self) -> str:
+        """What intervals of means over several seeds are over, in words."""
+        if self.has_training_sets:
+            return f"images, seeds and training sets of {self.images('train')} images"
+        return "images and seeds, for this training set"
 
     @property
     def is_unfinished(self) -> bool:
@@ -141,6 +162,7 @@ def ranked_trials(trials: pd.DataFrame, origin: Provenance) -> pd.DataFrame:
         values.where(mask).rank(ascending=origin.direction == "min", method="min")
         for mask in (is_finished, ~is_finished)
     )
+    frame["training_subset"] = frame["training_subset"].fillna(0)
     frame["rank"] = finished.fillna(stopped + finished.count()).astype("Int64")
     frame["reason"] = [_reason(row) for row in frame.to_dict("records")]
     frame["configuration"] = _configurations(frame)
@@ -160,7 +182,7 @@ def _reason(row: dict[str, object]) -> str:
 
 
 def varied_hyperparameters(frame: pd.DataFrame) -> list[str]:
-    """The hyperparameters of the recipe, besides network and seed, in which the trials differ."""
+    """The hyperparameters of the recipe, besides network, seed and training set, in which the trials differ."""
     return [
         name
         for name in _HYPERPARAMETERS

@@ -1,11 +1,12 @@
 """The command line: options that all sweeps share, each once, as a field with type, default and help."""
 
 import dataclasses
+import itertools
 import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -26,6 +27,7 @@ _NOT_TO_SET = {
     "network": "the sweep says which networks it trains",
     "arguments": "name an argument itself, as in --set vgg16.batch_norm=true",
     "seed": "give --seeds",
+    "training_subset": "give --resample-train",
     "parent": "a trial has the parent that its sweep gives it",
     "pause_epoch": "a trial pauses where its sweep says",
 }
@@ -65,6 +67,12 @@ class Options:
         type=click.IntRange(20),
     )
     seeds: int = option("Seeds per configuration: 0 to N - 1.", 1, click.IntRange(1, 1000))
+    resample_train: int | None = option(
+        "Cross the seeds, two or more, with K disjoint training sets of --limit images each: the report then says how "
+        "much of the spread comes from the seed, the training set and the test images.",
+        type=click.IntRange(3, 1000),
+        metavar="K",
+    )
     batch_size: int | None = option("Images per step.", type=click.IntRange(1))
     gpus_per_trial: float | None = option("GPUs per trial; below 1, trials share one.", **_share(0))
     cpus_per_trial: float | None = option("Threads per trial.", **_share(0.1))
@@ -119,6 +127,21 @@ class Options:
                 (own if key in _RECIPE - {"network", "arguments", "seed"} or not of else arguments)[key] = value
         return Recipe.of(recipe.hyperparameters() | own | {"arguments": arguments})
 
+    def replicates(self) -> list[dict[str, int]]:
+        """What each configuration is trained with, by names of hyperparameters: seeds, and training sets if asked.
+
+        Raises InputError for a crossing of too few.
+        """
+        sets = [0]
+        if self.resample_train:
+            if self.seeds < 2 or not (self.limit or self.smoke):
+                raise InputError(
+                    f"--resample-train {self.resample_train} crosses training sets of --limit images with two seeds or "
+                    "more; give --limit N and --seeds 2."
+                )
+            sets = list(range(1, self.resample_train + 1))
+        return [{"seed": seed, "training_subset": each} for seed, each in itertools.product(range(self.seeds), sets)]
+
     def set_values(self) -> list[tuple[str, str, Any]]:
         """(network, or empty for all; name; value) of each `--set`, in their order."""
         for setting in self.set:
@@ -127,8 +150,15 @@ class Options:
         targets = [setting.partition("=") for setting in self.set]
         return [(*target.rpartition(".")[::2], _value(value)) for target, _, value in targets]
 
-    def check(self, networks: Collection[str]) -> None:
-        """Raise InputError if `--set` names a network that is not among these, or what is not to be set so."""
+    def check(self, recipes: Sequence[Recipe]) -> None:
+        """Raise InputError if an option is not for a sweep of these recipes.
+
+        That is a `--set` of a network that is not among them, or of what is not to be set so, and training sets that
+        they do not have.
+        """
+        networks = [recipe.network for recipe in recipes]
+        if self.resample_train and not any(recipe.training_subset for recipe in recipes):
+            raise InputError("--resample-train is for sweeps that train a list of networks, such as age.py and zoo.py.")
         for setting, (of, key, _) in zip(self.set, self.set_values(), strict=True):
             if not of and key in _NOT_TO_SET:
                 raise InputError(f"--set {setting}: {_NOT_TO_SET[key]}.")
@@ -139,11 +169,11 @@ class Options:
         """The images to train on. Prepares the shards of the embedded sample where they are missing."""
         if not self.data:
             prepare("sample", _SAMPLE)
-        return DataSelection(Folder(self.data or _SAMPLE).absolute(), self.limit, self.smoke)
+        return DataSelection(Folder(self.data or _SAMPLE).absolute(), self.limit, self.smoke, self.resample_train or 1)
 
     def settings(self) -> dict[str, Any]:
         """The options that decide what a result means: a record holds results of one set of them only."""
-        values = {name: getattr(self, name) for name in ("epochs", "batch_size", "limit", "smoke")}
+        values = {name: getattr(self, name) for name in ("epochs", "batch_size", "limit", "resample_train", "smoke")}
         return values | {"set": " ".join(sorted(self.set)) or None}
 
 

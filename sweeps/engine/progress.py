@@ -14,6 +14,7 @@ from rich.table import Column, Table
 
 from sweeps.engine.sweep import Sweep
 from sweeps.record.writer import Record
+from trainables.record import replicate
 from trainables.training.metrics import SELECTION_METRIC
 from trainables.training.recipe import Recipe
 
@@ -133,12 +134,12 @@ class Display:
             return f"#{row['number']} {row['network']}"
         number = self._numbers.get(self._without_seed(row)) if self._numbers else None
         if number is not None:
-            return f"#{number} {row['network']} (seed {row['seed']})"
+            return f"#{number} {row['network']} ({replicate(row)})"
         values = json.loads(row["arguments"]).items()
         arguments = "".join(
             f" {name}={value:.4g}" if type(value) is float else f" {name}={value}" for name, value in values
         )
-        return f"{row['network']}{arguments} (seed {row['seed']})"
+        return f"{row['network']}{arguments} ({replicate(row)})"
 
     def _note(self, epoch: dict[str, Any], row: dict[str, Any]) -> None:
         """Keep the best epoch so far."""

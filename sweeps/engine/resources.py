@@ -32,7 +32,7 @@ def request(strategy: Strategy, inputs: Inputs, options: Options) -> dict[str, f
     if gpus is None:
         count = sum(node.get("GPU", 0) for node in nodes)
         most = max(training_bytes(inputs.cost(recipe), recipe) for recipe in recipes)
-        most += inputs.data.train.images.nbytes  # each trial's process holds its own
+        most += inputs.data.subset(1).train.images.nbytes  # each trial's process holds its own
         memory = (most + _PROCESS_BYTES) / cluster.smallest_gpu_bytes(_UNKNOWN_GPU_BYTES)
         gpus = gpu_share(strategy.concurrency, count, memory) if count else 0.0
     for name, amount in {"CPU": cpus, "GPU": gpus}.items():

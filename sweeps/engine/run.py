@@ -31,7 +31,7 @@ from sweeps.record.manifest import describe, looked, make_way, misfit
 from sweeps.record.writer import Record
 from sweeps.trackers import following
 from trainables import MODELS
-from trainables.record import IMAGES, read_manifest
+from trainables.record import IMAGES, read_manifest, replicate
 from trainables.training.arrays import in_memory
 from trainables.worker import fork_server
 from trainables.worker.assignment import Shared
@@ -52,7 +52,7 @@ def command_of(question: Callable[[Asked], Sweep], then: Callable[[Sweep, Asked]
 
 def run(sweep: Sweep, options: Options) -> int:
     """Run a sweep, or what is left of it, and analyse its record. Returns the exit code, 1 if a trial failed."""
-    options.check([recipe.network for recipe in sweep.strategy.representatives])
+    options.check(sweep.strategy.representatives)
     following.check(options.track)
     if options.plan:
         from sweeps.engine import plan  # imports TensorFlow, to count parameters and time steps
@@ -107,7 +107,7 @@ def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: 
     )
     record = Record(folder, inputs.data.fingerprint)
     sweep.strategy.open(record, inputs.node_folder)
-    images = {split: len(getattr(inputs.data, split)) for split in ("train", "validation")}
+    images = {"train": inputs.data.train_images, "validation": len(inputs.data.validation)}
     with (
         following.following(record, sweep.name, options.track, lease),
         contextlib.ExitStack() as at_end,
@@ -125,7 +125,7 @@ def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: 
         print(process.stdout.read().decode(), end="")
     failed = [record.trials[trial] for trial in execution.proposed if record.trials[trial]["status"] == "failed"]
     for row in failed:
-        print(f"failed: {row['network']} (seed {row['seed']}): {row['reason']}", file=sys.stderr)
+        print(f"failed: {row['network']} ({replicate(row)}): {row['reason']}", file=sys.stderr)
     if failed:
         print(f"{len(failed)} trials failed; the same command tries them again.", file=sys.stderr)
     return process.wait() or int(bool(failed))

@@ -29,7 +29,8 @@ class Trial:
     def name(self) -> str:
         """The trial's name for people: its number in a search, its network, its seed."""
         number = self.row.get("number")
-        return ("" if number is None else f"{number:03d}-") + f"{self.row['network']}-seed{self.row['seed']}"
+        subset = f"-set{self.row['training_subset']}" if self.row.get("training_subset") else ""
+        return ("" if number is None else f"{number:03d}-") + f"{self.row['network']}-seed{self.row['seed']}{subset}"
 
     @property
     def is_complete(self) -> bool:

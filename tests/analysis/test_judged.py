@@ -1,5 +1,7 @@
 """What scores say: comparisons, thresholds, probes, object classes."""
 
+import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -90,6 +92,60 @@ def test_images_of_few_photographs_say_less(make: Callable[..., Folder]) -> None
     ends = [results.trials.set_index("trial")[["test_low", "test_high"]] for results in (plain, clustered)]
     assert not np.allclose(*(frame.loc[sorted(frame.index)].to_numpy() for frame in ends))
     assert "CR2, over 5 clusters of images that are not independent" in analyse(folder)
+
+
+def crossed(make: Callable[..., Folder]) -> Folder:
+    """A record of two networks on three training sets with two seeds; the sets are of different difficulty."""
+    folder = make(
+        [
+            (Recipe(name, seed=seed, training_subset=number), "finished", {})
+            for name in AGE[:2]
+            for seed, number in itertools.product((0, 1), (1, 2, 3))
+        ]
+    )
+    for place, (trial, row) in enumerate(Record(folder, "data").trials.items()):
+        table = folder.read_table(f"scores/{trial}.parquet").to_pandas()
+        share = (0.95 if row["network"] == AGE[0] else 0.6) - 0.04 * row["training_subset"]
+        is_right = np.random.default_rng(place).random(len(table)) < share
+        table["score"] = (np.where(is_right, 1, -1) * (2 * table["label"] - 1)).astype(np.float32)
+        folder.write_table(f"scores/{trial}.parquet", pa.Table.from_pandas(table, preserve_index=False))
+    return folder
+
+
+def test_means_and_verdicts_are_over_training_sets_where_there_are_several(
+    make: Callable[..., Folder], analysed: tuple[Folder, str]
+) -> None:
+    folder = crossed(make)
+    html = analyse(folder).replace("\N{NO-BREAK SPACE}", " ")
+    results = read(folder)
+    frame = findings(results).compared.configurations.set_index("configuration")
+    assert frame.loc[AGE[:2], "seeds"].tolist() == [3, 3]
+    assert frame.loc[AGE[:2], "verdict"].tolist() == ["ahead", "behind"]
+    for words in (
+        "in 12 trials with 2 seeds on 3 training sets: 12 ranked",
+        "over images, seeds and training sets of 800 images",
+        "Networks over their training sets",
+    ):
+        assert words in html
+    verdicts = pd.read_csv(folder.location + "/tables/verdicts.csv")
+    assert verdicts["training_sets"].tolist() == [3, 3]
+    assert "seeds" not in verdicts
+    on_one_set = dataclasses.replace(results, trials=results.trials[results.trials["training_subset"] == 1])
+    assert not len(findings(on_one_set).compared.pairs)
+
+    table = pd.read_csv(folder.location + "/tables/spread.csv")
+    assert set(table["configuration"]) == {*AGE[:2], "root mean square"}
+    assert table.loc[:1, ["training_sets", "seeds"]].to_numpy().tolist() == [[3, 2]] * 2
+    for part in ("training_set", "seed", "images"):
+        assert (table[f"{part}_low"] <= table[part]).all()
+        assert (table[part] <= table[f"{part}_high"]).all()
+    deviations = table.set_index("configuration").loc["root mean square"]
+    assert deviations["training_set"] == pytest.approx(0.04, abs=0.02)
+    assert deviations["images"] == pytest.approx((0.45 * 0.25 / TEST + 0.5 * 0.13 / TEST) ** 0.5, abs=0.003)
+    assert f"by {100 * deviations['training_set']:.2f} points with the training set of 800 images" in html
+    title = "What the accuracy of one training varies with"
+    assert title in html
+    assert title not in analysed[1]
 
 
 def test_a_margin_decides_what_is_level(make: Callable[..., Folder]) -> None:

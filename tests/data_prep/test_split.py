@@ -135,3 +135,5 @@ def test_the_first_of_each_label_are_balanced_and_in_order() -> None:
     assert first_balanced(labels, 5).tolist() == [0, 1, 3, 5]
     assert first_balanced(labels, 100).tolist() == [0, 1, 2, 3, 5, 6]
     assert first_balanced(np.zeros(3, np.int8), 2).tolist() == []
+    assert first_balanced(labels, 2, parts=2).tolist() == [0, 3, 1, 5]
+    assert first_balanced(labels, 100, parts=3).tolist() == [0, 3, 1, 5, 2, 6]

@@ -1,5 +1,6 @@
 """The sweep files that are more than a list: what they ask for, stage by stage."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from data_prep.errors import InputError
 from data_prep.storage import Folder
 from support.searches import run_main
-from sweeps import cifake_paper, population, search
+from sweeps import age, cifake_paper, population, search, zoo
 from sweeps.engine.options import Options
 from sweeps.record.writer import Record
 from sweeps.searching.options import SearchOptions
@@ -128,6 +129,30 @@ def test_a_population_starts_all_over_its_space() -> None:
 def test_seeds_that_would_do_nothing_are_refused(question: Any, options: type[Options], told: str) -> None:
     with pytest.raises(InputError, match=told):
         run_main(question, "--seeds", "3", options=options)
+
+
+@pytest.mark.parametrize(
+    ("question", "options"),
+    [(population.population, population.PopulationOptions), (search.search, SearchOptions)],
+)
+def test_training_sets_are_for_lists_of_networks(question: Any, options: type[Options]) -> None:
+    asked = options(resample_train=3, seeds=1, limit=100)
+    with pytest.raises(InputError, match=r"such as age\.py and zoo\.py"):
+        asked.check(question(asked).strategy.representatives)
+
+
+def test_every_network_is_trained_with_every_seed_on_every_training_set() -> None:
+    words = ("--resample-train", "3", "--seeds", "2", "--limit", "100")
+    for question, networks, kind in (
+        (age.age, 12, Options),
+        (zoo.zoo, 13, zoo.ZooOptions),
+        (cifake_paper.cifake_paper, 12, Options),
+    ):
+        recipes = run_main(question, *words, options=kind).strategy.representatives
+        kinds = {(recipe.network, recipe.arguments) for recipe in recipes}
+        assert (len(kinds), len(recipes), len(set(recipes))) == (networks, 6 * networks, 6 * networks)
+        crossed = {(recipe.seed, recipe.training_subset) for recipe in recipes}
+        assert crossed == set(itertools.product((0, 1), (1, 2, 3)))
 
 
 # ── first trials ──────────────────────────────────────────────────────────────────────────────────────────────────────

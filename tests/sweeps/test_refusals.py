@@ -30,6 +30,14 @@ from trainables.record import TRIALS, part_file
         (("--set", "vgg16.batch_norm=true"), "this sweep does not train 'vgg16'"),
         (("--set", "seed=7"), "give --seeds"),
         (("--results", "nosuch://bucket"), "names no file system"),
+        (("--resample-train", "3", "--seeds", "2"), "give --limit N and --seeds 2"),
+        (("--resample-train", "3", "--limit", "100"), "give --limit N and --seeds 2"),
+        (("--resample-train", "2"), "2 is not in the range 3<=x<=1000"),
+        (
+            ("--resample-train", "3", "--seeds", "2", "--limit", "2000"),
+            "--resample-train 3 of --limit 2000 asks for more",
+        ),
+        (("--set", "training_subset=2"), "give --resample-train"),
     ],
 )
 def test_wrong_input_is_one_sentence(

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from data_prep.storage import Folder
-from support.commands import run_python, wait_until
+from support.commands import refused, run_python, wait_until
 from support.networks import PARAMETERS
 from support.sweeps import (
     AGE,
@@ -170,6 +170,24 @@ def test_more_seeds_are_added_to_what_is_there(place: Path, undisturbed: Path) -
     assert rows.groupby("seed").size().tolist() == [4, 4]
     old = trials(undisturbed)
     pd.testing.assert_frame_equal(rows[rows["seed"] == 0].reset_index(drop=True), old)
+
+
+def test_training_sets_are_crossed_with_seeds(place: Path, undisturbed: Path) -> None:
+    command = (ZOO, "--models", "age-c2-f1", *TINY, "--results", "crossed", "--seeds", "2", "--resample-train", "3")
+    done = run_python(*command, cwd=place)
+    assert done.returncode == 0, done.stderr
+    rows = trials(place / "crossed")
+    assert rows.groupby("training_subset")["seed"].apply(list).to_dict() == {number: [0, 1] for number in (1, 2, 3)}
+    assert set(rows["train_images"]) == {400}
+    assert rows.groupby("seed")["initial_weights"].nunique().tolist() == [1, 1]
+    curves = epochs(place / "crossed").groupby("trial")["train_loss"].apply(tuple)
+    assert curves.nunique() == 6
+    first = rows.loc[(rows["seed"] == 0) & (rows["training_subset"] == 1), "trial"].item()
+    plain = trials(undisturbed).set_index("network").loc["age-c2-f1", "trial"]
+    assert curves[first] == tuple(epochs(undisturbed).set_index("trial").loc[plain, "train_loss"])
+    assert "(seed 1, training set 3)" in done.stdout
+    assert "Every trial of" in run_python(*command, cwd=place).stdout
+    assert "was made with --resample-train 3, and now it is not given" in refused(run_python(*command[:-2], cwd=place))
 
 
 def test_fresh_moves_the_old_record_aside_and_a_smoke_run_makes_way_by_itself(place: Path, undisturbed: Path) -> None:

@@ -28,7 +28,7 @@ def mapped(node_folder: Path, load: Callable[[], Data]) -> Data:
             data = load()
             for split, column in product(shards.SPLITS, _COLUMNS):
                 np.save(node_folder / f"{split}-{column}.npy", getattr(getattr(data, split), column))
-            story = {"fingerprint": data.fingerprint, "is_smoke": data.is_smoke}
+            story = {name: getattr(data, name) for name in ("fingerprint", "is_smoke", "subsets")}
             (node_folder / _STORY).write_text(json.dumps(story))
     splits: dict[str, Any] = {
         split: Split(*(np.load(node_folder / f"{split}-{column}.npy", mmap_mode="r") for column in _COLUMNS))

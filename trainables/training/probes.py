@@ -20,8 +20,8 @@ _IMAGES_AT_ONCE = 2_000
 
 
 def measure(selection: DataSelection, folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield `probe` of the data that the trials of a node share; runs in a helper."""
-    yield probe(shared_data(selection, folder))
+    """Yield `probe` of the first training set that the trials of a node share; runs in a helper."""
+    yield probe(shared_data(selection, folder).subset(1))
 
 
 def probe(data: Data) -> dict[str, Any]:

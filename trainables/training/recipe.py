@@ -61,6 +61,8 @@ class Recipe:
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     #: Seed of the initial weights, the order of the images, dropout and augmentation.
     seed: Annotated[int, Between(0, 2**31 - 1)] = 0
+    #: The training set, counted from 1, of those that `--resample-train` takes; 0: there is one, with all images.
+    training_subset: Annotated[int, Between(0, 1000)] = 0
     #: The trial from whose last checkpoint training resumes; empty: training starts with fresh weights.
     parent: str = ""
     #: Epoch after which the trial ends, so that another can resume from it; 0: it trains all epochs.

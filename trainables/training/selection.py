@@ -1,9 +1,9 @@
 """What a sweep takes from shards: all images; with `--limit` N training and at most N / 4 validation images, half REAL
-and half FAKE, and all of test; with `--smoke` a few hundred of each."""
+and half FAKE, and all of test; with `--resample-train` K so many training sets of N; with `--smoke` a few hundred."""
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -33,18 +33,35 @@ class Split:
 
 @dataclass(frozen=True)
 class Data:
-    """The three splits, and a fingerprint of what was selected from which shards."""
+    """The three splits, and a fingerprint of what was selected from which shards.
+
+    `train` consists of `subsets` training sets of equal size, one after the other.
+    """
 
     train: Split
     validation: Split
     test: Split
     fingerprint: str
     is_smoke: bool = False
+    subsets: int = 1
 
     @property
     def image_size(self) -> int:
         """Side of the square images, in pixels."""
         return int(self.train.images.shape[1])
+
+    @property
+    def train_images(self) -> int:
+        """The number of images in a training set."""
+        return len(self.train) // self.subsets
+
+    def subset(self, number: int) -> "Data":
+        """The same with one training set, counted from 1; with all of train for 0."""
+        if not number:
+            return self
+        rows = slice((number - 1) * self.train_images, number * self.train_images)
+        columns = (self.train.images, self.train.labels, self.train.rows, self.train.duplicate)
+        return replace(self, train=Split(*(column[rows] for column in columns)), subsets=1)
 
 
 @dataclass(frozen=True)
@@ -52,28 +69,37 @@ class DataSelection:
     """A folder of shards, and what to take from it.
 
     `limit` takes that many training images and at most a quarter as many validation images, balanced and always the
-    same ones; test stays whole. `smoke` takes a few hundred images of every split.
+    same ones; test stays whole. `smoke` takes a few hundred images of every split. `subsets` is how many disjoint
+    training sets of so many images to take.
     """
 
     folder: Folder
     limit: int | None = None
     smoke: bool = False
+    subsets: int = 1
 
     @property
     def most(self) -> dict[str, int]:
-        """Split → most images to take; no entry for a split that stays whole."""
+        """Split → most images to take, of train for each training set; no entry for a split that stays whole."""
         if self.smoke:
-            return _SMOKE_IMAGES
+            return _SMOKE_IMAGES | {"train": _SMOKE_IMAGES["train"] // self.subsets}
         return {"train": self.limit, "validation": self.limit // 4} if self.limit else {}
 
     def fingerprint(self, shards_fingerprint: str) -> str:
         """The fingerprint of the selected images, which enters a trial's identity."""
         if not self.most:
             return shards_fingerprint
-        return hashlib.sha256(json.dumps([shards_fingerprint, self.most]).encode()).hexdigest()[:16]
+        selected = [shards_fingerprint, self.most, *[self.subsets] * (self.subsets > 1)]
+        return hashlib.sha256(json.dumps(selected).encode()).hexdigest()[:16]
 
     def counts(self, manifest: shards.Manifest) -> dict[str, int]:
-        """Split → images that `load` takes."""
+        """Split → images that a trial is given. Raises InputError where there are too few training images."""
+        available = 2 * min(manifest.counts["train"].values())
+        if self.limit and not self.smoke and self.limit * self.subsets > available:
+            asked = f"--resample-train {self.subsets} of " * (self.subsets > 1) + f"--limit {self.limit}"
+            raise InputError(
+                f"{asked} asks for more than the {available:,} balanced training images in {self.folder}; lower it."
+            )
         return {
             split: 2 * min(self.most[split] // 2, *labels.values()) if split in self.most else sum(labels.values())
             for split, labels in manifest.counts.items()
@@ -82,16 +108,12 @@ class DataSelection:
     def load(self) -> Data:
         """Read the selected images into memory. Raises InputError."""
         manifest = shards.read_manifest(self.folder)
-        available = 2 * min(manifest.counts["train"].values())
-        if self.limit and not self.smoke and self.limit > available:
-            raise InputError(
-                f"--limit {self.limit} asks for more than the {available:,} balanced training images in {self.folder}; "
-                "lower it."
-            )
+        self.counts(manifest)
         return Data(
             **{split: self._read(split) for split in shards.SPLITS},
             fingerprint=self.fingerprint(manifest.fingerprint),
             is_smoke=self.smoke,
+            subsets=self.subsets,
         )
 
     def image_rows(self, data: Data) -> pa.Table:
@@ -107,13 +129,13 @@ class DataSelection:
 
     def _read(self, split: str) -> Split:
         """Read a split, or its first balanced rows: shards are shuffled, so the first rows are a random sample."""
-        most, tables = self.most.get(split), []
+        most, parts, tables = self.most.get(split), self.subsets if split == "train" else 1, []
         for table in shards.read_tables(self.folder, split, ["image", "label", "duplicate"]):
             tables.append(table)
-            if most and len(first_balanced(_labels(tables), most)) == most // 2 * 2:
+            if most and len(first_balanced(_labels(tables), most, parts)) == most // 2 * 2 * parts:
                 break  # the rest of the shards need not be read
         labels = _labels(tables)
-        rows = first_balanced(labels, most) if most else np.arange(len(labels))
+        rows = first_balanced(labels, most, parts) if most else np.arange(len(labels))
         images = np.concatenate([shards.images_of(table) for table in tables])
         duplicate = pa.concat_tables(tables)["duplicate"].is_valid().to_numpy()
         return Split(images[rows] if most else images, labels[rows], rows.astype(np.int32), duplicate[rows])

@@ -33,7 +33,8 @@ def run_trial(assignment: Assignment, node_folder: Path) -> Iterator[Report]:
     started = time.perf_counter()
     known: dict[str, Any] = {}
     try:
-        for report in _train_and_score(assignment, shared_data(assignment.shared.selection, node_folder), known):
+        data = shared_data(assignment.shared.selection, node_folder).subset(assignment.recipe.training_subset)
+        for report in _train_and_score(assignment, data, known):
             ends = {"wall_seconds": time.perf_counter() - started} if "status" in report else {}
             yield known | report | ends
     except Exception as error:
