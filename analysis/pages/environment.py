@@ -6,7 +6,7 @@ import jinja2
 import pandas as pd
 
 from analysis.results.compared import Compared
-from analysis.results.format import percent, span, unbroken
+from analysis.results.format import about, percent, span, unbroken
 
 _MOST_NAMED, _MOST_LISTED = 12, 6
 
@@ -21,10 +21,10 @@ def over(row: "pd.Series[Any] | dict[str, Any]", compared: Compared) -> str:
 def needed(row: "pd.Series[Any] | dict[str, Any]", compared: Compared) -> str:
     """What would settle an undecided configuration."""
     if row["seeds_needed"]:
-        return f"about {row['seeds_needed']:,} {compared.unit}s would settle it, if the differences stay as they are"
+        return f"{about(row['seeds_needed'])} {compared.unit}s would settle it, if the differences stay as they are"
     if row["images_needed"]:
         as_many = ", in as many more clusters," if compared.clusters else ""
-        return f"no number of {compared.unit}s settles it; about {row['images_needed']:,} test images{as_many} would"
+        return f"no number of {compared.unit}s settles it; {about(row['images_needed'])} test images{as_many} would"
     return f"the difference is too close to the margin for any number of {compared.unit}s or images"
 
 

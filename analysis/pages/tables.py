@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.results.compared import over_seeds, repeats
 from analysis.results.configurations import changed_values, recipe_of, text
-from analysis.results.format import TITLES, mean_and_deviation, number, percent, points_span, span, with_span
+from analysis.results.format import TITLES, about, mean_and_deviation, number, percent, points_span, span, with_span
 from analysis.results.judged import Findings
 from analysis.results.searches import front, importance
 from analysis.results.seeds import has_seeds
@@ -283,7 +283,7 @@ def _verdicts(findings: Findings) -> pd.DataFrame:
 
 
 def _or_dash(count: int) -> str:
-    return f"about {count:,}" if count else "–"
+    return about(count) if count else "–"
 
 
 def _share(share: float, low: float, high: float, digits: int = 1) -> str:

@@ -31,6 +31,11 @@ def number(value: float, digits: int) -> str:
     return f"{value:,.{digits}f}" if pd.notna(value) and math.isfinite(value) else "–"
 
 
+def about(count: int) -> str:
+    """`about 1,200`: a number that is estimated, to two digits."""
+    return f"about {int(float(f'{count:.2g}')):,}"
+
+
 def mean_and_deviation(mean: float, deviation: float) -> str:
     """`91.20 ± 0.14` of two shares, in percent; the mean alone if there is no deviation."""
     return percent(mean) if pd.isna(deviation) else f"{percent(mean)} ± {percent(deviation)}"
