@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Column
 
 from analysis.results.configurations import all_values, recipe_of
-from analysis.results.format import percent, plain_table, points_span
+from analysis.results.format import percent, plain_table, points, points_span
 from analysis.results.seeds import replicates
 from analysis.results.trials import Results, read
 from data_prep import Folder, InputError
@@ -128,23 +128,19 @@ def differences(one: Results, other: Results) -> pd.DataFrame:
     """One row a network that both have a result of: test accuracies, and B less A with its interval and verdict.
 
     Accuracies are at the threshold that is best on validation. The intervals of networks with several seeds in both
-    hold together, over images and seeds. Those of others are of these trained networks, over images, and give no
-    verdict. Images are paired where both have scored the same test images.
+    hold together, over images and seeds. Of others, one trained network of each record is compared, of the same seed
+    where there is one, over images, without a verdict. Images are paired where both have scored the same test images.
     """
     first, second = (_by_network(results) for results in (one, other))
-    common = [name for name in first if name in second]
-    counts = {name: [len(replicates(rows[name])) for rows in (first, second)] for name in common}
-    has_seeds = {name: min(counts[name]) > 1 for name in common}
+    pairs = {name: (first[name], second[name]) for name in first if name in second}
+    has_seeds = {name: min(len(replicates(rows)) for rows in pair) > 1 for name, pair in pairs.items()}
+    pairs = {name: pair if has_seeds[name] else _one_of_each(*pair) for name, pair in pairs.items()}
     margin = max(float((results.provenance.manifest.locked or {}).get("margin", MARGIN)) for results in (one, other))
     rows: dict[str, dict[str, Any]] = {}
-    for names in ([name for name in common if has_seeds[name] == flag] for flag in (True, False)):
+    for names in ([name for name in pairs if has_seeds[name] == flag] for flag in (True, False)):
         if not names:
             continue
-        groups = [
-            (first[name], second[name]) if has_seeds[names[0]] else (first[name][:1], second[name][:1])
-            for name in names
-        ]
-        family, is_paired = _family(one, other, groups)
+        family, is_paired = _family(one, other, [pairs[name] for name in names])
         count = len(names)
         found, halves = listed_pairs(family, range(count, 2 * count), range(count))
         for name, difference, half in zip(names, found, halves, strict=True):
@@ -152,11 +148,20 @@ def differences(one: Results, other: Results) -> pd.DataFrame:
             rows[name] = {"difference": difference, "low": low, "high": high, "paired": is_paired}
             rows[name]["verdict"] = _verdict(low, high, margin) if has_seeds[name] else ""
     return pd.DataFrame(
-        {"network": name, "a": first[name]["test_accuracy"].mean(), "b": second[name]["test_accuracy"].mean()}
+        {"network": name, "a": a["test_accuracy"].mean(), "b": b["test_accuracy"].mean()}
         | rows[name]
-        | dict(zip(("n_a", "n_b"), counts[name], strict=True))
-        for name in common
+        | {"n_a": len(replicates(a)), "n_b": len(replicates(b)), "margin": margin}
+        for name, (a, b) in pairs.items()
     )
+
+
+def _one_of_each(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A trial of each: of the same seed and training set, or the best of each where they have none in common."""
+    keys = ["seed", "training_subset"]
+    common = first.merge(second, on=keys, suffixes=("", "_of_b"))[:1]
+    if not len(common):
+        return first[:1], second[:1]
+    return first[first["trial"].isin(common["trial"])], second[second["trial"].isin(common["trial_of_b"])]
 
 
 def _verdict(low: float, high: float, margin: float) -> str:
@@ -219,9 +224,17 @@ def verdict(frame: pd.DataFrame, has_training_sets: bool = False) -> str:
     how = "paired over the same test images" if frame["paired"].all() else "over different test images"
     if not len(judged):
         return (
-            "No verdict on networks: that needs two seeds or more of a network in both. The intervals are "
-            f"{how}, and of these trained networks."
+            "No verdict on networks: that needs two seeds or more of a network in both. Each row compares one training "
+            f"of A with one of B, of the same seed where both have it; the intervals are {how}, and say "
+            "nothing of other seeds."
         )
-    words = {word: ", ".join(rows["network"]) for word, rows in judged.groupby("verdict", sort=False)}
-    said = "; ".join(f"{word}: {networks}" for word, networks in words.items())
-    return f"{said}. ({how.capitalize()}, {scope}; all intervals hold together.)"
+    words = {word: rows["network"] for word, rows in judged.groupby("verdict", sort=False)}
+    every = f"all {len(judged)} networks"
+    said = "; ".join(
+        f"{word}: {every if 1 < len(judged) == len(networks) else ', '.join(networks)}"
+        for word, networks in words.items()
+    )
+    return (
+        f"{said[0].upper()}{said[1:]}. Ahead or behind: the interval leaves out 0. Level: it lies within "
+        f"{points(frame['margin'].iloc[0])}. The intervals hold together; they are {how}, {scope}."
+    )

@@ -59,7 +59,8 @@ def draw(results: Results) -> Drawing | None:
         "Accuracy on test",
         f"Test accuracy with intervals: {words}.",
         "Filled: all test images. Hollow: the clean test, without duplicates of training images. Ticks: single trials. "
-        "Dotted: what a linear probe on colour and spectrum reaches.",
+        "Dotted: what a linear probe on colour and spectrum reaches. To compare networks, look at their differences: "
+        "two bars may overlap and still differ, or not overlap and be undecided.",
     )
 
 

@@ -26,8 +26,8 @@ def draw(results: Results, findings: Findings) -> Drawing | None:
     rows = findings.classes.sort_values("accuracy", ignore_index=True)
     sizes = "–".join(f"{count:,}" for count in sorted({rows["images"].min(), rows["images"].max()}))
     note = (
-        f"{rows['configuration'].iloc[0]}, on test, at its threshold from validation; n = {sizes} images a class, with "
-        "95 % intervals (Wilson)."
+        f"{rows['configuration'].iloc[0]}, on test, at its threshold from validation; n = {sizes} images a class, REAL "
+        "and FAKE together, with 95 % intervals (Wilson)."
     )
     with new_figure(PAGE_WIDTH * 0.8, 1.5 + 0.24 * len(rows), note, *results.provenance.caveats) as figure:
         axes = figure.subplots()
@@ -42,4 +42,4 @@ def draw(results: Results, findings: Findings) -> Drawing | None:
         for row in rows.to_dict("records")
     )
     alt = f"Recall of REAL and of FAKE by object class, hardest first: {words}."
-    return Drawing(figure, "By object class", alt, "The first configuration, class by class.")
+    return Drawing(figure, "By object class", alt, "The first trial, class by class.")

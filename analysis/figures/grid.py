@@ -61,7 +61,8 @@ def _note(results: Results) -> str:
     """How to read the grid, with n."""
     counts, best = trunk_by_head(results.trials)["n"], results.ranked.iloc[0]
     least, most = min(counts[counts > 0]), max(counts)
-    seeds = "one trial a cell" if most == 1 else f"mean ± standard deviation of {least} to {most} trials a cell"
+    several = f"{most}" if least == most else f"{least} to {most}"
+    seeds = "one trial a cell" if most == 1 else f"mean ± standard deviation of {several} trials a cell"
     hatched = " Hatched: no ranked trial." if (counts == 0).any() else ""
     return (
         f"Validation accuracy in %, n = {results.images('validation')} images, {seeds}. 95 % interval of the best "

@@ -47,7 +47,7 @@ def _draw_pair(axes: Axes, x: int, y: int, difference: float, most: float, is_ap
     colour = _DIFFERENCES(0.5 - 0.45 * difference / most) if is_apart else (0.95, 0.95, 0.95, 1.0)
     axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=colour))
     ink = ink_on(colour) if is_apart else GREY
-    axes.text(x, y, f"{100 * difference:+.1f}", fontsize=6.5, color=ink, **_CENTRED)
+    axes.text(x, y, f"{round(100 * difference, 1) + 0.0:+.1f}", fontsize=6.5, color=ink, **_CENTRED)
 
 
 def _note(results: Results, findings: Findings) -> str:

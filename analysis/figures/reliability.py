@@ -17,8 +17,9 @@ def draw(results: Results) -> Drawing | None:
     if not trials:
         return None
     note = (
-        f"Test, n = {results.images('test')} images, in 15 bins of probability, with 95 % intervals (Wilson). "
-        "Calibrated: Platt's scaling, fitted on validation. Dotted: probabilities that can be taken at their word."
+        f"The best trial of each of the first {len(trials)} configurations. Test, n = {results.images('test')} "
+        "images, in 15 bins of probability, with 95 % intervals (Wilson). Calibrated: Platt's scaling, fitted on "
+        "validation. Dotted: probabilities that can be taken at their word."
     )
     with new_figure(PAGE_WIDTH, 3.9, note, *results.provenance.caveats) as figure:
         grid = figure.subplots(2, len(trials), squeeze=False, sharex=True, sharey="row", height_ratios=(3, 1))

@@ -19,7 +19,8 @@ def draw(results: Results) -> Drawing | None:
     curves = {trial: roc(*results.scores.of(trial, "test")) for trial in trials}
     note = (
         f"ROC on test, FAKE positive, n = {results.images('test')} images; the best trial of each of the first "
-        "configurations. Right: the same, with the rate of false alarms on a logarithmic axis. Dotted: chance."
+        f"{len(trials)} configurations. Right: the same, with the rate of false alarms on a logarithmic axis. Dotted: "
+        "chance."
     )
     with new_figure(PAGE_WIDTH, 3.6, note, *results.provenance.caveats) as figure:
         left, right = figure.subplots(1, 2, sharey=True)

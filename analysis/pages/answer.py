@@ -9,9 +9,9 @@ import pandas as pd
 
 from analysis.pages.environment import enumerated, needed, over
 from analysis.pages.summary import accuracy
-from analysis.results.compared import Compared
+from analysis.results.compared import Compared, held_out
 from analysis.results.configurations import all_values, changed_values, own_values, recipe_of, text, tried_values
-from analysis.results.format import percent
+from analysis.results.format import percent, points
 from analysis.results.seeds import best_trials
 from analysis.results.trials import Results
 from data_prep import Folder
@@ -45,10 +45,10 @@ def answer(results: Results, compared: Compared, folder: Folder) -> Answer:
     tried, own, values = tried_values(results, recipe), own_values(recipe.network), all_values(recipe)
     listed = [name for name in values if name in tried or name in changed_values(recipe)]
     cells = [(name, text(values[name]), text(own.get(name)), tried.get(name, "–")) for name in listed]
-    range_tried = "searched" if results.provenance.search else "tried"
+    names = ["hyperparameter", "value", "default", "searched" if results.provenance.search else "tried"]
     return Answer(
         sentence=_sentence(best, results, compared),
-        configuration=pd.DataFrame(cells, columns=["hyperparameter", "value", "default", range_tried]),
+        configuration=pd.DataFrame(cells, columns=names)[names if tried else names[:3]],
         others=", ".join(f"{name} {text(value)}" for name, value in values.items() if name not in listed),
         network=f"{checkpoints(folder, row['trial'])}/{BEST}",
         commands=_commands(recipe, results, str(folder), row),
@@ -71,20 +71,25 @@ def _sentence(best: pd.DataFrame, results: Results, compared: Compared) -> str:
         limit = "" if count == 1 else " One seed each does not tell which network is best."
         return f"{said}; its test accuracy is {reached}.{_below_floor(best, results)}{limit}"
     said = f"Of {among} {row['configuration']} is first by {results.provenance.metric_title}"
-    return f"{said}; its test accuracy is {reached}.{_below_floor(best, results)}{_verdict(own, compared)}"
+    unbiased, count = held_out(results)
+    others = f", or {percent(unbiased)} % when each {results.unit}'s network is chosen by the others" * bool(count)
+    return f"{said}; its test accuracy is {reached}{others}.{_below_floor(best, results)}{_verdict(own, compared)}"
 
 
 def _verdict(own: "pd.Series[Any]", compared: Compared) -> str:
     """What the intervals of all pairs say of the first, in a sentence after a space; empty for the only network."""
-    others, points = int((compared.configurations["seeds"] > 1).sum()) - 1, f"{100 * compared.margin:g}"
+    others = int((compared.configurations["seeds"] > 1).sum()) - 1
     if compared.why_not:
         return f" There is no verdict yet: {compared.why_not}." if len(compared.configurations) > 1 else ""
     level = [name for name in compared.named("level") if name != own["configuration"]]
     return {
         "ahead": f" On test it is ahead of the {f'{others:,} others' if others > 1 else 'other'}.",
-        "level": f" On test it is level, within {points} points, with {enumerated(level)}.",
+        "level": f" On test it is level, within {points(compared.margin)}, with {enumerated(level)}.",
         "behind": f" On test it is behind {enumerated(compared.ahead_of(str(own['configuration'])))}.",
-    }.get(str(own["verdict"]).partition(",")[0], f" Whether it is best is undecided: {needed(own, compared)}.")
+    }.get(
+        str(own["verdict"]).partition(",")[0],
+        f" It is undecided how it compares with the others: {needed(own, compared)}.",
+    )
 
 
 def _below_floor(best: pd.DataFrame, results: Results) -> str:

@@ -19,13 +19,20 @@ def over(row: "pd.Series[Any] | dict[str, Any]", compared: Compared) -> str:
 
 
 def needed(row: "pd.Series[Any] | dict[str, Any]", compared: Compared) -> str:
-    """What would settle an undecided configuration."""
+    """What would give an undecided configuration a verdict, as a sentence about it."""
+    count, unit = int(row["seeds"]), compared.unit
     if row["seeds_needed"]:
-        return f"{about(row['seeds_needed'])} {compared.unit}s would settle it, if the differences stay as they are"
+        return (
+            f"{about(row['seeds_needed'])} {unit}s a network, instead of {count}, would give it a verdict (ahead, "
+            "level or behind), if the differences stay as they are"
+        )
     if row["images_needed"]:
-        as_many = ", in as many more clusters," if compared.clusters else ""
-        return f"no number of {compared.unit}s settles it; {about(row['images_needed'])} test images{as_many} would"
-    return f"the difference is too close to the margin for any number of {compared.unit}s or images"
+        clusters = ", in as many more clusters," if compared.clusters else ""
+        return (
+            f"with {compared.images:,} test images no number of {unit}s would give it a verdict; many {unit}s on "
+            f"{about(row['images_needed'])} test images{clusters} would"
+        )
+    return f"no number of {unit}s or test images would give it a verdict: a difference is as large as the margin"
 
 
 def enumerated(names: list[str]) -> str:

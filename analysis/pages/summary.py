@@ -43,7 +43,7 @@ def _trials(results: Results) -> dict[str, Any]:
 
 
 def _winner(results: Results) -> dict[str, Any]:
-    """The first trial, those level with it, and the floor."""
+    """The first trial, those tied with it, and the floor."""
     if not len(results.ranked):
         return {}
     best = results.ranked.iloc[0]
@@ -58,6 +58,7 @@ def _winner(results: Results) -> dict[str, Any]:
         "has_stopped": (results.ranked["status"] == "stopped").any(),
         "accuracies": {split: accuracy(best, split) for split in SCORED_SPLITS},
         "floors": floor if len(means) else {},
+        "is_all_scored": len(means) == results.trials["configuration"].nunique(),
         "below": means[means <= max(floor.values(), default=0.0)].sort_values().index.tolist(),
     }
 
@@ -75,6 +76,7 @@ def _noise(results: Results, findings: Findings) -> dict[str, Any]:
         "verdicts": {name: compared.named(name) for name in ("ahead", "level", "behind", "undecided")}
         if has_pairs
         else {},
+        "all_undecided": has_pairs and bool((frame["verdict"] == "undecided").all()),
         "undecided_rows": frame[frame["verdict"] == "undecided"].to_dict("records") if has_pairs else [],
         "one_seed_rows": frame.head(1).to_dict("records") if len(frame) > 1 and not has_pairs else [],
         "fewest_seeds": int(frame.loc[frame["seeds"] > 1, "seeds"].min()) if has_pairs else 1,

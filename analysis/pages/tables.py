@@ -204,8 +204,8 @@ def verdict_cells(findings: Findings) -> pd.DataFrame:
         ("test %", _share, "accuracy", "accuracy_low", "accuracy_high"),
         ("test AUC", with_span, "auc", "auc_low", "auc_high"),
         ("verdict", str, "verdict"),
-        (f"{unit}s that would settle it", _or_dash, "seeds_needed"),
-        ("test images that would", _or_dash, "images_needed"),
+        (f"{unit}s for a verdict", _or_dash, "seeds_needed"),
+        ("test images for a verdict", _or_dash, "images_needed"),
     )
 
 
@@ -245,9 +245,10 @@ def ranking_note(results: Results) -> str:
         f"CR2, over {clusters} clusters of images that are not independent" if clusters else "Wilson, over the images"
     )
     return (
-        f"Accuracies in %, with 95 % intervals ({method}): {sizes}. Validation at probability 0.5, as in "
-        "training; test at the threshold that is best on validation. The clean test is the test without duplicates of "
-        f"training images. AUC needs no threshold; FAKE is the positive class. Ranked on validation alone{stopped}."
+        f"Accuracies in %, with 95 % intervals ({method}): {sizes}. Validation at probability 0.5, as in training; "
+        "test at the threshold of the best balanced accuracy on validation, so that test may exceed validation. The "
+        "clean test is the test without duplicates of images in train or validation. AUC needs no threshold; FAKE "
+        f"is the positive class. Ranked on validation alone{stopped}."
     )
 
 

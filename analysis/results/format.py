@@ -31,6 +31,11 @@ def number(value: float, digits: int) -> str:
     return f"{value:,.{digits}f}" if pd.notna(value) and math.isfinite(value) else "–"
 
 
+def points(share: float) -> str:
+    """`1 point`, `0.5 points`, of a difference of shares."""
+    return f"{100 * share:g} point{'' if 100 * share == 1 else 's'}"
+
+
 def about(count: int) -> str:
     """`about 1,200`: a number that is estimated, to two digits."""
     return f"about {int(float(f'{count:.2g}')):,}"

@@ -95,7 +95,9 @@ def _section(parent: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _facts(manifest: Manifest) -> dict[str, Any]:
     """Term → its value; None or an empty text for what the manifest lacks."""
-    changes = {None: "", True: ", with changes that were not committed", False: ", unchanged"}[manifest.dirty]
+    changes = {None: "", True: ", with changes that were not committed", False: ", with no uncommitted change"}[
+        manifest.dirty
+    ]
     data = manifest.data
     return {
         "Data": data.source,
@@ -111,7 +113,7 @@ def _facts(manifest: Manifest) -> dict[str, Any]:
         "Command": manifest.command,
         "Settings": _pairs(manifest.settings),
         "Ranked by": f"{manifest.metric}, {manifest.direction}",
-        "Seeds": ", ".join(map(str, manifest.seeds)),
+        "Numbers of the seeds": ", ".join(map(str, manifest.seeds)),
         "Commit": f"{manifest.commit}{changes}" if manifest.commit else "none: the code was not in a git checkout",
         "Versions": _pairs(manifest.versions),
         "Hardware": _pairs(manifest.hardware),

@@ -93,9 +93,14 @@ def trunk_by_head(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def first_of_each(results: Results, most: int) -> dict[str, str]:
-    """Trial → its configuration: the best trial of each of the first configurations that have test scores."""
+    """Trial → its configuration: the best trial of each of the first configurations that have test scores.
+
+    Configurations are in the order of their means over seeds.
+    """
     if "test" not in results.scores.parts:
         return {}
     scored = results.ranked[results.ranked["trial"].isin(results.scores.trials)]
-    first = scored.drop_duplicates("configuration").head(most)
-    return dict(zip(first["trial"], first["configuration"], strict=True))
+    means = scored.groupby("configuration", sort=False)[results.provenance.metric].mean()
+    names = means.sort_values(ascending=results.provenance.direction == "min", kind="stable").index[:most]
+    best = scored.drop_duplicates("configuration").set_index("configuration").loc[names, "trial"]
+    return {str(trial): str(name) for name, trial in best.items()}

@@ -100,7 +100,8 @@ def test_a_difference_beyond_noise_is_told_with_its_direction(tmp_path: Path) ->
     assert 0 < low < 0.05 < high
     assert found["verdict"].to_dict() == {AGE[0]: "undecided", AGE[1]: "B ahead"}
     told = compare.verdict(found.reset_index())
-    assert told.startswith(f"B ahead: {AGE[1]}; undecided: {AGE[0]}. (Paired over the same test images, over seeds")
+    assert told.startswith(f"B ahead: {AGE[1]}; undecided: {AGE[0]}. Ahead or behind: the interval leaves out 0.")
+    assert "they are paired over the same test images, over seeds" in told
 
 
 def test_one_seed_gives_no_verdict(tmp_path: Path) -> None:
@@ -108,9 +109,13 @@ def test_one_seed_gives_no_verdict(tmp_path: Path) -> None:
     found = compare.differences(one, other).set_index("network")
     assert found.loc[AGE[1], "low"] > 0
     assert found["verdict"].tolist() == ["", ""]
-    assert "these trained networks" in compare.verdict(found.reset_index())
+    assert "say nothing of other seeds" in compare.verdict(found.reset_index())
     several = read(record(tmp_path / "c", {AGE[0]: 0.5}, seeds=4))
-    assert compare.differences(one, several)["verdict"].tolist() == [""]  # one seed beside several
+    row = compare.differences(one, several).iloc[0]  # one seed beside several
+    assert (row["verdict"], row["n_a"], row["n_b"]) == ("", 1, 1)
+    of_seed = several.trials.set_index("seed")["test_accuracy"][0]
+    assert row["b"] == of_seed != several.trials["test_accuracy"].max()
+    assert row["difference"] == pytest.approx(row["b"] - row["a"])
 
 
 def test_other_test_images_are_compared_unpaired(tmp_path: Path) -> None:
