@@ -47,7 +47,7 @@ def main(record_a: str, record_b: str) -> None:
     rows = [
         [
             *(row["network"], percent(row["a"]), percent(row["b"]), f"{100 * row['difference']:+.2f}"),
-            *(points_span(row["low"], row["high"]), f"{row['n_a']}, {row['n_b']}", row["verdict"] or _NONE),
+            *(points_span(row["low"], row["high"]), f"{row['n_a']}, {row['n_b']}", row["verdict"] or "one seed: none"),
         ]
         for row in frame.to_dict("records")
     ]
@@ -97,7 +97,7 @@ def trials(one: Results, other: Results) -> Changes:
     """The networks and the seeds that only one of them has."""
     names = {name: [set(results.trials[name].map(_text)) for results in (one, other)] for name in ("network", "seed")}
     return [
-        (f"{name}s of one only", ", ".join(sorted(a - b)) or _NONE, ", ".join(sorted(b - a)) or _NONE)
+        (f"{name}s that the other lacks", ", ".join(sorted(a - b)) or _NONE, ", ".join(sorted(b - a)) or _NONE)
         for name, (a, b) in names.items()
         if a != b
     ]
@@ -219,7 +219,7 @@ def _places(one: Results, other: Results) -> np.ndarray | None:
 
 def verdict(frame: pd.DataFrame, has_training_sets: bool = False) -> str:
     """What the differences say, in words. `frame` is what `differences` gives; both records may have training sets."""
-    scope = "over seeds and training sets" if has_training_sets else "over seeds, and for these training sets"
+    scope = "over seeds and training sets" if has_training_sets else "over seeds, and for their training sets"
     judged = frame[frame["verdict"] != ""]
     how = "paired over the same test images" if frame["paired"].all() else "over different test images"
     if not len(judged):
@@ -236,5 +236,5 @@ def verdict(frame: pd.DataFrame, has_training_sets: bool = False) -> str:
     )
     return (
         f"{said[0].upper()}{said[1:]}. Ahead or behind: the interval leaves out 0. Level: it lies within "
-        f"{points(frame['margin'].iloc[0])}. The intervals hold together; they are {how}, {scope}."
+        f"{points(frame['margin'].iloc[0])} of 0. All intervals together hold with 95 %; they are {how}, {scope}."
     )

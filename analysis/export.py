@@ -116,7 +116,7 @@ def metric_lines(detector: Detector) -> list[Line]:
     stored, columns = detector.stored, []
     for part in stored.results.scores.parts:
         labels, logits = stored.scores(part)
-        ends = intervals(labels, logits, detector.threshold)
+        ends = intervals(labels, logits, detector.threshold, stored.results.scores.parts[part].clusters)
         values = judge(labels, logits, detector.threshold)
         columns.append({metric: with_span(value, *ends[metric]) for metric, value in values.items()})
     return [(METRICS[metric].title, [column[metric] for column in columns]) for metric in METRICS]

@@ -18,7 +18,7 @@ def age(options: Options) -> Sweep:
     networks = [name for name in MODELS if name.startswith("age-")]
     return Sweep(
         name="age",
-        question="Which of the twelve age-classifier networks tells real images from generated ones best?",
+        question="Which of twelve networks, designed to tell people's age, tells real images from generated ones best?",
         strategy=FixedList([options.recipe(name, **each) for each in options.replicates() for name in networks]),
     )
 

@@ -15,7 +15,7 @@ from analysis.detector.scored_images import MOST_CODECS, OWN, ScoredImages
 from analysis.detector.stored import Stored
 from analysis.results.trials import read_extra
 from data_prep import Folder
-from sweeps.stats.intervals import auc_interval, wilson
+from sweeps.stats.intervals import auc_interval, intervals, wilson
 from trainables.training.metrics import best_threshold, judge
 
 #: Start of the note in rows whose images had been compressed as JPEG before.
@@ -36,8 +36,10 @@ SCHEMA = pa.schema(
         ("part", pa.string()),  # test, or test_clean: without duplicates of training images
         ("images", pa.int64()),
         ("threshold", pa.float64()),  # a logit: the best on the clean validation images
-        *[(f"accuracy{end}", pa.float64()) for end in ("", "_low", "_high")],  # with Wilson's interval
-        *[(f"auc{end}", pa.float64()) for end in ("", "_low", "_high")],  # with DeLong's
+        *[
+            (f"accuracy{end}", pa.float64()) for end in ("", "_low", "_high")
+        ],  # with Wilson's interval, or a jackknife's of clusters
+        *[(f"auc{end}", pa.float64()) for end in ("", "_low", "_high")],  # likewise with DeLong's
         ("recall_real", pa.float64()),
         ("recall_fake", pa.float64()),
         ("note", pa.string()),
@@ -89,14 +91,21 @@ def rows(one: Stored, images: ScoredImages, limit: int, setting: Setting, logits
     }
     is_clean = np.zeros(len(images), bool) if images.duplicates is None else images.duplicates == ""
     masks = {"test": np.ones(len(images), bool), "test_clean": is_clean}
-    parts = {part: (images.labels[mask], logits[mask]) for part, mask in masks.items() if mask.any()}
-    return [row | {"part": part} | _judged(*scores, row["threshold"]) for part, scores in parts.items()]
+    return [
+        row | {"part": part} | _judged(images.labels[mask], logits[mask], row["threshold"], clusters)
+        for part, mask in masks.items()
+        if mask.any()
+        for clusters in [None if images.clusters is None else images.clusters[mask]]
+    ]
 
 
-def _judged(labels: np.ndarray, logits: np.ndarray, threshold: float) -> dict[str, Any]:
+def _judged(labels: np.ndarray, logits: np.ndarray, threshold: float, clusters: np.ndarray | None) -> dict[str, Any]:
     metrics = judge(labels, logits, threshold)
     columns = {name: metrics[name] for name in ("accuracy", "auc", "recall_real", "recall_fake")}
     ends = (*wilson(metrics["accuracy"], len(labels)), *auc_interval(labels, logits))
+    if clusters is not None:
+        spans = intervals(labels, logits, threshold, clusters)
+        ends = (*spans["accuracy"], *spans["auc"])
     names = ("accuracy_low", "accuracy_high", "auc_low", "auc_high")
     return {**columns, **dict(zip(names, ends, strict=True)), "images": len(labels)}
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 from PIL import Image
 
 from analysis.results.provenance import codecs
+from analysis.results.scores import numbered
 from analysis.results.trials import Results
 from data_prep import Folder, InputError, shards
 from data_prep.split import first_balanced
@@ -23,7 +24,8 @@ class ScoredImages:
     """Some images of one test split: `images` (n, side, side, 3) uint8, `labels` (n,) 0 REAL and 1 FAKE.
 
     `rows` (n,) are their rows in the shards' split. `duplicates` (n,) str are "exact" for images that stand in train
-    too and "" for others, or None where that is not known. `data` is OWN or the folder's name; `codecs` are the codecs
+    too and "" for others, or None where that is not known; `clusters` (n,) are numbers, equal for images that are not
+    independent, or None. `data` is OWN or the folder's name; `codecs` are the codecs
     of the source's files; `warnings` are sentences.
     """
 
@@ -31,6 +33,7 @@ class ScoredImages:
     labels: np.ndarray
     rows: np.ndarray
     duplicates: np.ndarray | None
+    clusters: np.ndarray | None
     data: str
     fingerprint: str
     codecs: tuple[str, ...]
@@ -80,7 +83,8 @@ def own_images(results: Results, folder: Folder | None = None, limit: int | None
 def _is_own(results: Results, folder: Folder) -> bool:
     """Whether the record was made with these shards."""
     manifest = results.provenance.manifest
-    selection = DataSelection(folder, manifest.settings.get("limit"), bool(manifest.settings.get("smoke")))
+    limit, smoke, subsets = (manifest.settings.get(name) for name in ("limit", "smoke", "resample_train"))
+    selection = DataSelection(folder, limit, bool(smoke), subsets or 1)
     return selection.fingerprint(shards.read_manifest(folder).fingerprint) == manifest.data.fingerprint
 
 
@@ -88,7 +92,7 @@ def _read(
     folder: Folder, data: str, limit: int | None, rows: np.ndarray | None = None
 ) -> tuple[ScoredImages, list[str]]:
     """Images of the test split, and the group of each: those `rows`, or all; of these the first `limit`, balanced."""
-    columns, manifest = ["image", "label", "group", "duplicate"], shards.read_manifest(folder)
+    columns, manifest = ["image", "label", "group", "duplicate", "cluster"], shards.read_manifest(folder)
     table = pa.concat_tables(shards.read_tables(folder, "test", columns)).combine_chunks()
     rows = np.arange(len(table), dtype=np.int32) if rows is None else rows.astype(np.int32)
     if limit:
@@ -99,6 +103,7 @@ def _read(
         labels=table["label"].to_numpy(),
         rows=rows,
         duplicates=np.array([duplicate or "" for duplicate in table["duplicate"].to_pylist()]),
+        clusters=numbered(table["cluster"].to_pandas()),
         data=data,
         fingerprint=manifest.fingerprint,
         codecs=codecs(manifest.audit),

@@ -20,6 +20,7 @@ from analysis.results.trials import Results
 
 _MOST_ROWS, _MOST_IN_WORDS = 40, 12
 _PARTS = ("test", "test_clean")
+_SEVERAL = " Ticks: single trials. These intervals do not compare networks: those of their differences do."
 
 
 def draw(results: Results) -> Drawing | None:
@@ -58,9 +59,8 @@ def draw(results: Results) -> Drawing | None:
         figure,
         "Accuracy on test",
         f"Test accuracy with intervals: {words}.",
-        "Filled: all test images. Hollow: the clean test, without duplicates of training images. Ticks: single trials. "
-        "Dotted: what a linear probe on colour and spectrum reaches. To compare networks, look at their differences: "
-        "two bars may overlap and still differ, or not overlap and be undecided.",
+        "Filled: all test images. Hollow: the clean test, without duplicates of training images. Dotted: what a linear "
+        f"probe on colour and spectrum reaches.{_SEVERAL if len(seeds) else ''}",
     )
 
 

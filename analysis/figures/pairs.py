@@ -39,7 +39,8 @@ def draw(results: Results, findings: Findings) -> Drawing | None:
         figure,
         "Differences between networks",
         f"Matrix of differences in test accuracy; the intervals of {int(is_apart.sum())} of {len(frame)} leave out 0.",
-        "How far the row is ahead of the column; in colour where the interval of the difference leaves out 0.",
+        "How far the row is ahead of the column; in grey where the interval of the difference holds 0, so that "
+        "either may be better.",
     )
 
 

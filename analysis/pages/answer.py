@@ -72,7 +72,7 @@ def _sentence(best: pd.DataFrame, results: Results, compared: Compared) -> str:
         return f"{said}; its test accuracy is {reached}.{_below_floor(best, results)}{limit}"
     said = f"Of {among} {row['configuration']} is first by {results.provenance.metric_title}"
     unbiased, count = held_out(results)
-    others = f", or {percent(unbiased)} % when each {results.unit}'s network is chosen by the others" * bool(count)
+    others = f"; chosen by some {results.unit}s and measured by another, {percent(unbiased)} %" * bool(count)
     return f"{said}; its test accuracy is {reached}{others}.{_below_floor(best, results)}{_verdict(own, compared)}"
 
 

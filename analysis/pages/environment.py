@@ -23,14 +23,14 @@ def needed(row: "pd.Series[Any] | dict[str, Any]", compared: Compared) -> str:
     count, unit = int(row["seeds"]), compared.unit
     if row["seeds_needed"]:
         return (
-            f"{about(row['seeds_needed'])} {unit}s a network, instead of {count}, would give it a verdict (ahead, "
-            "level or behind), if the differences stay as they are"
+            f"{about(row['seeds_needed'])} {unit}s a network, instead of {count}, would show it {row['then']}, if the "
+            "differences stay as they are"
         )
     if row["images_needed"]:
         clusters = ", in as many more clusters," if compared.clusters else ""
         return (
-            f"with {compared.images:,} test images no number of {unit}s would give it a verdict; many {unit}s on "
-            f"{about(row['images_needed'])} test images{clusters} would"
+            f"{compared.images:,} test images are too few for a verdict, whatever the number of {unit}s; "
+            f"{about(row['images_needed'])}{clusters} and very many {unit}s would show it {row['then']}"
         )
     return f"no number of {unit}s or test images would give it a verdict: a difference is as large as the margin"
 

@@ -173,8 +173,9 @@ def networks_note(results: Results) -> str:
     """How to read the table of networks."""
     return (
         "Accuracies in %, mean ± standard deviation over n ranked trials, and the 95 % interval of the mean over "
-        f"{results.scope}; with one trial it is over images. Flagged trials do not enter. Validation at probability "
-        "0.5, test at the threshold that is best on validation."
+        f"{results.scope}, for which networks share what is known of the spread; with one trial it is over images. "
+        "Flagged trials do not enter. Validation at probability 0.5, test at the threshold that is best on "
+        "validation."
     )
 
 
@@ -205,7 +206,8 @@ def verdict_cells(findings: Findings) -> pd.DataFrame:
         ("test AUC", with_span, "auc", "auc_low", "auc_high"),
         ("verdict", str, "verdict"),
         (f"{unit}s for a verdict", _or_dash, "seeds_needed"),
-        ("test images for a verdict", _or_dash, "images_needed"),
+        ("test images besides", _or_dash, "images_needed"),
+        ("it would be", lambda verdict: verdict or "–", "then"),
     )
 
 

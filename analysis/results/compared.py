@@ -19,7 +19,7 @@ from analysis.results.trials import Results
 from sweeps.stats.families import LEVEL, Family, all_pairs, auc_values, estimate, of_shares, planned, shrunk, single
 from sweeps.stats.intervals import wilson
 from sweeps.stats.resampling import leave_one_out
-from sweeps.stats.verdicts import level_of, seeds_to_settle, verdicts
+from sweeps.stats.verdicts import level_of, needed_for_verdicts, verdicts
 from trainables.training.metrics import MARGIN, SELECTION_METRIC
 
 #: By how much networks are taken to vary from seed to seed where a record does not tell: the standard deviation of the
@@ -37,9 +37,9 @@ class Compared:
 
     `configurations` has a row each, best on validation first: configuration, seeds, accuracy (mean over seeds, 0–1)
     with the ends of its interval, auc likewise, `verdict` in words (empty without one), and of an undecided one the
-    `seeds_needed` or, where seeds cannot settle it, the `images_needed`; 0 for neither. Of networks with one seed there
-    is what to expect of them with another, `expected`. Where `unit` is "training set", read that for seed: each counts
-    as the mean of its seeds. `pairs` has a row a pair of those with two seeds or more:
+    `seeds_needed` or, where no number of seeds is enough, the `images_needed` (0 for neither), and the verdict `then`.
+    Of networks with one seed there is what to expect of them with another, `expected`. Where `unit` is "training set",
+    read that for seed: each counts as the mean of its seeds. `pairs` has a row a pair of those with two seeds or more:
     configuration, other, and difference, low, high of accuracy and, as `auc_difference`, of the area. The intervals of
     pairs hold together at `level`. `images` is n, and `clusters` how many clusters they are in, if they are not
     independent. `why_not` says why there is no verdict.
@@ -90,13 +90,14 @@ def compared(results: Results, margin: float | None = None) -> Compared:
     if part is None or not trials:
         return said(why_not="no trial has scores on test")
     said = partial(said, images=len(part), clusters=results.scores.clusters("test"))
-    frame = means(results, trials, "test").reset_index().assign(verdict="", seeds_needed=0, images_needed=0)
+    frame = means(results, trials, "test").reset_index().assign(verdict="", seeds_needed=0, images_needed=0, then="")
     if len(trials) < 2:
         return said(frame, why_not="there is one network")
     several = [name for name, group in trials.items() if len(group) > 1]
     if len(several) < 2:
         family = planned(_scored_family(results, [group[:1] for group in trials.values()]), PLANNED_DEVIATION)
-        frame["seeds_needed"], frame["images_needed"] = seeds_to_settle(family, margin)
+        needed = needed_for_verdicts(family, margin)
+        frame["seeds_needed"], frame["images_needed"], frame["then"] = needed.seeds, needed.images, needed.verdicts
         frame["expected"] = shrunk(family)
         return said(frame, why_not="verdicts need two networks with two seeds or more each")
     level, groups = level_of(looks), [trials[name] for name in several]
@@ -105,8 +106,13 @@ def compared(results: Results, margin: float | None = None) -> Compared:
     why_not = "the sweep is not finished" if results.is_unfinished else ""
     places = frame.index[frame["configuration"].isin(several)]
     frame.loc[places, "verdict"] = "" if why_not else verdicts(*all_pairs(family, level), margin).words()
-    for column, counts in zip(("seeds_needed", "images_needed"), seeds_to_settle(family, margin, level), strict=True):
-        frame.loc[places, column] = counts
+    needed = needed_for_verdicts(family, margin, level)
+    for column, values in {
+        "seeds_needed": needed.seeds,
+        "images_needed": needed.images,
+        "then": needed.verdicts,
+    }.items():
+        frame.loc[places, column] = values
     return said(frame, _pairs(several, family, areas, level), level=level, why_not=why_not)
 
 

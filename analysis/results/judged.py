@@ -63,7 +63,8 @@ def _judgment(results: Results, trial: dict[str, Any], has_intervals: bool) -> l
     rows = []
     for part in results.scores.parts:
         labels, logits = results.scores.of(trial["trial"], part)
-        spans = intervals(labels, logits, threshold, _RESAMPLES) if has_intervals and part != "validation" else {}
+        has_spans, clusters = has_intervals and part != "validation", results.scores.parts[part].clusters
+        spans = intervals(labels, logits, threshold, clusters, _RESAMPLES) if has_spans else {}
         rows.append(
             {name: trial[name] for name in ("trial", "configuration", "seed")}
             | ({"training_set": trial["training_subset"]} if results.has_training_sets else {})
@@ -97,8 +98,12 @@ def by_class(results: Results, trial: str) -> pd.DataFrame:
         values = judge(labels[mask], logits[mask], threshold)
         real, fake = np.bincount(labels[mask], minlength=2)
         row = {"configuration": configuration, "object_class": name or "none", "images": mask.sum()}
-        for metric, images in {"accuracy": mask.sum(), "recall_real": real, "recall_fake": fake}.items():
-            row |= {metric: values[metric]} | _ends({metric: wilson(values[metric], images)})
+        counts = {"accuracy": mask.sum(), "recall_real": real, "recall_fake": fake}
+        spans = {metric: wilson(values[metric], images) for metric, images in counts.items()}
+        if test.clusters is not None:
+            spans = intervals(labels[mask], logits[mask], threshold, test.clusters[mask])
+        for metric in counts:
+            row |= {metric: values[metric]} | _ends({metric: spans[metric]})
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -113,7 +113,7 @@ def _facts(manifest: Manifest) -> dict[str, Any]:
         "Command": manifest.command,
         "Settings": _pairs(manifest.settings),
         "Ranked by": f"{manifest.metric}, {manifest.direction}",
-        "Numbers of the seeds": ", ".join(map(str, manifest.seeds)),
+        "Seed numbers": ", ".join(map(str, manifest.seeds)),
         "Commit": f"{manifest.commit}{changes}" if manifest.commit else "none: the code was not in a git checkout",
         "Versions": _pairs(manifest.versions),
         "Hardware": _pairs(manifest.hardware),

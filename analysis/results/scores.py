@@ -94,14 +94,14 @@ def scores(folder: Folder, trials: Iterable[str]) -> Scores:
     labels, rows = images["label"].to_numpy(), images["row"].to_numpy()
     clusters = images.get("cluster", pd.Series(None, images.index, object))
     parts = {
-        name: Part(rows[mask], labels[mask], logits[:, mask], texts[mask, 0], texts[mask, 1], _numbered(clusters[mask]))
+        name: Part(rows[mask], labels[mask], logits[:, mask], texts[mask, 0], texts[mask, 1], numbered(clusters[mask]))
         for name, mask in masks.items()
         if mask.any()
     }
     return Scores(tuple(frames), parts)
 
 
-def _numbered(clusters: "pd.Series[str]") -> np.ndarray | None:
+def numbered(clusters: "pd.Series[str]") -> np.ndarray | None:
     """The clusters as numbers from 0. An image without one is its own."""
     own = pd.Series([f"\0{place}" for place in range(len(clusters))], clusters.index)
     return pd.factorize(clusters.fillna(own))[0] if clusters.notna().any() else None

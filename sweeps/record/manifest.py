@@ -75,7 +75,7 @@ def _lock(options: Options) -> dict[str, Any]:
         "margin": MARGIN if options.margin is None else options.margin / 100,
         "seeds": options.seeds,
         "training_sets": options.resample_train or 1,
-        "comparisons": "all pairs of networks with two seeds or more",
+        "comparisons": "test accuracy of all pairs of networks with two seeds or more",
     }
 
 

@@ -194,11 +194,20 @@ def _over_images(residuals: np.ndarray, clusters: np.ndarray | None) -> tuple[np
     images = residuals.shape[1]
     if clusters is None:
         return residuals @ residuals.T / (images * max(images - 1, 1)), max(images - 1.0, 1.0)
-    sizes = np.bincount(clusters).astype(float)
-    sums, weights = np.stack([np.bincount(clusters, row) for row in residuals]), 1 / (1 - sizes / images)
+    sums, weights = (
+        np.stack([np.bincount(clusters, row) for row in residuals]),
+        1 / (1 - np.bincount(clusters) / images),
+    )
+    return (sums * weights) @ sums.T / images**2, freedom_of_mean(clusters)
+
+
+def freedom_of_mean(clusters: np.ndarray) -> float:
+    """The degrees of freedom of a mean over images in `clusters` (n,), numbers from 0: fewer than clusters."""
+    sizes, images = np.bincount(clusters).astype(float), len(clusters)
+    weights = 1 / (1 - sizes / images)
     trace = (weights * (sizes - sizes**2 / images)).sum()
     squared = (weights * sizes) ** 2 @ (1 - 2 * sizes / images) + (weights @ sizes**2) ** 2 / images**2
-    return (sums * weights) @ sums.T / images**2, float(trace**2 / squared)
+    return float(trace**2 / squared)
 
 
 def _moderated(

@@ -8,9 +8,10 @@ import math
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logit
-from scipy.stats import norm
+from scipy.stats import norm, t
 from statsmodels.stats.proportion import proportion_confint
 
+from sweeps.stats.families import freedom_of_mean
 from sweeps.stats.resampling import resampled
 from trainables.training.metrics import METRICS, THRESHOLD, accuracy, confusion, judge, precision, recall
 from trainables.training.weighted_metrics import placements
@@ -20,6 +21,7 @@ Interval = tuple[float, float]
 #: Standard errors from the middle of a 95 % interval to its ends.
 Z = float(norm.ppf(0.975))
 _ENDS = (0.025, 0.975)
+_MOST_GROUPS = 100  # of clusters, for each of which all metrics are computed
 
 
 def wilson(share: float, images: float) -> Interval:
@@ -34,14 +36,22 @@ def wilson(share: float, images: float) -> Interval:
 
 
 def intervals(
-    labels: np.ndarray, logits: np.ndarray, threshold: float = THRESHOLD, resamples: int = 500, seed: int = 0
+    labels: np.ndarray,
+    logits: np.ndarray,
+    threshold: float = THRESHOLD,
+    clusters: np.ndarray | None = None,
+    resamples: int = 500,
+    seed: int = 0,
 ) -> dict[str, Interval]:
     """The 95 % interval, low and high, of every metric of METRICS, for labels (n,) and logits (n,): over images alone.
 
     Shares of images have Wilson's, or what follows from it; the area has DeLong's (`auc_interval`); the others come
     from a bootstrap of the images. `threshold` is taken as given, not as chosen on these images. An interval is NaN
-    where its metric is.
+    where its metric is. `clusters` (n,) are numbers of images that are not independent: the intervals are then a
+    jackknife's, which leaves out one cluster at a time.
     """
+    if clusters is not None:
+        return _jackknife(labels, logits, threshold, clusters)
     counts = confusion(labels, logits, threshold)
     ends = {"accuracy": wilson(accuracy(counts), counts.sum()), "balanced_accuracy": _balanced(counts)}
     for name, of_label in (("fake", counts), ("real", counts[::-1, ::-1])):
@@ -50,6 +60,29 @@ def intervals(
         ends[f"f1_{name}"] = _f1(of_label)
     ends |= {"auc": auc_interval(labels, logits)} | _bootstrap(labels, logits, resamples, seed)
     return {name: ends[name] for name in METRICS}
+
+
+def _jackknife(labels: np.ndarray, logits: np.ndarray, threshold: float, clusters: np.ndarray) -> dict[str, Interval]:
+    """Of every metric, by Student's t with the degrees of freedom of a mean (CR3: Bell & McCaffrey 2002).
+
+    Shares are on the logit scale, the loss on the logarithmic one. More than a hundred clusters are left out in a
+    hundred groups. NaN where one cluster's absence leaves no such metric, or no error to tell.
+    """
+    groups = np.unique(clusters, return_inverse=True)[1] % _MOST_GROUPS
+    values, count, ends = judge(labels, logits, threshold), int(groups.max()) + 1, {}
+    if count < 2:
+        return dict.fromkeys(METRICS, (math.nan, math.nan))
+    without = [judge(labels[groups != group], logits[groups != group], threshold) for group in range(count)]
+    errors = float(t.ppf(0.975, freedom_of_mean(groups))) / Z  # how many times as wide as normal ones
+    for name, value in values.items():
+        squares = np.square(np.array([metrics[name] for metrics in without]) - value)
+        error = errors * math.sqrt((count - 1) / count * squares.sum())
+        ends[name] = (math.nan, math.nan)
+        if error > 0 and name == "log_loss":
+            ends[name] = (value * math.exp(-Z * error / value), value * math.exp(Z * error / value))
+        elif error > 0 and 0 < value < 1:
+            ends[name] = logit_interval(value, error)
+    return ends
 
 
 def _balanced(counts: np.ndarray) -> Interval:

@@ -54,24 +54,34 @@ def level_of(look: int) -> float:
     return LEVEL if look <= 1 else 0.01 / 2 ** (look - 1)
 
 
-def seeds_to_settle(family: Family, margin: float = MARGIN, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
-    """How many seeds, and with more seeds than can be trained how many images, would settle each configuration.
+@dataclass(frozen=True)
+class Needed:
+    """What would give k configurations a verdict, (k,) each, if all differences and variances stayed as they are.
 
-    Both are (k,), as if all differences and variances stayed as they are; 0 is for what is settled, for what more seeds
-    would settle, and for what nothing would.
+    `seeds` is their number, or 0 where no number is enough; `images` then is how many, with very many seeds, would do,
+    or 0. `verdicts` are these verdicts in words, empty where there is one already or never would be.
     """
+
+    seeds: np.ndarray
+    images: np.ndarray
+    verdicts: np.ndarray
+
+
+def needed_for_verdicts(family: Family, margin: float = MARGIN, level: float = LEVEL) -> Needed:
+    """Find the least numbers of seeds, and of images, with which undecided configurations would have a verdict."""
     seeds, images = (np.zeros(len(family.means), int) for _ in range(2))
+    words = np.full(len(family.means), "", object)
     is_open = verdicts(*all_pairs(family, level), margin).is_undecided | (family.seeds < 2)
-    for count in _counts(int(family.seeds.max()) + 1, _MOST_SEEDS):
-        is_settled = ~verdicts(*all_pairs(family.with_seeds(count), level), margin).is_undecided
-        seeds[is_open & is_settled] = count
+    more_seeds = [(count, family.images) for count in _counts(int(family.seeds.max()) + 1, _MOST_SEEDS)]
+    more_images = [(_MOST_SEEDS, count) for count in _counts(family.images, _MOST_IMAGES)]
+    for needed, number in [(seeds, pair) for pair in more_seeds] + [(images, pair) for pair in more_images]:
+        imagined = family.with_seeds(number[0]).with_images(number[1])
+        found = verdicts(*all_pairs(imagined, level), margin)
+        is_settled = is_open & ~found.is_undecided
+        needed[is_settled] = number[needed is images]
+        words[is_settled] = np.array(found.words(), object)[is_settled]
         is_open &= ~is_settled
-    for count in _counts(family.images, _MOST_IMAGES):
-        many = family.with_seeds(_MOST_SEEDS).with_images(count)
-        is_settled = ~verdicts(*all_pairs(many, level), margin).is_undecided
-        images[is_open & is_settled] = count
-        is_open &= ~is_settled
-    return seeds, images
+    return Needed(seeds, images, words)
 
 
 def _counts(start: int, most: int) -> list[int]:

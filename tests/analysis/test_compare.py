@@ -84,7 +84,10 @@ def test_data_versions_networks_and_seeds_are_told_apart_from_hyperparameters(tm
     changes = {"data": data, "versions": {"ray": "3.0"}, "commit": "123456"}
     one, other = both(tmp_path, right={AGE[0]: 0.8, AGE[2]: 0.8}, seeds=2, manifest=changes)
     assert compare.hyperparameters(one, other) == []
-    assert compare.trials(one, other) == [("networks of one only", AGE[1], AGE[2]), ("seeds of one only", "–", "1")]
+    assert compare.trials(one, other) == [
+        ("networks that the other lacks", AGE[1], AGE[2]),
+        ("seeds that the other lacks", "–", "1"),
+    ]
     assert ("fingerprint", "0123456789abcdef", "another") in compare.data(one, other)
     assert ("train images", "800", "400") in compare.data(one, other)
     assert compare.code(one, other) == [("commit", "abcdef", "123456"), ("ray", "2.60.0", "3.0")]

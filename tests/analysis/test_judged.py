@@ -37,7 +37,9 @@ def test_one_seed_gives_no_verdict_and_says_what_would(analysed: tuple[Folder, s
     assert not len(found.compared.pairs)
     assert set(found.compared.configurations["verdict"]) == {""}
     assert "There is no verdict on networks: verdicts need two networks with two seeds or more each." in html
-    assert f"then for {BEST} " in html
+    assert f"then for {BEST}, about " in html
+    assert "seeds a network, instead of 1, would show it" in html
+    assert "Trained again with another seed, it can be expected to reach" in html
     for word in ("told apart", " ahead of ", "is best on test"):
         assert word not in html
     assert found.comes_first[results.ranked["trial"].iloc[0]] > 0.99  # it is right wherever another one is
@@ -70,7 +72,8 @@ def test_with_seeds_verdicts_come_from_the_intervals_of_all_pairs(make: Callable
         frozenset((AGE[1], AGE[2])),
     }
     assert f"Behind another: {AGE[2]}." in html
-    assert "would settle it" in html
+    assert "if the differences stay as they are" in html
+    assert set(found.configurations["then"]) <= {"", "ahead", "behind", "level", "behind, by less than the margin"}
     assert "pairs" in drawn(read(folder))
 
 

@@ -62,7 +62,7 @@ def test_a_stopped_trial_is_not_the_first_and_has_no_accuracy_on_test(tmp_path: 
     table = accuracies(study)
     assert table[["configuration", "place"]].to_numpy().tolist() == [["#0 age-c2-f1", 0], ["#2 age-c2-f1", 1]]
     told = " ".join(summary(study, findings(study)))
-    assert "#0 age-c2-f1 is the first of the trials that trained to the end" in told
+    assert "#0 age-c2-f1 is the first by validation accuracy, of those that trained to the end" in told
     assert "(--repeat-best)" in told
 
 

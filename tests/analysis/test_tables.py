@@ -65,7 +65,7 @@ def test_trials_of_equal_accuracy_share_a_rank(make: Callable[..., Folder]) -> N
     trials = [(Recipe(name), "finished", {"validation_accuracy": 0.9}) for name in AGE[:2]]
     folder = make([*trials, (Recipe(AGE[2]), "finished", {"validation_accuracy": 0.8})])
     assert read(folder).trials["rank"].tolist() == [1, 1, 3]
-    assert f"{AGE[0]} is the first, level with {AGE[1]}." in analyse(folder)
+    assert f"{AGE[0]} is the first by validation accuracy, tied with {AGE[1]}." in analyse(folder)
 
 
 def test_networks_over_their_seeds(make: Callable[..., Folder]) -> None:

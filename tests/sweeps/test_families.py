@@ -18,7 +18,7 @@ from sweeps.stats.families import (
     single,
 )
 from sweeps.stats.intervals import auc_error
-from sweeps.stats.verdicts import level_of, seeds_to_settle, verdicts
+from sweeps.stats.verdicts import level_of, needed_for_verdicts, verdicts
 from trainables.training.weighted_metrics import placements
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -81,13 +81,15 @@ def test_verdicts_by_hand() -> None:
 def test_more_seeds_settle_what_images_do_not_limit() -> None:
     rights = family(np.random.default_rng(0), Cell((0.9, 0.9, 0.9), (0.5,) * 3, seeds=3, images=20_000))
     found = estimate(rights)
-    seeds, images = seeds_to_settle(found, 0.01)
+    needed = needed_for_verdicts(found, 0.01)
+    seeds, images = needed.seeds, needed.images
     assert (seeds > 3).any()
     assert (images == 0).all()
     last = found.with_seeds(int(seeds.max()))
     assert not verdicts(*all_pairs(last), 0.01).is_undecided.any()
     few = estimate([right[:, :600] for right in rights])
-    seeds, images = seeds_to_settle(few, 0.002)
+    needed = needed_for_verdicts(few, 0.002)
+    seeds, images = needed.seeds, needed.images
     assert (seeds == 0).all()
     assert (images > 20_000).any()
 
@@ -101,7 +103,7 @@ def test_what_chance_explains_is_shrunk_away() -> None:
 
 def test_with_one_seed_seeds_are_planned() -> None:
     rights = family(np.random.default_rng(0), Cell((0.9, 0.85), (0.5,) * 2, seeds=1, images=20_000))
-    seeds, _ = seeds_to_settle(planned(estimate(rights), 0.0056), 0.01)
+    seeds = needed_for_verdicts(planned(estimate(rights), 0.0056), 0.01).seeds
     assert seeds.tolist() == [2, 2]  # which is what a verdict takes at least
 
 

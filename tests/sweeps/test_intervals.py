@@ -143,3 +143,23 @@ def test_areas_differ_by_chance_5_times_in_100(distance: float) -> None:
         found, halves = listed_pairs(estimate([auc_values(labels, one)[None] for one in (first, second)]), [0], [1])
         differences.append((found[0] - halves[0], found[0] + halves[0]))
     assert 0.935 < coverage(np.array(differences), true) < 0.97
+
+
+def test_intervals_of_clustered_images_hold_with_seven_unequal_clusters() -> None:
+    generator, families, holds = np.random.default_rng(7), 300, []
+    clusters = np.repeat(np.arange(7), [180, 120, 90, 72, 60, 48, 30])
+    labels = np.resize(np.array([0, 1]), len(clusters))
+    spread = (0.3**2 + 0.95**2) ** 0.5
+    truth = {"accuracy": 0.85, "recall_fake": 0.85, "auc": norm.cdf(2 * norm.ppf(0.85) * spread / (0.95 * 2**0.5))}
+    for _ in range(families):
+        hard = generator.normal(0, 0.3, 7)[clusters] + generator.normal(0, 0.95, len(clusters))
+        logits = (2 * labels - 1) * (norm.ppf(0.85) * spread + hard)
+        found = intervals(labels, logits, 0.0, clusters)
+        holds.append([found[name][0] <= truth[name] <= found[name][1] for name in ("accuracy", "recall_fake")])
+        assert all(0 <= low <= high for low, high in found.values())
+    assert np.mean(holds, axis=0).min() >= 0.92
+    plain = intervals(labels, logits, 0.0)
+    assert found["accuracy"][1] - found["accuracy"][0] > 1.2 * (plain["accuracy"][1] - plain["accuracy"][0])
+    assert np.isnan(list(intervals(labels, logits, 0.0, np.zeros(len(labels), int)).values())).all()
+    many = intervals(labels, logits, 0.0, np.arange(len(labels)))
+    assert many["accuracy"] == pytest.approx(plain["accuracy"], abs=0.006)
