@@ -1,7 +1,8 @@
 """What is wrong with a data set, in numbers: duplicates, unreadable files, and clues that give the class away.
 
-Every function takes `facts`, a data frame with one row a readable image: split, label (0 REAL, 1 FAKE), group, codec,
-width, height (pixels), bytes; and returns plain numbers or sentences.
+Every function takes `facts`, a data frame with one row a readable image: split, label (0 REAL, 1 FAKE), group and
+picture (equal for exact copies, and for near-copies), codec, width, height (pixels), bytes; and returns plain numbers
+or sentences.
 """
 
 from typing import Any
@@ -26,12 +27,15 @@ def audit(facts: pd.DataFrame, unreadable: dict[str, str], strays: list[str]) ->
     facts = facts.assign(group=pd.factorize(facts["group"])[0])  # numbers group five times as fast as strings
     codecs = facts.groupby("label")["codec"].value_counts()
     sizes = facts.groupby(["split", "group"]).size()
+    copies = duplicates_of_train(facts)
     return {
         "images": len(facts),
         "distinct_images": int(facts["group"].nunique()),
         "duplicate_pairs": (sizes * (sizes - 1) // 2).groupby("split").sum().to_dict(),
-        "test_images_in_train": int(duplicates_of_train(facts["split"], facts["group"]).sum()),
+        "test_images_in_train": int((copies == "exact").sum()),
+        "test_images_near_train": int((copies == "near").sum()),
         "groups_with_both_labels": int((facts.groupby("group")["label"].nunique() > 1).sum()),
+        "pictures_with_both_labels": int((facts.groupby("picture")["label"].nunique() > 1).sum()),
         "codecs": {name: codecs[label].to_dict() for label, name in enumerate(LABEL_NAMES)},
         "file_size_auc": file_size_auc(facts),
         "warnings": warnings(facts),
@@ -40,11 +44,15 @@ def audit(facts: pd.DataFrame, unreadable: dict[str, str], strays: list[str]) ->
     }
 
 
-def duplicates_of_train(splits: pd.Series, groups: pd.Series) -> np.ndarray:
-    """For each row (bool), whether it is a test image whose group also stands in train or in validation."""
-    is_test = (splits == "test").to_numpy()
-    numbers = pd.factorize(groups)[0]  # looking strings up takes twenty times as long
-    return np.asarray(is_test & np.isin(numbers, numbers[~is_test]))
+def duplicates_of_train(rows: pd.DataFrame) -> "pd.Series[str | None]":
+    """For each row, `exact` or `near` if it is a test image of which train or validation has a copy; else None."""
+    is_test = (rows["split"] == "test").to_numpy()
+    is_copy = {}
+    for kind, column in {"exact": "group", "near": "picture"}.items():
+        numbers = pd.factorize(rows[column])[0]  # looking strings up takes twenty times as long
+        is_copy[kind] = is_test & np.isin(numbers, numbers[~is_test])
+    kinds = np.select([is_copy["exact"], is_copy["near"]], ["exact", "near"], "")
+    return pd.Series([kind or None for kind in kinds.tolist()], rows.index, object)
 
 
 def file_size_auc(facts: pd.DataFrame) -> float:

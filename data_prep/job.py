@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from data_prep import shards
+from data_prep import copies, shards
 from data_prep.audit import audit, duplicates_of_train, enlargement
 from data_prep.decode import FIT
 from data_prep.errors import InputError
@@ -44,12 +44,14 @@ def prepare(
     validation: float = 0.1,
     seed: int = 0,
     limit: int | None = None,
+    near_copies: bool = True,
     workers: int | None = None,
     progress: Progress = lambda done, total: None,
 ) -> shards.Manifest:
     """Write the shards of `source` to the folder `out`, unless they are there already, and return their manifest.
 
-    `validation` is the share of the training split to cut out, 0–1; `limit` the most images a split; `workers` the
+    `validation` is the share of the training split to cut out, 0–1; `limit` the most images a split; `near_copies`
+    whether to look for near-copies, which takes time proportional to the square of the number of images; `workers` the
     number of processes, by default one a core; `progress` is called with the images decoded, and their total. Raises
     InputError, OSError.
     """
@@ -63,6 +65,7 @@ def prepare(
             "validation": validation,
             "seed": seed,
             "limit": limit,
+            "near_copies": near_copies,
             "listing": _hash([(item.path, item.file.bytes) for item in items]),
         }
         name = source if source in ("sample", "kaggle") else images.name
@@ -85,7 +88,10 @@ def _finished(folder: Folder, options: dict[str, Any]) -> shards.Manifest | None
         if manifest.options == options:
             return manifest
         raise InputError(f"{folder} already holds other shards; choose another folder for --out, or delete that one.")
-    if any(folder.is_local or not shards.is_file_name(name) for name in folder.names()):
+    if any(
+        folder.is_local or not (shards.is_file_name(name) or name in (copies.TABLE, copies.SHEET))
+        for name in folder.names()
+    ):
         raise InputError(f"{folder} has other files in it; choose an empty or a new folder for --out.")
     if folder.is_local and os.path.ismount(folder.local_path()):
         raise InputError(f"{folder} is a mount point, which cannot be replaced; choose a folder in it for --out.")
@@ -111,8 +117,11 @@ def _make(
         target = Folder(str(scratch / "shards")) if folder.is_local else folder
         with worker_pool(workers, items) as pool:
             facts, unreadable = parts.decode_all(pool, len(items), progress)
+            pairs, facts["picture"] = _pictures(facts, parts, pool if options["near_copies"] else None)
             rows, notes = assign_splits(facts, options["validation"])
-            writing = _write_shards(pool, parts, target, rows.assign(cluster=_clusters(name, rows)))
+            rows = rows.assign(cluster=_clusters(name, rows), duplicate=duplicates_of_train(rows))
+            writing = _write_shards(pool, parts, target, rows)
+            _write_copies(target, rows, pairs, parts)
             counts = pd.crosstab(rows["split"], rows["label"]).set_axis(LABEL_NAMES, axis=1)
             manifest = shards.Manifest(
                 format_version=shards.FORMAT_VERSION,
@@ -158,20 +167,45 @@ def _locked_scratch(folder: Folder, options: dict[str, Any]) -> Iterator[Path]:
             lock.unlink(missing_ok=True)
 
 
-def _clusters(source: str, rows: pd.DataFrame) -> "pd.Series[str] | None":
-    """Which images are not independent, as far as the source tells: the sample's are patches of a few photographs.
+def _pictures(facts: pd.DataFrame, parts: Parts, pool: Executor | None) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs (p, 2) of near-copies; and a number for each image, equal for copies, exact or near, and their copies.
 
-    A cluster's name begins with its split, for the regions of a photograph in two splits are far apart.
+    Without a pool, near-copies are not looked for.
     """
-    return rows["split"] + "/" + rows["path"].str.extract(r"(\w+)-\d+\.\w+$")[0] if source == "sample" else None
+    from data_prep.near import connected, near_pairs  # SciPy, for which a sweep that has its shards need not wait
+
+    groups = pd.factorize(facts["group"])[0]
+    first = np.unique(groups, return_index=True)[1][groups]  # of the group, which is connected to all others of it
+    pairs = near_pairs(parts.thumbnails(pool, facts)) if pool else np.zeros((0, 2), int)
+    exact = np.stack([np.arange(len(facts)), first], 1)
+    return pairs, connected(np.concatenate([pairs, exact]), len(facts))
+
+
+def _clusters(source: str, rows: pd.DataFrame) -> "pd.Series[str | None]":
+    """Which images are not independent: copies of a picture; and the sample's, which are patches of a few photographs.
+
+    A cluster is within a split: the copies of a test image in train are marked as duplicates, and the regions of a
+    photograph of the sample in two splits are far apart.
+    """
+    if source == "sample":
+        return rows["split"] + "/" + rows["path"].str.extract(r"(\w+)-\d+\.\w+$")[0]
+    of_split = rows.groupby(["split", "picture"])["path"]
+    return of_split.transform("first").where(of_split.transform("size") > 1, None)
+
+
+def _write_copies(folder: Folder, rows: pd.DataFrame, pairs: np.ndarray, parts: Parts) -> None:
+    """List the near-copies, if there are any."""
+    listed = copies.pairs_of(rows, pairs)
+    if len(listed):
+        shown = listed.head(copies.MOST_SHOWN)[["first", "second"]].to_numpy()
+        images = [(parts.pixels(rows.loc[[first]])[0], parts.pixels(rows.loc[[second]])[0]) for first, second in shown]
+        copies.write(folder, listed, images)
 
 
 def _write_shards(pool: Executor, parts: Parts, folder: Folder, rows: pd.DataFrame) -> list[Future[_Shard]]:
     """Begin to write all shards, on all cores."""
-    is_duplicate = duplicates_of_train(rows["split"], rows["group"])
-    rows = rows.drop(columns=["codec", "width", "height", "bytes"]).assign(  # for less to travel
-        generator=None, duplicate=["exact" if flag else None for flag in is_duplicate], crop=0
-    )
+    less_to_travel = rows.drop(columns=["codec", "width", "height", "bytes", "picture"])
+    rows = less_to_travel.assign(generator=None, crop=0)
     size = shards.rows_per_shard(parts.image_size)
     return [
         pool.submit(

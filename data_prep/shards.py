@@ -10,8 +10,8 @@ A folder of shards holds `train-*.parquet`, `validation-*.parquet` and `test-*.p
     path          string, as in the source, from the split on
     sha256        string, of the source file's bytes
     group         string, equal for images that show exactly the same pixels
-    cluster       string, equal for images that are not independent, as patches of one photograph; null if unknown
-    duplicate     string, "exact" for a test row whose group also stands in train or validation; otherwise null
+    cluster       string, equal for images that are not independent, as copies of one picture; null for all others
+    duplicate     string, "exact" or "near" for a test row of which train or validation has a copy; otherwise null
     crop          int32, number of the crop of its image, from 0; always 0 where an image is one row
 
 A shard has at most 5,000 rows, and at most 256 MB.

@@ -48,7 +48,8 @@ def _first_of_each(keys: np.ndarray, count: int) -> np.ndarray:
 def assign_splits(facts: "pd.DataFrame", validation: float) -> tuple["pd.DataFrame", list[str]]:
     """The rows of the shards, in order, with `split` where each goes; and sentences on what was cut out of train.
 
-    `validation` is the share of train to cut out, 0–1. Raises InputError for a split that would lack a label.
+    Rows of one `picture` stay together. `validation` is the share of train to cut out, 0–1. Raises InputError for a
+    split that would lack a label.
     """
     target = facts["split"].copy()
     notes = []
@@ -71,14 +72,14 @@ def _cut(rows: "pd.DataFrame", share: float) -> "pd.Index":
     """The index of about `share` of the rows: exactly that of each label x object class where duplicates allow it.
 
     Classes for which that is less than one row are taken together. The rows come shuffled, so the first groups are as
-    good as any. A group of duplicates is taken whole or not at all.
+    good as any. The copies of a picture are taken together or not at all: not at all if they are in several strata.
     """
     is_large = rows.groupby(["label", "object_class"], dropna=False)["label"].transform("size") * share >= 1
     strata = rows.groupby(["label", rows["object_class"].where(is_large)], dropna=False).ngroup()
-    groups = strata.groupby(rows["group"], sort=False)
+    groups = strata.groupby(rows["picture"], sort=False)
     room = {stratum: max(1, round(count * share)) if share else 0 for stratum, count in strata.value_counts().items()}
     is_taken = []
-    for stratum, size in zip(groups.first(), groups.size(), strict=True):
-        is_taken.append(size <= room[stratum])
+    for stratum, size, kinds in zip(groups.first(), groups.size(), groups.nunique(), strict=True):
+        is_taken.append(kinds == 1 and size <= room[stratum])
         room[stratum] -= size if is_taken[-1] else 0
     return rows.index[np.array(is_taken)[groups.ngroup()]]

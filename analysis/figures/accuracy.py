@@ -59,7 +59,7 @@ def draw(results: Results) -> Drawing | None:
         figure,
         "Accuracy on test",
         f"Test accuracy with intervals: {words}.",
-        "Filled: all test images. Hollow: the clean test, without duplicates of training images. Dotted: what a linear "
+        "Filled: all test images. Hollow: the clean test, without copies of training images. Dotted: what a linear "
         f"probe on colour and spectrum reaches.{_SEVERAL if len(seeds) else ''}",
     )
 
@@ -90,6 +90,6 @@ def footer(results: Results, frame: pd.DataFrame) -> str:
         scope = f"over images, of one trained network, or where there are several over {results.scope}"
     return (
         f"Accuracy at the threshold that is best on validation, with its 95 % interval {scope}; the "
-        f"best on validation first. Test: n = {results.images('test')} images; clean test, without duplicates of "
+        f"best on validation first. Test: n = {results.images('test')} images; clean test, without copies of "
         f"training images: n = {results.images('test_clean')}."
     )

@@ -249,8 +249,8 @@ def ranking_note(results: Results) -> str:
     return (
         f"Accuracies in %, with 95 % intervals ({method}): {sizes}. Validation at probability 0.5, as in training; "
         "test at the threshold of the best balanced accuracy on validation, so that test may exceed validation. The "
-        "clean test is the test without duplicates of images in train or validation. AUC needs no threshold; FAKE "
-        f"is the positive class. Ranked on validation alone{stopped}."
+        "clean test is the test without copies, exact or near, of images in train or validation. AUC needs no "
+        f"threshold; FAKE is the positive class. Ranked on validation alone{stopped}."
     )
 
 

@@ -14,8 +14,10 @@ _METRICS = [f"validation_{name}" for name in EPOCH_METRICS]
 _AUDIT_COUNTS = {
     "images": "{:,} readable images",
     "distinct_images": "{:,} of them distinct",
-    "test_images_in_train": "{:,} test images also stand in train, and are left out of the clean test",
+    "test_images_in_train": "{:,} test images also stand in train or validation, and are left out of the clean test",
+    "test_images_near_train": "{:,} test images have near-copies in train or validation, and are left out as well",
     "groups_with_both_labels": "{:,} images stand under both labels",
+    "pictures_with_both_labels": "pictures with copies, exact or near, under both labels: {:,}",
     "file_size_auc": "the file size alone tells the labels apart with AUC {:.2f}",
 }
 

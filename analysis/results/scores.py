@@ -11,6 +11,8 @@ from data_prep import Folder
 from trainables.record import IMAGES, read_images, read_scores
 from trainables.training.metrics import THRESHOLD, best_threshold
 
+_LEAST_EFFECT = 1.02
+
 
 @dataclass(frozen=True)
 class Part:
@@ -102,6 +104,8 @@ def scores(folder: Folder, trials: Iterable[str]) -> Scores:
 
 
 def numbered(clusters: "pd.Series[str]") -> np.ndarray | None:
-    """The clusters as numbers from 0. An image without one is its own."""
+    """The clusters as numbers from 0, its own for an image without one; None where they widen no interval by 1 %."""
     own = pd.Series([f"\0{place}" for place in range(len(clusters))], clusters.index)
-    return pd.factorize(clusters.fillna(own))[0] if clusters.notna().any() else None
+    numbers = pd.factorize(clusters.fillna(own))[0]
+    effect = np.square(np.bincount(numbers, minlength=1)).sum() / max(len(numbers), 1)  # on a variance, at most
+    return numbers if effect > _LEAST_EFFECT else None

@@ -80,6 +80,7 @@ def test_real_cifake_is_audited_as_published(cifake: Path, tmp_path: Path) -> No
     }
     assert manifest.audit["duplicate_pairs"] == {"train": 920, "test": 11}
     assert manifest.audit["test_images_in_train"] == 197
+    assert 120 < manifest.audit["test_images_near_train"] < 170
     assert manifest.audit["distinct_images"] == 108_872
     assert manifest.audit["warnings"] == []
     assert not set(table(tmp_path / "out", "train")["group"]) & set(table(tmp_path / "out", "validation")["group"])

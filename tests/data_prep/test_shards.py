@@ -37,7 +37,8 @@ def test_the_columns_are_those_of_the_format(tmp_path: Path) -> None:
         *("image", "label", "generator", "object_class", "path", "sha256", "group", "cluster", "duplicate", "crop")
     ]
     rows = part.drop_columns("image").to_pandas()
-    assert part["generator"].null_count == part["cluster"].null_count == len(rows) == 100
+    assert part["generator"].null_count == len(rows) == 100
+    assert rows["cluster"].dropna().tolist() == ["test/REAL/0000.jpg"] * 2
     assert (rows["crop"] == 0).all()
     assert rows["duplicate"].dropna().tolist() == ["exact"]
 

@@ -47,6 +47,8 @@ def shaken(model: keras.Model) -> keras.Model:
 
 def losses(*values: float) -> list[dict[str, float]]:
     return [
-        {"train_loss": value, "validation_loss": value, "validation_accuracy": 1 - value, "epoch": index + 1}
+        {f"{split}_loss": value for split in ("train", "validation")}
+        | {f"{split}_accuracy": 1 - value for split in ("train", "validation")}
+        | {"epoch": index + 1}
         for index, value in enumerate(values)
     ]

@@ -227,4 +227,4 @@ def test_real_cifake_trains_as_far_as_so_little_training_goes(cifake: Path, tmp_
     assert dict(zip(rows["network"], rows["parameters"], strict=True)) == PARAMETERS
     assert rows["initial_weights"].nunique() == 12
     assert rows["validation_accuracy"].between(0.75, 0.88).all(), rows[["network", "validation_accuracy"]]
-    assert (rows["test_clean_images"] == 10_000 - 197).all()
+    assert rows["test_clean_images"].between(10_000 - 197 - 170, 10_000 - 197 - 120).all()  # without near-copies

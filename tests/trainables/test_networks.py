@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from keras import layers
 
+from data_prep.errors import InputError
 from support.networks import shaken
-from trainables import MODELS, Network
+from trainables import MODELS, Network, Recipe
 from trainables.densenet import densenet121_body
 from trainables.resnet import resnet50_body
 from trainables.training.cost import cost
+from trainables.training.network import build
 from trainables.vgg import vgg_body
 
 BODIES: dict[str, Callable[..., Any]] = {
@@ -65,3 +67,33 @@ def test_flops_by_hand() -> None:
     # 5x5x3x64 at 16 x 16, 3x3x64x128 at 4 x 4, 512 to one logit; two operations each
     expected = 2 * (5 * 5 * 3 * 64 * 16 * 16 + 3 * 3 * 64 * 128 * 4 * 4 + 512)
     assert cost(MODELS["age-c2-f1"].build(32)).flops == expected
+
+
+def ending(*last: layers.Layer) -> Callable[[int], keras.Model]:
+    def network(image_size: int) -> keras.Model:
+        return keras.Sequential([keras.Input((image_size, image_size, 3)), layers.Flatten(), *last])
+
+    return network
+
+
+@pytest.mark.parametrize(
+    ("last", "told"),
+    [
+        ((layers.Dense(1, activation="sigmoid"),), "ends in sigmoid"),
+        ((layers.Dense(1), layers.Activation("tanh")), "ends in tanh"),
+        ((layers.Dense(1), layers.Lambda(keras.ops.sigmoid)), None),  # nobody can see into a function
+        ((layers.Dense(2),), r"gives an output of shape \(None, 2\)"),
+        ((layers.Dense(1, activation="relu"), layers.Dense(1)), None),
+        ((layers.Dense(1), layers.Activation("linear", dtype="float32")), None),
+    ],
+)
+def test_an_output_that_is_no_logit_is_refused(
+    last: tuple[layers.Layer, ...], told: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Network, "build", lambda *_: ending(*last)(32))
+    models = {"mine": Network("mine.mine")}
+    if told is None:
+        build(Recipe("mine"), 32, models)
+        return
+    with pytest.raises(InputError, match=rf"mine {told}; its output must be one logit an image, positive for FAKE\."):
+        build(Recipe("mine"), 32, models)

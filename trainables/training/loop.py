@@ -111,7 +111,6 @@ def start(
             model.get_layer(name).set_weights(list(arrays))
     elif body and not data.is_smoke:
         raise InputError(f"{recipe.network} starts from the ImageNet weights of {body}; give them to it.")
-    levels = outcome.chance_level(data.train.labels), outcome.chance_level(data.validation.labels)
     run = Run(
         recipe,
         model,
@@ -119,7 +118,7 @@ def start(
         hashlib.sha256(b"".join(array.tobytes() for array in model.get_weights())).hexdigest()[:16],
         batch_size or recipe.batch_size,
         len(data.train),
-        chance=None if data.is_smoke else levels,
+        chance=None if data.is_smoke else outcome.Chance.of(data),
         unfrozen=unfrozen_layers(model) if recipe.head_epochs else [],
     )
     run.compile()

@@ -13,7 +13,7 @@ import numpy as np
 
 from trainables.training.weighted_metrics import auc, order, sortable, weighted
 
-#: What a trial is measured on; `test_clean` is test without duplicates of train or validation.
+#: What a trial is measured on; `test_clean` is test without copies, exact or near, of train or validation.
 SCORED_SPLITS = ("validation", "test", "test_clean")
 #: What `epoch_metrics` gives, in this order.
 EPOCH_METRICS = ("loss", "accuracy", "auc")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 #: The name of the last layer of a transfer network's body; its head follows.
 FEATURES = "features"
+_SQUASHING = ("sigmoid", "hard_sigmoid", "hardsigmoid", "log_sigmoid", "logsigmoid", "softmax", "tanh", "relu")
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,23 @@ def network(models: Mapping[str, Network], name: str) -> Network:
 def build(recipe: Recipe, image_size: int, models: Mapping[str, Network]) -> "keras.Model":
     """Build the recipe's model, with fresh weights. Raises InputError for a recipe that does not fit its network."""
     model = network(models, recipe.network).build(image_size, recipe.network_arguments)
+    if reason := _no_logit(model):
+        raise InputError(f"{recipe.network} {reason}; its output must be one logit an image, positive for FAKE.")
     if recipe.head_epochs and not unfrozen_layers(model):
         raise InputError(
             f"head_epochs is {recipe.head_epochs}, and {recipe.network} has no pretrained layers to train after its "
             "head; take a transfer network with the argument train_from."
         )
     return model
+
+
+def _no_logit(model: "keras.Model") -> str | None:
+    """Why a model's output is no logit, as far as its last operation tells."""
+    if tuple(model.output_shape) != (None, 1):
+        return f"gives an output of shape {tuple(model.output_shape)}"
+    last = model.outputs[0]._keras_history.operation
+    name = str(getattr(getattr(last, "activation", None), "__name__", type(last).__name__)).lower()
+    return f"ends in {name}" if name in _SQUASHING else None
 
 
 def refusals(arguments: Sequence[tuple[str, Mapping[str, Any]]], models: Mapping[str, Network]) -> Iterator[str]:

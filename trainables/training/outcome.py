@@ -2,7 +2,8 @@
 
 finished    all epochs are trained, or training ended early; the last loss is finite, and the best epoch not collapsed
 stopped     the sweep stopped the trial, or it paused for another trial to resume from it
-collapsed   the network answers the same for every validation image, or its accuracy is within noise of chance
+collapsed   with the weights of its best epoch, accuracy and area on validation are within noise of chance; or all
+            accuracies of the last half of the epochs are, whatever came before
 diverged    the loss is no longer finite
 failed      an error; the next run of the same command tries again
 
@@ -13,9 +14,11 @@ Reasons worded elsewhere: a search prunes the trial (`sweeps.searching.strategy`
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import bdtrc, ndtri
 
 from trainables.training.metrics import SCORED_SPLITS, SELECTION_METRIC, THRESHOLD, best_threshold, epoch_metrics
 from trainables.training.recipe import Recipe
@@ -24,13 +27,44 @@ from trainables.training.selection import Data
 #: Stop reason of a paused trial, from which another trial resumes.
 PAUSED = "paused, for another trial to go on from here"
 
+_NOISE = 0.025  # the probability with which chance alone reaches more
 _EPOCHS_AT_CHANCE = 3
 _STEPS_AT_CHANCE = 1_000  # some networks start slowly
 
 #: One epoch by the names of the record's epochs table: numbers, and bytes as `validation_right`.
 EpochRow = dict[str, Any]
-#: Accuracies of train and validation, 0–1, up to which an epoch is at chance.
-Chance = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What a network that has learnt nothing may reach: accuracies on `train` and `validation`, and an `area` there.
+
+    They are 0–1, and 1 where there are too few images to tell.
+    """
+
+    train: float
+    validation: float
+    area: float
+
+    @classmethod
+    def of(cls, data: Data) -> "Chance":
+        """Chance on these images."""
+        labels = data.validation.labels
+        return cls(chance_level(data.train.labels), chance_level(labels), area_level(labels))
+
+    @property
+    def can_be_told(self) -> bool:
+        """Whether there are enough validation images to tell learning from chance."""
+        return self.validation < 1
+
+    def explains(self, epoch: EpochRow) -> bool:
+        """Whether an epoch is at chance on train and on validation: a network that overfits has learnt something."""
+        is_learning = epoch["train_accuracy"] > self.train or epoch[SELECTION_METRIC] > self.validation
+        return not is_learning and self.explains_area(epoch.get("validation_auc", 0.5))
+
+    def explains_area(self, area: float) -> bool:
+        """Whether an area on validation, above or below one half, is within noise of chance."""
+        return not abs(area - 0.5) > self.area - 0.5
 
 
 def stop_reason(
@@ -50,11 +84,7 @@ def stop_reason(
     if patience and rows and len(rows) - 1 - int(np.argmin([row["validation_loss"] for row in rows])) >= patience:
         return f"no lower validation loss in {patience} epochs"
     epochs = max(_EPOCHS_AT_CHANCE, math.ceil(_STEPS_AT_CHANCE / steps_per_epoch))
-    if (
-        chance
-        and len(history) >= epochs
-        and all(row["train_accuracy"] <= chance[0] and row[SELECTION_METRIC] <= chance[1] for row in history[-epochs:])
-    ):
+    if chance and chance.can_be_told and len(history) >= epochs and all(map(chance.explains, history[-epochs:])):
         return f"accuracy within noise of chance for {epochs} epochs"
     return None
 
@@ -64,9 +94,18 @@ def _is_finite(row: EpochRow) -> bool:
 
 
 def chance_level(labels: np.ndarray) -> float:
-    """Accuracy, 0–1, that constant answers may reach: the commoner label's share and two standard errors."""
-    share = float(max(np.mean(labels), 1 - np.mean(labels)))
-    return share + 2 * math.sqrt(share * (1 - share) / len(labels))
+    """Accuracy, 0–1, that constant answers may reach on other such images, by the exact binomial test."""
+    count, share = len(labels), float(max(np.mean(labels), 1 - np.mean(labels)))
+    right = np.arange(count + 1)
+    return float(right[bdtrc(right - 1, count, share) > _NOISE].max() / count)
+
+
+def area_level(labels: np.ndarray) -> float:
+    """Area, 0–1, that random scores may reach, by the variance of Mann and Whitney's U; 1 where a label is missing."""
+    fakes, reals = int(np.sum(labels)), int(np.sum(1 - labels))
+    if not fakes * reals:
+        return 1.0
+    return float(min(1.0, 0.5 - ndtri(_NOISE) * math.sqrt((fakes + reals + 1) / (12 * fakes * reals))))
 
 
 def best_epoch(history: Sequence[EpochRow]) -> int:
@@ -118,13 +157,27 @@ def verdict(history: Sequence[EpochRow], data: Data, validation_scores: np.ndarr
         return "diverged", f"the loss was no longer finite after epoch {len(history)}"
     if data.is_smoke:
         return "finished", "a smoke run, too short to judge"
-    says_fake = validation_scores > 0
-    if says_fake.all() or not says_fake.any():
-        return "collapsed", f"it says {'FAKE' if says_fake.all() else 'REAL'} for every validation image"
-    accuracy = float((says_fake == (data.validation.labels == 1)).mean())
-    if accuracy <= chance_level(data.validation.labels):
-        return "collapsed", f"its validation accuracy, {accuracy:.3f}, is within noise of chance"
-    return "finished", reason
+    chance, labels = Chance.of(data), data.validation.labels
+    if not chance.can_be_told:
+        return "finished", f"{reason}; {len(labels)} validation images are too few to tell learning from chance"
+    metrics, says_fake = epoch_metrics(labels, validation_scores), validation_scores > THRESHOLD
+    same = "FAKE" if says_fake.all() else "REAL" if not says_fake.any() else ""
+    if metrics["accuracy"] <= chance.validation and chance.explains_area(metrics["auc"]):
+        at_chance = f"its validation accuracy, {metrics['accuracy']:.3f}, is within noise of chance"
+        return "collapsed", f"it says {same} for every validation image" if same else at_chance
+    if start := _late_collapse(history, chance):
+        best = history[best_epoch(history) - 1]
+        return "collapsed", (
+            f"its accuracy is within noise of chance from epoch {start} on, after {best[SELECTION_METRIC]:.3f} on "
+            f"validation at epoch {best_epoch(history)}"
+        )
+    return "finished", reason + (f"; at probability 0.5 it says {same} for every validation image" if same else "")
+
+
+def _late_collapse(history: Sequence[EpochRow], chance: Chance) -> int | None:
+    """The epoch, from 1, from which all are at chance, if these are the last half of the epochs or more; or None."""
+    count = next((place for place, row in enumerate(reversed(history)) if not chance.explains(row)), len(history))
+    return len(history) - count + 1 if count >= math.ceil(len(history) / 2) else None
 
 
 def stopped_row(history: Sequence[EpochRow], reason: str, images: Mapping[str, int]) -> dict[str, Any]:
