@@ -21,9 +21,12 @@ from rich.text import Text
 from analysis.detector.detector import Detector, Row
 from analysis.detector.image_files import paths
 from analysis.detector.stored import stored
+from analysis.results.decisions import calibration
 from analysis.results.format import number
 from data_prep import Folder, InputError
 from data_prep.layout import LABEL_NAMES
+from sweeps.stats.intervals import intervals
+from trainables.training.metrics import judge
 
 _UNREADABLE = "unreadable"
 
@@ -35,7 +38,24 @@ _UNREADABLE = "unreadable"
     "--format", "kind", type=click.Choice(["csv", "json", "table"]), help="Default: table on a terminal, else csv."
 )
 @click.option("--out", help="A file to write instead of standard output.")
-def main(target: str, images: tuple[str, ...], kind: str | None, out: str | None) -> int:
+@click.option(
+    "--prior",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="The share of FAKE to expect among the images; by default as in validation.",
+)
+@click.option(
+    "--false-alarms",
+    type=click.FloatRange(0, 0.5, min_open=True),
+    help="Set the threshold by the share of REAL validation images that may be called FAKE.",
+)
+def main(
+    target: str,
+    images: tuple[str, ...],
+    kind: str | None,
+    out: str | None,
+    prior: float | None,
+    false_alarms: float | None,
+) -> int:
     """Say of each of IMAGES whether it is REAL or FAKE, by a network of the record RESULTS, such as results/age.
 
     IMAGES are files, folders, or `-` for a list of paths on standard input. TRIAL is a network, or a trial's identity;
@@ -45,7 +65,9 @@ def main(target: str, images: tuple[str, ...], kind: str | None, out: str | None
     first = next(names, None)
     if first is None:
         raise InputError("Standard input lists no images; give it a path a line.")
-    detector = Detector.of(stored(target))
+    if prior is not None and false_alarms is not None:
+        raise InputError("--prior and --false-alarms both set the threshold; give one of them.")
+    detector = Detector.of(stored(target), prior, false_alarms)
     tally: Counter[str] = Counter()
     rows = _counted(detector.rows(itertools.chain([first], names)), tally)
     default = "json" if out and out.endswith(".json") else "table" if not out and sys.stdout.isatty() else "csv"
@@ -66,9 +88,32 @@ def summary(detector: Detector, tally: Counter[str]) -> str:
     counts = ", ".join(f"{tally[name]:,} {name}" for name in (*LABEL_NAMES, _UNREADABLE))
     rule = (
         f"By {detector.stored.name} of {detector.stored.folder}: FAKE above a probability of "
-        f"{detector.probability:.4g}, a logit of {detector.threshold:.4g}, best on validation."
+        f"{detector.probability:.4g}, a logit of {detector.threshold:.4g}: {detector.rule}."
     )
-    return "\n".join([f"{tally.total():,} images: {counts}.", rule, *detector.stored.results.provenance.caveats])
+    caveats = detector.stored.results.provenance.caveats
+    return "\n".join([f"{tally.total():,} images: {counts}.", rule, *quality(detector), *caveats])
+
+
+def quality(detector: Detector) -> list[str]:
+    """How good threshold and probabilities are on the record's test images, in sentences; none where it has none."""
+    parts = detector.stored.results.scores.parts
+    if not {"validation", "test"} <= set(parts):
+        return []
+    labels, logits = detector.stored.scores("test")
+    clusters = parts["test"].clusters
+    reals = labels == 0
+    alarms = intervals(labels, logits, detector.threshold, clusters)["recall_real"]
+    rate = float((logits[reals] > detector.threshold).mean())
+    slope, offset = calibration(*detector.stored.scores("validation"))
+    before, after = (judge(labels, changed) for changed in (logits, slope * logits.astype(float) + offset))
+    low, high = intervals(labels, slope * logits.astype(float) + offset, clusters=clusters)["ece"]
+    return [
+        f"On {reals.sum():,} REAL test images of the record it calls {100 * rate:.2f} % FAKE (95 % interval "
+        f"{100 * (1 - alarms[1]):.2f}–{100 * (1 - alarms[0]):.2f} %).",
+        f"Probabilities are calibrated on {len(parts['validation']):,} validation images (slope {slope:.2f}): on "
+        f"{len(labels):,} test images the log loss goes from {before['log_loss']:.4f} to {after['log_loss']:.4f}, the "
+        f"calibration error from {before['ece']:.4f} to {after['ece']:.4f} (95 % interval {low:.4f}–{high:.4f}).",
+    ]
 
 
 def _counted(rows: Iterable[Row], tally: Counter[str]) -> Iterator[Row]:

@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import logit as logit_of
 
 from analysis.detector.image_files import Image, read, warnings
 from analysis.detector.stored import Stored
-from analysis.results.decisions import calibrated, calibration
+from analysis.results.decisions import calibrated, calibration, false_alarm_threshold
 from data_prep.layout import LABEL_NAMES
 from trainables.training.metrics import best_threshold
 
@@ -38,19 +39,33 @@ class Row:
 class Detector:
     """A network, with the threshold and the calibration that its validation scores give.
 
-    A logit above `threshold` is FAKE; sigmoid(slope * logit + offset) is the calibrated probability of FAKE.
+    A logit above `threshold` is FAKE; sigmoid(slope * logit + offset) is the calibrated probability of FAKE. `rule`
+    says in words where the threshold comes from.
     """
 
     stored: Stored
     threshold: float
     slope: float
     offset: float
+    rule: str = "best on validation"
 
     @classmethod
-    def of(cls, stored: Stored) -> "Detector":
-        """The detector of a trial. Raises InputError for one without validation scores."""
-        scores = stored.scores("validation")
-        return cls(stored, best_threshold(*scores), *calibration(*scores))
+    def of(cls, stored: Stored, prior: float | None = None, false_alarms: float | None = None) -> "Detector":
+        """The detector of a trial. Raises InputError for one without validation scores.
+
+        `prior`, 0–1, is the share of FAKE images to expect: probabilities follow it, and FAKE is what is more probable
+        than not. `false_alarms` is the share of REAL validation images that may be called FAKE.
+        """
+        labels, logits = stored.scores("validation")
+        slope, offset = calibration(labels, logits)
+        if prior is not None:
+            offset += float(logit_of(prior) - logit_of(labels.mean()))
+            words = f"more probable than not if {100 * prior:g} % of the images are FAKE"
+            return cls(stored, -offset / slope if slope else -math.copysign(math.inf, offset), slope, offset, words)
+        if false_alarms is not None:
+            words = f"above all but {100 * false_alarms:g} % of the REAL validation images"
+            return cls(stored, false_alarm_threshold(labels, logits, false_alarms), slope, offset, words)
+        return cls(stored, best_threshold(labels, logits), slope, offset)
 
     @property
     def probability(self) -> float:
@@ -81,4 +96,6 @@ class Detector:
             return Row(image.path, warnings=remarks, error=f"the network's answer is {logit}")
         probability = float(calibrated(np.array([logit]), self.slope, self.offset)[0])
         verdict = LABEL_NAMES[int(logit > self.threshold)]
+        if (probability > 0.5) != (verdict == "FAKE"):
+            remarks = (*remarks, f"the threshold is at a probability of {self.probability:.2g}")
         return Row(image.path, float(f"{probability:.6g}"), float(f"{logit:.6g}"), verdict, remarks)

@@ -20,6 +20,7 @@ from analysis.results.trials import Results
 
 _MOST_ROWS, _MOST_IN_WORDS = 40, 12
 _PARTS = ("test", "test_clean")
+_CLEAN = " Filled: all test images. Hollow: the clean test, without copies of training images."
 _SEVERAL = " Ticks: single trials. These intervals do not compare networks: those of their differences do."
 
 
@@ -59,8 +60,8 @@ def draw(results: Results) -> Drawing | None:
         figure,
         "Accuracy on test",
         f"Test accuracy with intervals: {words}.",
-        "Filled: all test images. Hollow: the clean test, without copies of training images. Dotted: what a linear "
-        f"probe on colour and spectrum reaches.{_SEVERAL if len(seeds) else ''}",
+        f"Dotted: what a linear probe on colour and spectrum reaches.{_SEVERAL if len(seeds) else ''}"
+        + _CLEAN * (len(_parts(results)) > 1),
     )
 
 
@@ -72,7 +73,7 @@ def accuracies(results: Results) -> pd.DataFrame:
     tested = results.ranked[results.ranked["test_accuracy"].notna()]
     trials = dict(list(trials_by_configuration(results, tested).items())[:_MOST_ROWS])
     shares, rows = tested.set_index("trial"), []
-    for part in _PARTS if trials else ():
+    for part in _parts(results) if trials else ():
         found = means(results, trials, part)
         for place, (name, groups) in enumerate(trials.items()):
             values = shares.loc[list(chain(*groups)), f"{part}_accuracy"].tolist()
@@ -83,13 +84,18 @@ def accuracies(results: Results) -> pd.DataFrame:
     return frame[frame["mean"].notna()].sort_values("place", kind="stable", ignore_index=True)
 
 
+def _parts(results: Results) -> tuple[str, ...]:
+    """Test, and its clean part unless that is all of it."""
+    return _PARTS[:1] if results.images("test") == results.images("test_clean") else _PARTS
+
+
 def footer(results: Results, frame: pd.DataFrame) -> str:
     """How to read the figure of `accuracies`, with n."""
     scope = f"over {results.scope}" if frame["n"].max() > 1 else "over images, of these trained networks"
     if frame["n"].min() == 1 < frame["n"].max():
         scope = f"over images, of one trained network, or where there are several over {results.scope}"
+    clean = "; clean test, without copies of training images: n = " + results.images("test_clean")
     return (
-        f"Accuracy at the threshold that is best on validation, with its 95 % interval {scope}; the "
-        f"best on validation first. Test: n = {results.images('test')} images; clean test, without copies of "
-        f"training images: n = {results.images('test_clean')}."
+        f"Accuracy at the threshold that is best on validation, with its 95 % interval {scope}; the best on validation "
+        f"first. Test: n = {results.images('test')} images{clean if len(_parts(results)) > 1 else ''}."
     )

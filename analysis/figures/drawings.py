@@ -2,7 +2,18 @@
 
 import pandas as pd
 
-from analysis.figures import accuracy, classes, confusion, curves, grid, pairs, reliability, robustness, roc
+from analysis.figures import (
+    accuracy,
+    classes,
+    confusion,
+    curves,
+    differences,
+    grid,
+    pairs,
+    reliability,
+    robustness,
+    roc,
+)
 from analysis.figures.search import history, importance, parallel_coordinates, pareto, rungs, slices
 from analysis.figures.style import Drawing
 from analysis.results.judged import Findings
@@ -18,13 +29,14 @@ def figures(results: Results, findings: Findings, robustness_table: pd.DataFrame
         "search_parallel": parallel_coordinates.draw(results),
         "search_importance": importance.draw(results),
         "search_pareto": pareto.draw(results),
+        "differences": differences.draw(results, findings),
         "accuracy": accuracy.draw(results),
-        "pairs": pairs.draw(results, findings),
         "curves": curves.draw(results),
         "grid": grid.draw(results),
         "confusion": confusion.draw(results),
         "roc": roc.draw(results),
         "reliability": reliability.draw(results),
         "classes": classes.draw(results, findings),
+        "pairs": pairs.draw(results, findings),
         "robustness": robustness.draw(results, robustness_table),
     }

@@ -25,8 +25,11 @@ def draw(results: Results) -> Drawing | None:
     size = (1.8 + 1.1 * max(2, len(heads)), 1.7 + 0.75 * len(trunks))
     with new_figure(*size, note, *results.provenance.caveats, grid=False) as figure:
         axes = figure.subplots()
-        image = axes.imshow(np.ma.masked_invalid(means.to_numpy(float)), cmap="cividis", aspect="auto")
-        bar = figure.colorbar(image, ax=axes, format=percent_tick, label="Validation accuracy (%)")
+        values = means.to_numpy(float)
+        low = _low_end(values)
+        image = axes.imshow(np.ma.masked_invalid(values), cmap="cividis", aspect="auto", vmin=low)
+        extend = "min" if np.nanmin(values) < low else "neither"
+        bar = figure.colorbar(image, ax=axes, format=percent_tick, label="Validation accuracy (%)", extend=extend)
         bar.outline.set_visible(False)
         for row in table.to_dict("records"):
             _draw_cell(axes, heads.index(row["head"]), trunks.index(row["trunk"]), row, image)
@@ -43,6 +46,12 @@ def draw(results: Results) -> Drawing | None:
     return Drawing(
         figure, "Trunk x head", alt, f"age-cN-fM has a trunk of N convolutions and a head of M dense layers. {note}"
     )
+
+
+def _low_end(values: np.ndarray) -> float:
+    """Where the colours begin: a network far below all others, as one that failed, does not take them from these."""
+    first, third = np.nanquantile(values, (0.25, 0.75))
+    return float(max(np.nanmin(values), first - 3 * (third - first)))
 
 
 def _draw_cell(axes: Axes, x: int, y: int, row: dict[str, Any], scale: ScalarMappable) -> None:

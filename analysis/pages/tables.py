@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.results.compared import over_seeds, repeats
 from analysis.results.configurations import changed_values, recipe_of, text
+from analysis.results.decisions import share_right
 from analysis.results.format import TITLES, about, mean_and_deviation, number, percent, points_span, span, with_span
 from analysis.results.judged import Findings
 from analysis.results.searches import front, importance
@@ -166,6 +167,31 @@ def trial_metric_cells(findings: Findings) -> pd.DataFrame:
         findings.metrics.dropna(subset="accuracy_low"),
         *(*_TRIAL, ("on", TITLES.__getitem__, "part")),
         *((metric.title, with_span, name, f"{name}_low", f"{name}_high") for name, metric in METRICS.items()),
+    )
+
+
+def probability_cells(findings: Findings) -> pd.DataFrame:
+    """How good the probabilities of the first trials are on test as text, and how often their FAKE is right."""
+    if "slope" not in findings.metrics:
+        return pd.DataFrame()
+    rows = findings.metrics[findings.metrics["slope"].notna() & (findings.metrics["part"] == "test")]
+    losses = {"log loss before": "log_loss", "log loss after": "calibrated_log_loss"}
+    errors = {"calibration error before": "ece", "calibration error after": "calibrated_ece"}
+    return _cells(
+        rows,
+        *_TRIAL,
+        ("slope", partial(number, digits=2), "slope"),
+        *((title, _area, name) for title, name in losses.items()),
+        *((title, with_span, name, f"{name}_low", f"{name}_high") for title, name in errors.items()),
+        *(
+            (
+                f"FAKE right at {100 * prior:g} %",
+                lambda fake, real, prior=prior: percent(share_right(fake, 1 - real, prior), 1),
+                "recall_fake",
+                "recall_real",
+            )
+            for prior in (0.5, 0.1, 0.01)
+        ),
     )
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from analysis.results.compared import Compared, compared
 from analysis.results.components import spread
+from analysis.results.decisions import calibration
 from analysis.results.processes import side_by_side
 from analysis.results.trials import Results
 from sweeps.stats.intervals import intervals, wilson
@@ -29,7 +30,8 @@ class Findings:
 
     `metrics` has a row for each scored trial and part (validation, test, test_clean), best trial first: trial,
     configuration, seed, training_set (where there are several), part, images, threshold (a logit), and each of
-    `metrics.METRICS`, with its interval, `_low` to `_high`, on test and clean test for the first twelve trials.
+    `metrics.METRICS`, with its interval, `_low` to `_high`, on test and clean test for the first twelve trials; these
+    have the `slope` of the calibration on validation, `calibrated_log_loss` and `calibrated_ece` with its interval.
     `compared` is what test says of the configurations, `classes` is `by_class` of the first trial, `optimism` and
     `comes_first` are what `winners_luck` gives, and `spread` is what `components.spread` gives.
     """
@@ -71,8 +73,24 @@ def _judgment(results: Results, trial: dict[str, Any], has_intervals: bool) -> l
             | {"part": part, "images": len(labels), "threshold": threshold}
             | judge(labels, logits, threshold)
             | _ends(spans)
+            | (_calibrated(results, trial["trial"], labels, logits, clusters) if has_spans else {})
         )
     return rows
+
+
+def _calibrated(
+    results: Results, trial: str, labels: np.ndarray, logits: np.ndarray, clusters: np.ndarray | None
+) -> dict[str, float]:
+    """What calibration on validation makes of a trial's probabilities: its slope, and log loss and error after it."""
+    slope, offset = calibration(*results.scores.of(trial, "validation"))
+    changed = slope * logits.astype(float) + offset
+    values, spans = judge(labels, changed), intervals(labels, changed, 0.0, clusters, _RESAMPLES)
+    names = {"log_loss": values["log_loss"], "ece": values["ece"]}
+    return (
+        {"slope": slope}
+        | {f"calibrated_{name}": value for name, value in names.items()}
+        | _ends({"calibrated_ece": spans["ece"]})
+    )
 
 
 def _ends(spans: dict[str, tuple[float, float]]) -> dict[str, float]:

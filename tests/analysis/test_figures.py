@@ -129,3 +129,13 @@ def test_the_files_are_images_and_the_same_every_time(analysed: tuple[Folder, st
     for name, drawing in again.items():
         for kind, content in rendered(drawing.figure).items():
             assert content == folder.read_bytes(f"figures/{name}.{kind}"), (name, kind)
+
+
+def test_a_network_that_failed_does_not_take_the_colours_from_the_others(make: Callable[..., Folder]) -> None:
+    accuracies = {name: 0.90 + 0.005 * place for place, name in enumerate(AGE)} | {AGE[3]: 0.5}
+    trials = [(Recipe(name), "finished", {"validation_accuracy": share}) for name, share in accuracies.items()]
+    drawing = drawn(read(make(trials)))["grid"]
+    low, high = drawing.figure.axes[0].images[0].get_clim()
+    assert 0.75 < low < 0.91
+    assert high == pytest.approx(max(accuracies.values()))
+    assert "50.00" in drawing.alt

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from analysis.figures.differences import from_first
 from analysis.results.compared import held_out
 from analysis.results.judged import findings
 from analysis.results.trials import Results, read
@@ -239,3 +240,20 @@ def test_object_classes_are_judged_apart_and_the_clean_part_left_alone(make: Cal
     assert found.classes.set_index("object_class").loc["cat", "recall_fake"] == pytest.approx(recall)
     assert len(results.scores.parts["test_clean"]) == TEST - TEST / 20
     assert "classes" in drawn(results)
+
+
+def test_the_forest_plot_shows_how_far_the_others_are_from_the_first(make: Callable[..., Folder]) -> None:
+    results = read(noisy(make, {AGE[0]: 0.95, AGE[1]: 0.94, AGE[2]: 0.6}, seeds=4))
+    compared = findings(results).compared
+    frame = from_first(compared)
+    first, *others = compared.configurations["configuration"]
+    assert frame["configuration"].tolist() == others
+    means = compared.configurations.set_index("configuration")["accuracy"]
+    assert frame["difference"].to_numpy() == pytest.approx((means[others] - means[first]).to_numpy())
+    assert ((frame["low"] < frame["difference"]) & (frame["difference"] < frame["high"])).all()
+    assert frame.set_index("configuration")["verdict"].to_dict() == {
+        name: compared.configurations.set_index("configuration")["verdict"][name] for name in others
+    }
+    drawing = drawn(results)["differences"]
+    assert all(name in drawing.alt for name in others)
+    assert f"Test accuracy less that of {first}" in drawing.alt

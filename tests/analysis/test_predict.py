@@ -43,9 +43,47 @@ def test_the_test_images_get_the_logits_that_the_record_has(analysis: Command, p
     assert set(found["verdict"]) == {"REAL", "FAKE"}
     is_fake = (expected > best_threshold(labels, logits)).to_numpy()
     assert np.array_equal(found["verdict"] == "FAKE", is_fake)
-    assert set(found["warnings"]) == set(found["error"]) == {""}
+    assert set(found["error"]) == {""}
+    contradicts = (found["probability_fake"].astype(float) > 0.5) != (found["verdict"] == "FAKE")
+    assert (found["warnings"] != "").equals(contradicts)
+    assert found.loc[contradicts, "warnings"].str.startswith("the threshold is at a probability of ").all()
     assert f"{is_fake.sum()} FAKE, 0 unreadable" in done.stderr
     assert "smoke run" in done.stderr
+
+
+def test_a_prior_moves_probabilities_and_verdicts_together(analysis: Command, record: Path) -> None:
+    rows = {}
+    for words in ((), ("--prior", "0.01"), ("--prior", "0.99")):
+        done = analysis("predict", f"results/zoo:{AGE}", "tree/test", *words)
+        assert done.returncode == 0, done.stderr
+        frame = pd.DataFrame(rows_of(done))
+        rows[words[-1:]] = frame.assign(probability=frame["probability_fake"].astype(float))
+        if words:
+            assert (frame["warnings"] == "").all()
+            assert ((rows[words[-1:]]["probability"] > 0.5) == (frame["verdict"] == "FAKE")).all()
+            assert f"more probable than not if {words[1][2:].lstrip('0')} % of the images are FAKE" in done.stderr
+    plain, rare, common = rows.values()
+    assert (rare["probability"] < plain["probability"]).all()
+    assert (common["probability"] > plain["probability"]).all()
+    odds = rare["probability"] / (1 - rare["probability"]) / (plain["probability"] / (1 - plain["probability"]))
+    assert odds.to_numpy() == pytest.approx(1 / 99, rel=1e-3)  # validation is half FAKE
+
+
+def test_a_false_alarm_rate_sets_the_threshold_and_is_measured_on_test(analysis: Command, record: Path) -> None:
+    done = analysis("predict", f"results/zoo:{AGE}", "tree/test", "--false-alarms", "0.1")
+    assert done.returncode == 0, done.stderr
+    assert "above all but 10 % of the REAL validation images" in done.stderr
+    trial = stored(f"{record}:{AGE}")
+    detector = Detector.of(trial, false_alarms=0.1)
+    labels, logits = trial.scores("validation")
+    assert (logits[labels == 0] > detector.threshold).sum() == (labels == 0).sum() // 10
+    labels, logits = trial.scores("test")
+    rate = 100 * (logits[labels == 0] > detector.threshold).mean()
+    assert f"On {(labels == 0).sum()} REAL test images of the record it calls {rate:.2f} % FAKE" in done.stderr
+    assert "Probabilities are calibrated on" in done.stderr
+    told = refused(analysis("predict", "results/zoo", "tree/test", "--false-alarms", "0.1", "--prior", "0.5"))
+    assert "--prior and --false-alarms both set the threshold; give one of them." in told
+    assert "REAL validation images" in refused(analysis("predict", "results/zoo", "tree", "--false-alarms", "0.0001"))
 
 
 def hostile_files(folder: Path) -> dict[str, tuple[str, str]]:
@@ -98,7 +136,8 @@ def test_every_file_whatever_it_is_gets_a_row_in_order(place: Path, tmp_path: Pa
     rows = rows_of(done)
     assert [Path(row["path"]).name for row in rows] == list(expected)
     for row, (remarks, error) in zip(rows, expected.values(), strict=True):
-        assert row["warnings"] == remarks, row
+        said = [remark for remark in row["warnings"].split("; ") if not remark.startswith("the threshold is at")]
+        assert "; ".join(said) == remarks, row
         assert re.fullmatch(error, row["error"]), row
         assert bool(row["error"]) == (row["verdict"] == row["logit"] == row["probability_fake"] == ""), row
     assert "7 unreadable" in done.stderr

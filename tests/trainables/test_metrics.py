@@ -6,13 +6,23 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 from scipy.special import expit
+from scipy.stats import norm
 from sklearn import metrics as sklearn_metrics
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, roc_auc_score
 from statsmodels.genmod.families import Binomial
 from statsmodels.genmod.generalized_linear_model import GLM
 
-from analysis.results.decisions import calibrated, calibration, reliability, roc
+from analysis.results.decisions import (
+    calibrated,
+    calibration,
+    false_alarm_threshold,
+    platt,
+    reliability,
+    roc,
+    share_right,
+)
+from data_prep.errors import InputError
 from support.scores import scored
 from sweeps.stats.intervals import intervals, wilson
 from trainables.training import metrics
@@ -174,8 +184,9 @@ def test_scores_that_are_all_equal_say_nothing() -> None:
     assert (values["auc"], values["average_precision"], values["eer"]) == (0.5, 0.75, 0.5)
     assert (values["tpr_at_1_fpr"], values["tpr_at_5_fpr"]) == (0, 0)
     assert best_threshold(labels, logits) == 0
-    slope, offset = calibration(labels, logits)
+    slope, offset = platt(labels, logits)
     assert (slope, expit(offset)) == pytest.approx((0, (3 * 4 / 5 + 1 / 3) / 4), abs=1e-6)
+    assert calibration(labels, logits) == (1, 0), "four images are no evidence"
 
 
 def test_reliability_by_hand() -> None:
@@ -221,11 +232,14 @@ def test_no_threshold_is_better_than_the_best(seed: int) -> None:
     assert best == equals[np.abs(equals).argmin()]
 
 
-def test_calibration_is_a_regression_on_platts_targets() -> None:
+def test_platts_scaling_is_a_regression_on_his_targets() -> None:
     labels, logits = scored(6, digits=3)
     targets = np.where(labels == 1, 151 / 152, 1 / 252)
     peer = GLM(targets, np.stack([logits, np.ones(len(logits))], 1), family=Binomial()).fit(tol=1e-12)
-    assert calibration(labels, logits) == pytest.approx(peer.params, abs=1e-4)
+    assert platt(labels, logits) == pytest.approx(peer.params, abs=1e-4)
+    kept = (calibration(labels, logits)[0] - 1) / (peer.params[0] - 1)
+    assert 0 < kept < 1
+    assert calibration(labels, logits)[1] == pytest.approx(kept * peer.params[1], abs=1e-4)
 
 
 def test_calibration_undoes_a_distortion() -> None:
@@ -243,7 +257,55 @@ def test_calibration_undoes_a_distortion() -> None:
 def test_calibration_of_separated_scores_is_finite() -> None:
     labels = np.repeat([0, 1], 50)
     slope, offset = calibration(labels, 1e4 * (2.0 * labels - 1))
-    assert calibrated(np.array([-1e4, 1e4]), slope, offset) == pytest.approx([1 / 52, 51 / 52], abs=1e-6)
+    assert calibrated(np.array([-1e4, 1e4]), slope, offset) == pytest.approx([1 / 52, 51 / 52], abs=0.02)
+
+
+@pytest.mark.parametrize("slope", [0.5, 0.7, 1.0, 1.5])
+def test_calibration_gains_where_it_is_needed_and_costs_nothing_where_it_is_not(slope: float) -> None:
+    """On 400 images, whose logits are the true ones by `slope`: Platt's scaling loses .002 nat where that is 1."""
+    generator = np.random.default_rng(int(10 * slope))
+
+    def drawn(images: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = np.arange(images) % 2
+        return labels, ((2 * labels - 1) * 2.5 + 5**0.5 * generator.normal(size=images)) / slope
+
+    def loss(labels: np.ndarray, logits: np.ndarray) -> float:
+        return float(np.logaddexp(0, -(2 * labels - 1) * logits).mean())
+
+    labels, logits = drawn(100_000)
+    found = [calibration(*drawn(400)) for _ in range(50)]
+    gain = loss(labels, logits) - np.mean([loss(labels, a * logits + b) for a, b in found])
+    attainable = loss(labels, logits) - loss(labels, slope * logits)
+    assert gain >= 0.8 * attainable if slope != 1 else gain >= -0.0015
+    assert slope == 1 or attainable > 0.01
+
+
+def test_the_interval_of_the_false_alarm_rate_holds() -> None:
+    """The threshold is from 1,000 validation images, the rate from 2,000 test images."""
+    generator, holds, rates = np.random.default_rng(3), [], []
+    validation, test = np.arange(1_000) % 2, np.arange(2_000) % 2
+    for _ in range(1_000):
+        threshold = false_alarm_threshold(validation, generator.normal(2 * validation), 0.05)
+        logits = generator.normal(2 * test)
+        low, high = wilson(float((logits[test == 0] > threshold).mean()), 1_000)
+        holds.append(low <= norm.sf(threshold) <= high)
+        rates.append(norm.sf(threshold))
+    assert 0.93 <= np.mean(holds) <= 0.97
+    assert np.mean(rates) == pytest.approx(0.05, abs=0.003)
+
+
+def test_a_false_alarm_rate_takes_images_enough() -> None:
+    labels, logits = np.array([0] * 100 + [1]), np.arange(101.0)
+    assert false_alarm_threshold(labels, logits, 0.05) == 94
+    assert false_alarm_threshold(labels, logits, 0.01) == 98
+    with pytest.raises(InputError, match="takes 1,000 REAL validation images, and the record has 100"):
+        false_alarm_threshold(labels, logits, 0.001)
+
+
+def test_how_often_fake_is_right_depends_on_how_many_are_fake() -> None:
+    assert share_right(0.9, 0.1, 0.5) == pytest.approx(0.9)
+    assert share_right(0.9, 0.1, 0.01) == pytest.approx(0.009 / (0.009 + 0.099))
+    assert np.isnan(share_right(0.0, 0.0, 0.5))
 
 
 # ── weights ───────────────────────────────────────────────────────────────────────────────────────────────────────────

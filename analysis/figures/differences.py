@@ -1,0 +1,86 @@
+"""How far the other networks are from the first: a forest plot, with the verdicts."""
+
+import numpy as np
+import pandas as pd
+
+from analysis.figures.style import GREY, INK, MARKERS, PAGE_WIDTH, PALE, PALETTE, Drawing, label_rows, new_figure
+from analysis.results.compared import Compared
+from analysis.results.format import points
+from analysis.results.judged import Findings
+from analysis.results.trials import Results
+
+#: Verdict → its colour and marker, which tell it in grey print too.
+_LOOKS = {
+    "ahead": (PALETTE[2], MARKERS[2]),
+    "level": (PALETTE[0], MARKERS[1]),
+    "behind": (PALETTE[1], MARKERS[4]),
+    "undecided": (GREY, MARKERS[0]),
+    "": (GREY, MARKERS[0]),
+}
+
+
+def draw(results: Results, findings: Findings) -> Drawing | None:
+    """A row a configuration with several seeds: its difference from the first in test accuracy, and its verdict."""
+    compared, frame = findings.compared, from_first(findings.compared)
+    if not len(frame):
+        return None
+    first, margin = str(compared.pairs["configuration"].iloc[0]), 100 * compared.margin
+    size, note = (PAGE_WIDTH * 0.85, 1.4 + 0.22 * len(frame)), _note(results, compared, first)
+    with new_figure(*size, note, *results.provenance.caveats) as figure:
+        axes = figure.subplots()
+        axes.axvspan(-margin, margin, color=PALE, alpha=0.35, linewidth=0)
+        axes.axvline(0, color=INK, linewidth=0.8)
+        for place, row in enumerate(frame.to_dict("records")):
+            colour, marker = _LOOKS[row["verdict"].partition(",")[0]]
+            ends = np.abs(np.array([[row["low"]], [row["high"]]]) - row["difference"])
+            axes.errorbar(100 * row["difference"], place, None, 100 * ends, marker, color=colour, markersize=4.5)
+            axes.annotate(
+                row["verdict"],
+                (1.01, place),
+                xycoords=("axes fraction", "data"),
+                color=colour,
+                fontsize=7.5,
+                va="center",
+            )
+        label_rows(axes, frame["configuration"].tolist(), f"Test accuracy less that of {first} (points)")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:+g}" if value else "0")
+    words = "; ".join(
+        f"{row['configuration']} {100 * row['difference']:+.2f} ({100 * row['low']:+.2f} to {100 * row['high']:+.2f}) "
+        f"{row['verdict']}".rstrip()
+        for row in frame.to_dict("records")
+    )
+    return Drawing(
+        figure,
+        "Differences from the first",
+        f"Test accuracy less that of {first}, in points: {words}.",
+        "Each network's verdict is from its differences from all others, of which this shows the one from the first.",
+    )
+
+
+def from_first(compared: Compared) -> pd.DataFrame:
+    """One row a configuration after the first: difference, low and high of accuracy, 0–1, from the first; verdict."""
+    pairs = compared.pairs
+    if not len(pairs):
+        return pd.DataFrame()
+    rows = pairs[pairs["configuration"] == pairs["configuration"].iloc[0]]
+    verdicts = compared.configurations.set_index("configuration")["verdict"]
+    return pd.DataFrame(
+        {
+            "configuration": rows["other"],
+            "difference": -rows["difference"],
+            "low": -rows["high"],
+            "high": -rows["low"],
+            "verdict": verdicts.loc[rows["other"]].to_numpy(),
+        }
+    ).reset_index(drop=True)
+
+
+def _note(results: Results, compared: Compared, first: str) -> str:
+    """How to read the figure, with n."""
+    own = compared.of(first)
+    verdict = f"; {first} itself is {own['verdict']}" if own is not None and own["verdict"] else ""
+    return (
+        f"n = {results.images('test')} test images. Intervals of all {len(compared.pairs)} pairs together "
+        f"({100 * (1 - compared.level):g} %), over {results.scope}. Shaded: the margin of {points(compared.margin)}"
+        f"{verdict}."
+    )
