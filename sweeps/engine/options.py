@@ -160,7 +160,7 @@ class Options:
         if self.resample_train and not any(recipe.training_subset for recipe in recipes):
             raise InputError("--resample-train is for sweeps that train a list of networks, such as age.py and zoo.py.")
         for setting, (of, key, _) in zip(self.set, self.set_values(), strict=True):
-            if not of and key in _NOT_TO_SET:
+            if key in _NOT_TO_SET:
                 raise InputError(f"--set {setting}: {_NOT_TO_SET[key]}.")
             if of and of not in networks:
                 raise InputError(f"--set {setting}: this sweep does not train {of!r}; {nearest(of, networks)}.")

@@ -38,6 +38,8 @@ from trainables.record import TRIALS, part_file
             "--resample-train 3 of --limit 2000 asks for more",
         ),
         (("--set", "training_subset=2"), "give --resample-train"),
+        (("--set", "age-c2-f1.training_subset=2"), "give --resample-train"),
+        (("--set", "age-c2-f1.seed=7"), "give --seeds"),
     ],
 )
 def test_wrong_input_is_one_sentence(
