@@ -43,11 +43,12 @@ def main(record_a: str, record_b: str) -> None:
     frame = differences(one, other)
     if not len(frame):
         raise InputError(f"{record_a} and {record_b} have no network in common with a result; compare records that do.")
-    names = ["test of A %", "test of B %", "B − A, points", "95 % interval", f"{one.unit}s", "verdict"]
+    names = ["test A %", "test B %", "B − A, points (95 %)", f"{one.unit}s", "verdict"]
     rows = [
         [
-            *(row["network"], percent(row["a"]), percent(row["b"]), f"{100 * row['difference']:+.2f}"),
-            *(points_span(row["low"], row["high"]), f"{row['n_a']}, {row['n_b']}", row["verdict"] or "one seed: none"),
+            *(row["network"], percent(row["a"]), percent(row["b"])),
+            f"{100 * row['difference']:+.2f} ({points_span(row['low'], row['high'])})",
+            *(f"{row['n_a']}, {row['n_b']}", row["verdict"] or "one seed"),
         ]
         for row in frame.to_dict("records")
     ]
