@@ -16,20 +16,25 @@ from scipy.sparse.csgraph import connected_components
 
 _PATTERN, _DIFFERENCES = 0.83, 0.73  # the least agreements
 _ROWS, _COLUMNS = 1024, 8192  # compared at once
+_MOST_PAIRS = 100_000  # of copies, beyond which those that are connected already are left out
 _MARGIN, _CELLS = 2, 4  # pixels that a shift may bring in, and cells across
 
 
 def near_pairs(images: np.ndarray) -> np.ndarray:
     """The pairs (p, 2) of positions of near-copies, the smaller one first, among grey `images` (n, 32, 32) uint8.
 
-    It takes time proportional to n²: 110,000 images half a minute on two cores.
+    It takes time proportional to n²: 110,000 images half a minute on two cores. Of very many copies, as the frames of a
+    video are, only those pairs are given that connect them.
     """
-    patterns, found = _patterns(images), [np.zeros((0, 2), int)]
+    patterns, found = _patterns(images), np.zeros((0, 2), int)
     for others in (images, images[:, :, ::-1]):
-        for first, second in _alike(patterns, patterns if others is images else _patterns(others)):
-            is_copy = _agreements(images[first], others[second]) > _DIFFERENCES
-            found.append(np.stack([first, second], 1)[is_copy])
-    return np.unique(np.concatenate(found), axis=0)
+        for pairs in _alike(patterns, patterns if others is images else _patterns(others)):
+            if len(found) > _MOST_PAIRS:
+                pictures = connected(found, len(images))
+                pairs = pairs[pictures[pairs[:, 0]] != pictures[pairs[:, 1]]]
+            is_copy = _agreements(images[pairs[:, 0]], others[pairs[:, 1]]) > _DIFFERENCES
+            found = np.concatenate([found, pairs[is_copy]])
+    return np.unique(found, axis=0)
 
 
 def connected(pairs: np.ndarray, count: int) -> np.ndarray:
@@ -66,15 +71,15 @@ def _blurred(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _alike(patterns: np.ndarray, others: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The positions, first < second, at which a pattern and another are alike, in blocks."""
+def _alike(patterns: np.ndarray, others: np.ndarray) -> Iterator[np.ndarray]:
+    """The pairs (p, 2) of positions, first < second, at which a pattern and another are alike, in parts."""
     for row, start in product(range(0, len(patterns), _ROWS), range(0, len(others), _COLUMNS)):
         if start + _COLUMNS > row:
             block = others[start : start + _COLUMNS]
             alike = np.flatnonzero(patterns[row : row + _ROWS] @ block.T > _PATTERN)
             first, second = row + alike // len(block), start + alike % len(block)
-            is_pair = first < second
-            yield first[is_pair], second[is_pair]
+            pairs = np.stack([first, second], 1)[first < second]
+            yield from (pairs[at : at + _MOST_PAIRS] for at in range(0, len(pairs), _MOST_PAIRS))
 
 
 def _agreements(images: np.ndarray, others: np.ndarray) -> np.ndarray:

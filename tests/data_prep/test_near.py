@@ -62,6 +62,16 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert near.near_pairs(pictures).tolist() == pairs.tolist()
 
 
+def test_of_very_many_copies_some_pairs_connect_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = np.stack([grey(scene(number % 2)) for number in range(80)])
+    every = near.near_pairs(frames)
+    assert len(every) == 2 * 40 * 39 // 2
+    monkeypatch.setattr(near, "_MOST_PAIRS", 50)
+    some = near.near_pairs(frames)
+    assert len(some) < 500
+    assert near.connected(some, 80).tolist() == near.connected(every, 80).tolist()
+
+
 def test_copies_of_copies_are_one_picture() -> None:
     numbers = near.connected(np.array([[0, 1], [1, 4]]), 6)
     assert numbers[0] == numbers[1] == numbers[4]
