@@ -67,6 +67,8 @@ def draw(results: Results) -> Drawing | None:
     note = (
         f"{len(trials)} trial{'s' * (len(trials) != 1)}. Validation: n = {results.images('validation')} images. "
         f"Training: n = {results.images('train')}, as a mean over the epoch while the weights change."
+        + " Thick: means over seeds; thin: validation of single ones."
+        * has_seeds(results.trials)
     )
     with new_figure(PAGE_WIDTH, height, note, *results.provenance.caveats) as figure:
         grid = add_panels(figure, len(names), in_a_row, _LABELS)
@@ -132,6 +134,8 @@ def _draw_panel(panel: Panel, frame: pd.DataFrame, name: str, thin: bool) -> Non
         axes.axhline(_CHANCE[metric], color=GREY, linewidth=0.9, linestyle=":")
         for _, trial in frame.groupby("trial", sort=False):
             _draw_trial(axes, trial, metric, thin)
+        for _, trials in frame[frame["place"] >= 0].groupby("series", sort=False) if thin else ():
+            _draw_mean(axes, trials, metric)
     panel["accuracy"].set_title(name, loc="left", fontweight="bold")
     panel["accuracy"].set_title(_flags(frame), loc="right", fontsize=7, color=INK)
 
@@ -140,12 +144,23 @@ def _draw_trial(axes: Axes, trial: pd.DataFrame, metric: str, thin: bool) -> Non
     """Validation solid; training dashed, but not of grey trials, which would drown the others."""
     place, identity = int(trial["place"].iloc[0]), trial["trial"].iloc[0]
     look = _look(place) | {"linewidth": 0.8 if thin or place < 0 else 1.4}
+    look |= {"alpha": 0.35} if thin and place >= 0 else {}
     if len(trial) > 1 and (thin or len(trial) > _MOST_EPOCHS_WITH_MARKERS):
         look["marker"] = ""
-    splits = {"train": look | _TRAIN, "validation": look} if place >= 0 else {"validation": look}
+    splits = {"train": look | _TRAIN, "validation": look} if place >= 0 and not thin else {"validation": look}
     for split, style in splits.items():
         column = f"{split}_{metric}"
         axes.plot(trial["epoch"], trial[column], gid=f"{identity}:{column}", **style)
+
+
+def _draw_mean(axes: Axes, trials: pd.DataFrame, metric: str) -> None:
+    """The mean over the seeds of a series, of the epochs that all of them have."""
+    look = _look(int(trials["place"].iloc[0])) | {"linewidth": 1.6}
+    epochs = trials.groupby("epoch")
+    is_common = epochs["trial"].nunique() == trials["trial"].nunique()
+    for split, style in {"train": look | _TRAIN, "validation": look}.items():
+        means = epochs[f"{split}_{metric}"].mean()[is_common]
+        axes.plot(means.index, means, **style | {"marker": ""} if len(means) > _MOST_EPOCHS_WITH_MARKERS else style)
 
 
 def _look(place: int) -> dict[str, Any]:

@@ -139,3 +139,17 @@ def test_a_network_that_failed_does_not_take_the_colours_from_the_others(make: C
     assert 0.75 < low < 0.91
     assert high == pytest.approx(max(accuracies.values()))
     assert "50.00" in drawing.alt
+
+
+def test_seeds_are_thin_and_their_mean_is_thick(make: Callable[..., Folder]) -> None:
+    folder = make([(Recipe(name, seed=seed), "finished", {}) for name in AGE[:4] for seed in range(3)])
+    results = read(folder)
+    axes = figure(curves.draw(results)).axes[0]
+    singles = [line for line in axes.lines if line.get_gid()]
+    means = [line for line in axes.lines if not line.get_gid() and len(line.get_xdata()) == 3]
+    assert (len(singles), len(means)) == (12, 8)
+    assert max(line.get_linewidth() for line in singles) < min(line.get_linewidth() for line in means)
+    epochs = results.epochs.merge(results.trials[["trial", "network"]], on="trial")
+    expected = epochs.groupby(["network", "epoch"])["validation_accuracy"].mean().unstack().to_numpy()
+    drawn_means = np.array([line.get_ydata() for line in means if line.get_linestyle() == "-"])
+    assert np.sort(drawn_means, axis=0) == pytest.approx(np.sort(expected, axis=0))
