@@ -11,7 +11,7 @@ from data_prep import Folder
 from trainables.record import IMAGES, read_images, read_scores
 from trainables.training.metrics import THRESHOLD, best_threshold
 
-_LEAST_EFFECT = 1.02
+_LEAST_EFFECT = 1.02  # of clusters on a variance, for them to count
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,9 @@ def scores(folder: Folder, trials: Iterable[str]) -> Scores:
 
 def numbered(clusters: "pd.Series[str]") -> np.ndarray | None:
     """The clusters as numbers from 0, its own for an image without one; None where they widen no interval by 1 %."""
+    if clusters.isna().all():
+        return None
     own = pd.Series([f"\0{place}" for place in range(len(clusters))], clusters.index)
     numbers = pd.factorize(clusters.fillna(own))[0]
-    effect = np.square(np.bincount(numbers, minlength=1)).sum() / max(len(numbers), 1)  # on a variance, at most
+    effect = np.square(np.bincount(numbers)).sum() / len(numbers)
     return numbers if effect > _LEAST_EFFECT else None
