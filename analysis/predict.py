@@ -105,8 +105,9 @@ def quality(detector: Detector) -> list[str]:
     alarms = intervals(labels, logits, detector.threshold, clusters)["recall_real"]
     rate = float((logits[reals] > detector.threshold).mean())
     slope, offset = calibration(*detector.stored.scores("validation"))
-    before, after = (judge(labels, changed) for changed in (logits, slope * logits.astype(float) + offset))
-    low, high = intervals(labels, slope * logits.astype(float) + offset, clusters=clusters)["ece"]
+    changed = slope * logits.astype(float) + offset
+    before, after = judge(labels, logits), judge(labels, changed)
+    low, high = intervals(labels, changed, clusters=clusters)["ece"]
     return [
         f"On {reals.sum():,} REAL test images of the record it calls {100 * rate:.2f} % FAKE (95 % interval "
         f"{100 * (1 - alarms[1]):.2f}–{100 * (1 - alarms[0]):.2f} %).",
