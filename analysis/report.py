@@ -11,11 +11,11 @@ from rich.table import Column
 from analysis.detector.robustness_table import robustness_table
 from analysis.explain import SHEETS, sheets
 from analysis.figures import drawings
-from analysis.figures.style import FORMATS, all_rendered
+from analysis.figures.style import COLUMN_WIDTH, FORMATS, PAGE_WIDTH, all_rendered
 from analysis.pages.answer import Answer, answer
 from analysis.pages.index import INDEX, index, records
 from analysis.pages.page import Sheet, report
-from analysis.pages.tables import files
+from analysis.pages.tables import as_csv, files
 from analysis.results.format import number, percent, plain_table
 from analysis.results.judged import Findings, findings
 from analysis.results.trials import Results, read, read_without_scores
@@ -26,6 +26,7 @@ from trainables.training.metrics import SCORED_SPLITS, SELECTION_METRIC
 
 _SECONDS_BETWEEN_LOOKS = 5.0
 _MOST_SHOWN = 12
+_NARROW = "_column"  # ends the name of a figure for one column of a journal
 
 
 @click.command("report")
@@ -102,19 +103,23 @@ def _progress(results: Results) -> str:
 
 def _write(results: Results, judged: Findings, first: Answer, digest: str, folder: Folder) -> list[str]:
     """Write every file, and delete figures of an earlier analysis that no longer apply. Returns the files' names."""
-    figures = drawings.figures(results, judged, robustness_table(folder))
-    drawn = {name: drawing for name, drawing in figures.items() if drawing}
-    images = all_rendered({name: drawing.figure for name, drawing in drawn.items()})
+    robustness = robustness_table(folder)
+    wide, narrow = (drawings.figures(results, judged, robustness, width) for width in (PAGE_WIDTH, COLUMN_WIDTH))
+    drawn = {name: drawing for name, drawing in wide.items() if drawing}
+    both = drawn | {name + _NARROW: drawing for name, drawing in narrow.items() if drawing}
+    images = all_rendered({name: drawing.figure for name, drawing in both.items()})
+    names = [name + width for name in wide for width in ("", _NARROW)]
     contents = {
         **{f"tables/{name}": content for name, content in files(results, judged).items()},
-        **{f"figures/{name}.{kind}": images.get(name, {}).get(kind) for name in figures for kind in FORMATS},
+        **{f"figures/{name}.{kind}": images.get(name, {}).get(kind) for name in names for kind in FORMATS},
+        **{f"figures/{name}.csv": as_csv(drawn[name].data) if name in drawn else None for name in wide},
     }
     for name, content in contents.items():
         if content is None:
             folder.delete(name)
         else:
             folder.write_bytes(name, content)
-    vectors = [(drawing, images[name]["svg"]) for name, drawing in drawn.items()]
+    vectors = [(drawing, images[name]["svg"], images[name + _NARROW]["svg"]) for name, drawing in drawn.items()]
     pictures = [
         Sheet(folder.read_bytes(f"{SHEETS}/{name}"), *words)
         for name, *words in sheets(folder)

@@ -11,8 +11,11 @@ from analysis.figures.style import (
     PAGE_WIDTH,
     PALETTE,
     Drawing,
+    add_legend,
     label_rows,
     new_figure,
+    row_names,
+    rows_height,
 )
 from analysis.results.compared import means, trials_by_configuration
 from analysis.results.format import TITLES, percent
@@ -24,14 +27,13 @@ _CLEAN = " Filled: all test images. Hollow: the clean test, without copies of tr
 _SEVERAL = " Ticks: single trials. These intervals do not compare networks: those of their differences do."
 
 
-def draw(results: Results) -> Drawing | None:
+def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
     """A row a configuration: filled, all of test; hollow, its clean part; ticks, single trials; dotted, the floor."""
     frame = accuracies(results)
     if not len(frame):
         return None
-    names = frame.drop_duplicates("place")["configuration"]
-    height = 1.5 + 0.21 * len(names)
-    with new_figure(PAGE_WIDTH * 0.85, height, footer(results, frame), *results.provenance.caveats) as figure:
+    names = row_names(frame.drop_duplicates("place")["configuration"], width)
+    with new_figure(width, 1.5 + rows_height(names), footer(results, frame), *results.provenance.caveats) as figure:
         axes = figure.subplots()
         for part, rows in frame.groupby("part"):
             is_clean = part == "test_clean"
@@ -53,7 +55,7 @@ def draw(results: Results) -> Drawing | None:
         for name, level in results.provenance.floors.items():
             axes.axvline(level, color=GREY, linestyle=":", linewidth=1.2, label=f"{name} ({percent(level, 1)} %)")
         label_rows(axes, names, "Accuracy (%)")
-        figure.legend(loc="outside upper left", ncols=3)
+        add_legend(figure)
     best_rows = frame[frame["part"] == "test"].head(_MOST_IN_WORDS).to_dict("records")
     words = "; ".join(f"{row['configuration']} {percent(row['mean'])} %" for row in best_rows)
     return Drawing(
@@ -62,6 +64,7 @@ def draw(results: Results) -> Drawing | None:
         f"Test accuracy with intervals: {words}.",
         f"Dotted: what a linear probe on colour and spectrum reaches.{_SEVERAL if len(seeds) else ''}"
         + _CLEAN * (len(_parts(results)) > 1),
+        frame.drop(columns="place"),
     )
 
 

@@ -6,6 +6,7 @@ from analysis.figures.style import (
     PAGE_WIDTH,
     PALETTE,
     Drawing,
+    add_legend,
     label_rows,
     new_figure,
 )
@@ -19,7 +20,7 @@ _RECALLS = {
 }
 
 
-def draw(results: Results, findings: Findings) -> Drawing | None:
+def draw(results: Results, findings: Findings, width: float = PAGE_WIDTH) -> Drawing | None:
     """The recall of REAL and of FAKE of the first trial by object class, hardest class first."""
     if not len(findings.classes):
         return None
@@ -29,17 +30,17 @@ def draw(results: Results, findings: Findings) -> Drawing | None:
         f"{rows['configuration'].iloc[0]}, on test, at its threshold from validation; n = {sizes} images a class, REAL "
         "and FAKE together, with 95 % intervals (Wilson)."
     )
-    with new_figure(PAGE_WIDTH * 0.8, 1.5 + 0.24 * len(rows), note, *results.provenance.caveats) as figure:
+    with new_figure(width, 1.5 + 0.24 * len(rows), note, *results.provenance.caveats) as figure:
         axes = figure.subplots()
         for place, (metric, (label, colour, marker)) in enumerate(_RECALLS.items()):
             recalls, places = rows[metric].to_numpy(float), np.arange(len(rows)) + 0.3 * place - 0.15
             errors = np.abs(rows[[f"{metric}_low", f"{metric}_high"]].to_numpy(float).T - recalls)
             axes.errorbar(recalls, places, None, errors, marker, color=colour, markersize=4, linewidth=1.1, label=label)
         label_rows(axes, rows["object_class"], "Recall (%)")
-        figure.legend(loc="outside upper left", ncols=2)
+        add_legend(figure)
     words = "; ".join(
         f"{row['object_class']} {percent(row['recall_real'], 1)} and {percent(row['recall_fake'], 1)} %"
         for row in rows.to_dict("records")
     )
     alt = f"Recall of REAL and of FAKE by object class, hardest first: {words}."
-    return Drawing(figure, "By object class", alt, "The first trial, class by class.")
+    return Drawing(figure, "By object class", alt, "The first trial, class by class.", rows)

@@ -4,9 +4,10 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.figures.style import Drawing, hide_frame, ink_on, new_figure
+from analysis.figures.style import PAGE_WIDTH, Drawing, hide_frame, ink_on, many_or_one, new_figure
 from analysis.results.format import percent
 from analysis.results.judged import confusions
 from analysis.results.seeds import has_seeds
@@ -19,15 +20,17 @@ _SHARES = matplotlib.colormaps["Blues"]
 _CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
 
 
-def draw(results: Results) -> Drawing | None:
+def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
     """The confusion matrices of the best and the worst ranked trial on test: counts, and shares of the row."""
     matrices = confusions(results)
     if not matrices:
         return None
     rows = [row for row in results.trials.to_dict("records") if row["trial"] in matrices]
     note = "Rows are the truth, percents are of the row. FAKE: above the threshold that is best on validation."
-    with new_figure(3.6 * len(matrices), 3.9, note, *results.provenance.caveats, grid=False) as figure:
-        for axes, row in zip(figure.subplots(1, len(matrices), squeeze=False)[0], rows, strict=True):
+    columns = many_or_one(width, len(matrices))
+    shape, height = (len(matrices) // columns, columns), 0.9 + 2.6 * len(matrices) / columns
+    with new_figure(width, height, note, *results.provenance.caveats, grid=False) as figure:
+        for axes, row in zip(figure.subplots(*shape, squeeze=False).ravel(), rows, strict=True):
             counts = matrices[row["trial"]]
             seed = f", {replicate(row)}" if has_seeds(results.trials) else ""
             measured = f"test, n = {counts.sum():,}, accuracy {percent(metrics.accuracy(counts))} %"
@@ -35,7 +38,22 @@ def draw(results: Results) -> Drawing | None:
             axes.set_title(f"{row['network']}{seed} ({rank})\n{measured}", loc="left")
             _draw_counts(axes, counts)
     words = " ".join(_words(row, matrices[row["trial"]], len(results.ranked)) for row in rows)
-    return Drawing(figure, "Confusion matrices", f"Confusion matrices on the test split. {words}", words)
+    return Drawing(
+        figure, "Confusion matrices", f"Confusion matrices on the test split. {words}", words, _cells(rows, matrices)
+    )
+
+
+def _cells(rows: list[dict[str, Any]], matrices: dict[str, np.ndarray]) -> pd.DataFrame:
+    """A row a cell: the trial, what the images are and are called, how many they are, and their share, 0–1."""
+    return pd.DataFrame(
+        {
+            **{name: row[name] for name in ("configuration", "seed", "rank", "trial")},
+            **{"truth": LABEL_NAMES[truth], "predicted": LABEL_NAMES[predicted]},
+            **{"images": matrices[row["trial"]][truth, predicted], "share": share},
+        }
+        for row in rows
+        for (truth, predicted), share in np.ndenumerate(metrics.row_shares(matrices[row["trial"]]))
+    )
 
 
 def _draw_counts(axes: Axes, counts: np.ndarray) -> None:

@@ -1,19 +1,24 @@
-"""The curves of every trial in one figure: accuracy and loss against epoch, related networks side by side.
+"""The curves of every network: validation accuracy and loss against epoch, each named at its line.
 
-One rule says which curve goes where, for 1 trial or 50: the name of its network decides the panel and the series.
+The first three configurations stand out in colour, with their training; the others are grey.
 """
 
 import math
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from sklearn.isotonic import IsotonicRegression
 
 from analysis.figures.style import (
+    FIRST,
     GREY,
     INK,
     MARKERS,
@@ -21,189 +26,187 @@ from analysis.figures.style import (
     PALE,
     PALETTE,
     Drawing,
-    Panel,
-    add_panels,
-    legend_columns,
+    add_legend,
+    many_or_one,
     new_figure,
     percent_tick,
+    without_outliers,
 )
 from analysis.results.format import percent
-from analysis.results.seeds import has_seeds
+from analysis.results.seeds import has_seeds, in_order
 from analysis.results.trials import Results
-from trainables.record import replicate
 
-OTHERS = "other trials"
-_MOST_PANELS, _MOST_IN_A_ROW = 8, 4
-_COLOURED_TRIALS = 5
+_MOST_NAMED = 16
 _MOST_EPOCHS_WITH_MARKERS = 20
-_LEGEND_CHARACTERS, _LEGEND_ROW = 66, 0.17  # of a row, and its height in inches
-_LABELS = {"accuracy": "Accuracy (%)", "loss": "Loss (nats)"}
+_NAME_CHARACTERS, _NAME_SIZE, _NAME_HEIGHT = 20, 7, 0.125  # of a row: letters, points, inches
+_LABELS = {"accuracy": "Validation accuracy (%)", "loss": "Validation loss (nats)"}
 _CHANCE = {"accuracy": 0.5, "loss": math.log(2)}
-_TRAIN: dict[str, Any] = {"linestyle": (0, (4, 2)), "alpha": 0.6, "markerfacecolor": "white"}
+_LEADER: dict[str, Any] = {"arrowstyle": "-", "linewidth": 0.6, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 3}
+_TRAIN: dict[str, Any] = {"linestyle": (0, (4, 2)), "alpha": 0.6, "marker": ""}
 CAPTION = (
-    "Accuracy and loss against epoch, validation solid, training dashed. Training values are means over an epoch in "
-    "which the weights change, with the recipe's dropout, augmentation and label smoothing; they may lie above or "
-    "below validation."
+    "Validation accuracy and loss against epoch. Training values, dashed, are means over an epoch in which the weights "
+    "change, with the recipe's dropout, augmentation and label smoothing; they may lie above or below validation."
 )
-_STYLES: dict[str, dict[str, Any]] = {
-    "validation": {"color": INK},
-    "training": {"color": INK} | _TRAIN,
-    "chance": {"color": GREY, "linestyle": ":"},
-}
 
 
-def draw(results: Results) -> Drawing | None:
-    """The curves of `placed_epochs`. A line's gid is `TRIAL:COLUMN`, and its data are that column of the epochs."""
+@dataclass(frozen=True)
+class _Line:
+    """One configuration: its place in the order, from 0, its name with what became of it, and its epochs."""
+
+    place: int
+    name: str
+    epochs: pd.DataFrame
+
+    @property
+    def colour(self) -> str | None:
+        """Its colour, if it is one of the first."""
+        return PALETTE[self.place] if self.place < FIRST else None
+
+    def mean(self, column: str) -> "pd.Series[float]":
+        """The mean over its trials by epoch, of the epochs that all of them have."""
+        by_epoch = self.epochs.groupby("epoch")[column]
+        return by_epoch.mean()[by_epoch.size() == self.epochs["trial"].nunique()]
+
+
+def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
+    """The curves of `placed_epochs`. The gid of a trial's line is `TRIAL:COLUMN`, of a mean's `NAME:COLUMN`."""
     frame = placed_epochs(results)
     if not len(frame):
         return None
-    names = sorted(frame["panel"].unique())
-    series, styles = _series_handles(frame), [Line2D([], [], label=name, **look) for name, look in _STYLES.items()]
-    columns = legend_columns(series, _LEGEND_CHARACTERS)
-    legend_rows = max(math.ceil(len(series) / columns), 1 if columns > 1 else 3)
-    in_a_row = len(names) if len(names) <= _MOST_IN_A_ROW else math.ceil(len(names) / 2)
-    height = 0.8 + _LEGEND_ROW * legend_rows + 1.85 * 2 * math.ceil(len(names) / in_a_row)
-    trials = results.trials[results.trials["trial"].isin(results.epochs["trial"])]
-    note = (
-        f"{len(trials)} trial{'s' * (len(trials) != 1)}. Validation: n = {results.images('validation')} images. "
-        f"Training: n = {results.images('train')}, as a mean over the epoch while the weights change."
-        + " Thick: means over seeds; thin: validation of single ones."
-        * has_seeds(results.trials)
+    lines = [_Line(int(place), _name(rows), rows) for place, rows in frame.groupby("place")]
+    named = lines if len(lines) <= _MOST_NAMED else lines[:FIRST]
+    rows = sum(len(_wrapped(line.name)) for line in named)
+    columns = many_or_one(width, 2)
+    tall = max(2.2, _NAME_HEIGHT * (rows + 2))  # inches, of one plot without what is around it
+    height = 0.9 + (tall + 0.55) * (2 // columns)
+    with new_figure(width, height, _note(results, lines), *results.provenance.caveats) as figure:
+        plots = figure.subplots(2 // columns, columns, squeeze=False).ravel()
+        for axes, metric in zip(plots, _LABELS, strict=True):
+            limits = _limits(results, frame, metric)
+            axes.set(ylim=limits, ylabel=_LABELS[metric], xlabel="Epoch")
+            axes.axhline(_CHANCE[metric], color=GREY, linewidth=0.9, linestyle=":")
+            for line in reversed(lines):
+                _draw_line(axes, line, metric, has_seeds(results.trials), line in named)
+            _name_lines(axes, named, metric, (limits[1] - limits[0]) * _NAME_HEIGHT / tall)
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+        plots[0].yaxis.set_major_formatter(percent_tick)
+        add_legend(figure, _legend(list(plots), has_seeds(results.trials), len(lines) > FIRST))
+    first = results.ranked.head(1).to_dict("records")
+    reached = [f" The first reaches {percent(row['validation_accuracy'])} % on validation." for row in first]
+    alt = (
+        f"Accuracy and loss against epoch of {', '.join(line.name for line in lines[:_MOST_NAMED])}.{''.join(reached)}"
     )
-    with new_figure(PAGE_WIDTH, height, note, *results.provenance.caveats) as figure:
-        grid = add_panels(figure, len(names), in_a_row, _LABELS)
-        for panel, name in zip(grid, names, strict=True):
-            _draw_panel(panel, frame[frame["panel"] == name], str(name), has_seeds(results.trials))
-        _set_limits(grid, frame)
-        figure.legend(handles=series, loc="outside upper left", ncols=columns)
-        figure.legend(handles=styles, loc="outside upper right", ncols=len(styles) if columns == len(series) else 1)
-    best = [
-        f" The first, {row['configuration']}, reaches {percent(row['validation_accuracy'])} % on validation."
-        for row in results.ranked.head(1).to_dict("records")
-    ]
-    alt = f"Accuracy and loss of {len(trials)} trials against epoch: {', '.join(trials['configuration'].unique())}."
-    return Drawing(figure, "Curves", "".join([alt, *best]), CAPTION)
+    columns_shown = ["configuration", "seed", "training_subset", "status", "trial", "epoch"]
+    metrics = [f"{split}_{metric}" for split in ("train", "validation") for metric in _LABELS]
+    return Drawing(figure, "Curves", alt, CAPTION, frame[[*columns_shown, *metrics]])
 
 
 def placed_epochs(results: Results) -> pd.DataFrame:
-    """The epochs of the trials, best trial last, with `panel`, `series`, `place`, `rank` and `status` of each.
+    """The epochs of the trials, with the columns of `results.trials` that tell them apart, and `place`.
 
-    `place` counts the series from 0 and is their colour. With more series than colours, only the best trials have one,
-    each as a series of its own, and the others are `other trials` at place -1.
+    `place` counts the configurations from 0, as `in_order` has them. Of a configuration with ranked trials, only
+    these are there.
     """
-    trials = results.trials[["trial", "rank", "status"]].copy()
-    split = panels(results.trials["network"])
-    trials["panel"] = [split[network][0] for network in results.trials["network"]]
-    trials["series"] = [_series(row, split[row["network"]][1], len(split)) for _, row in results.trials.iterrows()]
-    names = sorted(trials["series"].unique())
-    if len(names) > len(PALETTE):
-        coloured = trials["rank"].notna() & (trials.index < _COLOURED_TRIALS)
-        of_trial = " (" + results.trials.apply(replicate, axis=1) + ")" if has_seeds(results.trials) else ""
-        trials["series"] = ("rank " + trials["rank"].astype(str) + ": " + trials["series"] + of_trial).where(
-            coloured, OTHERS
-        )
-        names = trials.loc[coloured, "series"].unique().tolist()
-    trials["place"] = [names.index(name) if name in names else -1 for name in trials["series"]]
-    return trials.iloc[::-1].merge(results.epochs, on="trial")
+    places = {name: place for place, name in enumerate(in_order(results))}
+    trials = results.trials
+    has_rank = trials["rank"].notna()
+    trials = trials[has_rank | ~has_rank.groupby(trials["configuration"]).transform("any")]
+    trials = trials[["trial", "configuration", "seed", "training_subset", "rank", "status"]]
+    frame = trials.assign(place=trials["configuration"].map(places)).merge(results.epochs, on="trial")
+    return frame.sort_values(["place", "trial", "epoch"], kind="stable", ignore_index=True)
 
 
-def panels(networks: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Network → (panel, series): `age-c4-f2` is the series f2 of the panel age-c4.
-
-    Where that would give many panels, or panels of one network each, all networks share one panel, named "".
-    """
-    names = sorted(set(networks))
-    split = {name: (name.rpartition("-")[0] or name, name.rpartition("-")[2]) for name in names}
-    count = len({panel for panel, _ in split.values()})
-    if count > _MOST_PANELS or count == len(names):
-        return {name: ("", name) for name in names}
-    heads = [series for _, series in split.values()]
-    return {name: (panel, series if heads.count(series) > 1 else name) for name, (panel, series) in split.items()}
+def _name(rows: pd.DataFrame) -> str:
+    """A configuration, and what became of it where that is no result."""
+    first = rows.iloc[0]
+    return f"{first['configuration']}{'' if rows['rank'].notna().any() else ': ' + first['status']}"
 
 
-def _series(row: "pd.Series[str]", name: str, networks: int) -> str:
-    """A series' name: its network, and the hyperparameters that vary. With one network, these alone, if any vary."""
-    if row["configuration"].startswith("#"):  # of a search
-        return str(row["configuration"])
-    varied = row["configuration"].removeprefix(row["network"]).removeprefix(", ")
-    return ", ".join(part for part in (name if networks > 1 or not varied else "", varied) if part)
+def _wrapped(name: str) -> list[str]:
+    return textwrap.wrap(name, _NAME_CHARACTERS)
 
 
-def _draw_panel(panel: Panel, frame: pd.DataFrame, name: str, thin: bool) -> None:
-    for metric, axes in panel.items():
-        axes.axhline(_CHANCE[metric], color=GREY, linewidth=0.9, linestyle=":")
-        for _, trial in frame.groupby("trial", sort=False):
-            _draw_trial(axes, trial, metric, thin)
-        for _, trials in frame[frame["place"] >= 0].groupby("series", sort=False) if thin else ():
-            _draw_mean(axes, trials, metric)
-    panel["accuracy"].set_title(name, loc="left", fontweight="bold")
-    panel["accuracy"].set_title(_flags(frame), loc="right", fontsize=7, color=INK)
-
-
-def _draw_trial(axes: Axes, trial: pd.DataFrame, metric: str, thin: bool) -> None:
-    """Validation solid; training dashed, but not of grey trials, which would drown the others."""
-    place, identity = int(trial["place"].iloc[0]), trial["trial"].iloc[0]
-    look = _look(place) | {"linewidth": 0.8 if thin or place < 0 else 1.4}
-    look |= {"alpha": 0.35} if thin and place >= 0 else {}
-    if len(trial) > 1 and (thin or len(trial) > _MOST_EPOCHS_WITH_MARKERS):
-        look["marker"] = ""
-    splits = {"train": look | _TRAIN, "validation": look} if place >= 0 and not thin else {"validation": look}
-    for split, style in splits.items():
-        column = f"{split}_{metric}"
-        axes.plot(trial["epoch"], trial[column], gid=f"{identity}:{column}", **style)
-
-
-def _draw_mean(axes: Axes, trials: pd.DataFrame, metric: str) -> None:
-    """The mean over the seeds of a series, of the epochs that all of them have."""
-    look = _look(int(trials["place"].iloc[0])) | {"linewidth": 1.6}
-    epochs = trials.groupby("epoch")
-    is_common = epochs["trial"].nunique() == trials["trial"].nunique()
+def _draw_line(axes: Axes, line: _Line, metric: str, has_seeds: bool, is_named: bool) -> None:
+    """The mean of a configuration over its seeds; of one in colour also single seeds, thin, and training, dashed."""
+    if not line.colour:
+        look: dict[str, Any] = {"color": PALE, "linewidth": 0.9, "alpha": 1 if is_named else 0.4}
+        look |= {} if line.epochs["rank"].notna().any() else {"linestyle": (0, (1, 1))}
+    else:
+        marker = MARKERS[line.place] if len(line.mean("epoch")) <= _MOST_EPOCHS_WITH_MARKERS else ""
+        look = {"color": line.colour, "linewidth": 1.6, "marker": marker, "markersize": 3.5}
+        for trial, epochs in line.epochs.groupby("trial") if has_seeds else ():
+            column = f"validation_{metric}"
+            thin = look | {"linewidth": 0.7, "alpha": 0.45, "marker": ""}
+            axes.plot(epochs["epoch"], epochs[column], gid=f"{trial}:{column}", **thin)
     for split, style in {"train": look | _TRAIN, "validation": look}.items():
-        means = epochs[f"{split}_{metric}"].mean()[is_common]
-        axes.plot(means.index, means, **style | {"marker": ""} if len(means) > _MOST_EPOCHS_WITH_MARKERS else style)
+        if split == "validation" or line.colour:
+            mean = line.mean(f"{split}_{metric}")
+            axes.plot(mean.index, mean, gid=f"{line.name}:{split}_{metric}", **style)
 
 
-def _look(place: int) -> dict[str, Any]:
-    """Colour and marker of a series; a place of -1 is grey."""
-    if place < 0:
-        return {"color": PALE, "marker": "."}
-    return {"color": PALETTE[place], "marker": MARKERS[place], "markersize": 3.5}
-
-
-def _flags(frame: pd.DataFrame) -> str:
-    """Which of a panel's trials are no results: `f4 collapsed`, or `3 collapsed, 1 failed` where they are many."""
-    flagged = frame[frame["rank"].isna()].drop_duplicates("trial")
-    if len(flagged) == 1 and flagged["series"].iloc[0] != OTHERS and frame["panel"].iloc[0]:
-        return f"{flagged['series'].iloc[0]} {flagged['status'].iloc[0]}"
-    return ", ".join(f"{count} {status}" for status, count in flagged["status"].value_counts().items())
-
-
-def _set_limits(grid: list[Panel], frame: pd.DataFrame) -> None:
-    """Give all panels the same axes. They cut off flagged trials whose loss exploded, which would hide the rest."""
-    shown = frame[frame["rank"].notna()] if frame["rank"].notna().any() else frame
-    limits = {"accuracy": _range(frame, "accuracy"), "loss": _range(shown, "loss")}
-    most = int(frame["epoch"].max())
-    for panel in grid:
-        for metric, axes in panel.items():
-            axes.set(ylim=limits[metric], xlim=(1 - 0.05 * most, 1.05 * most))
-            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-            axes.tick_params(labelleft=bool(axes.get_ylabel()), labelbottom=metric == "loss")
-        panel["accuracy"].yaxis.set_major_formatter(percent_tick)
-        panel["loss"].set_xlabel("Epoch")
-
-
-def _range(frame: pd.DataFrame, metric: str) -> tuple[float, float]:
-    """The limits of an axis: everything of `frame` that is drawn, and chance, with a margin."""
-    values = [_CHANCE[metric], *frame[f"validation_{metric}"], *frame.loc[frame["place"] >= 0, f"train_{metric}"]]
-    finite = [value for value in values if math.isfinite(value)]
-    margin = 0.05 * (max(finite) - min(finite)) or 0.05
-    return min(finite) - margin, max(finite) + margin
-
-
-def _series_handles(frame: pd.DataFrame) -> list[Line2D]:
-    """A line for each series, in the order of their colours, grey last."""
-    series = frame.drop_duplicates("series").sort_values("place", key=lambda place: place.replace(-1, len(PALETTE)))
-    return [
-        Line2D([], [], label=textwrap.shorten(name, _LEGEND_CHARACTERS, placeholder="…"), **_look(place))
-        for name, place in zip(series["series"], series["place"], strict=True)
+def _name_lines(axes: Axes, lines: list[_Line], metric: str, row: float) -> None:
+    """Write each line's name to its right, as near to its end as the others allow; `row` is a row's height, in data."""
+    low, high = axes.get_ylim()
+    means = [(line, line.mean(f"validation_{metric}")) for line in lines]
+    ends = [
+        (float(np.clip(mean.iloc[-1], low, high)), mean.index[-1], line)
+        for line, mean in means
+        if len(mean) and math.isfinite(mean.iloc[-1])
     ]
+    ends.sort(key=itemgetter(0))
+    if not ends:
+        return
+    heights = row * np.array([len(_wrapped(line.name)) for _, _, line in ends])
+    before = np.cumsum(heights) - heights / 2  # the middles of names that are stacked without a gap
+    middles = before + IsotonicRegression(y_min=low, y_max=max(low, high - heights.sum())).fit_transform(
+        np.arange(len(ends)), np.array([end for end, _, _ in ends]) - before
+    )
+    for (end, epoch, line), middle in zip(ends, middles, strict=True):
+        axes.annotate(
+            "\n".join(_wrapped(line.name)),
+            (epoch, end),
+            (1.06, middle),
+            textcoords=axes.get_yaxis_transform(),
+            arrowprops=_LEADER | {"color": line.colour or PALE},
+            color=line.colour or INK,
+            fontsize=_NAME_SIZE,
+            va="center",
+        )
+
+
+def _limits(results: Results, frame: pd.DataFrame, metric: str) -> tuple[float, float]:
+    """The limits of an axis: ranked trials' validation and the first ones' training, but no run far off the rest."""
+    shown = frame[frame["rank"].notna()] if frame["rank"].notna().any() else frame
+    values = [*shown[f"validation_{metric}"], *shown.loc[shown["place"] < FIRST, f"train_{metric}"]]
+    if not np.isfinite(values).any():
+        return 0.0, 1.0
+    low, high = without_outliers(np.array(values, float))
+    margin = 0.04 * (high - low) or 0.02
+    return low - margin, high + margin
+
+
+def _legend(plots: Sequence[Axes], has_seeds: bool, has_others: bool) -> list[Line2D]:
+    """An entry for each kind of line that the plots show."""
+    styles: dict[str, dict[str, Any]] = {
+        "validation": {"color": INK, "linewidth": 1.6},
+        "training": {"color": INK} | _TRAIN,
+        "one seed": {"color": INK, "linewidth": 0.7, "alpha": 0.45},
+        "others": {"color": PALE, "linewidth": 0.9},
+        "chance": {"color": GREY, "linestyle": ":"},
+    }
+    limits = [axes.get_ylim() for axes in plots]
+    has_chance = any(low < _CHANCE[metric] < high for metric, (low, high) in zip(_LABELS, limits, strict=True))
+    is_shown = {"one seed": has_seeds, "others": has_others, "chance": has_chance}
+    return [Line2D([], [], label=name, **look) for name, look in styles.items() if is_shown.get(name, True)]
+
+
+def _note(results: Results, lines: list[_Line]) -> str:
+    """How to read the figure, with n."""
+    count, flagged = len(results.trials), results.flagged["status"].value_counts()
+    without = ", ".join(f"{number} {status}" for status, number in flagged.items())
+    seeds = " Thick: means over seeds." * has_seeds(results.trials)
+    colours = f" In colour: the first {FIRST} by validation." if len(lines) > FIRST else ""
+    return (
+        f"{count:,} trial{'s' * (count != 1)}{f', of which {without}' if without else ''}. Validation: n = "
+        f"{results.images('validation')} images; training: n = {results.images('train')}.{colours}{seeds}"
+    )

@@ -2,8 +2,22 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.lines import Line2D
 
-from analysis.figures.style import GREY, INK, MARKERS, PAGE_WIDTH, PALE, PALETTE, Drawing, label_rows, new_figure
+from analysis.figures.style import (
+    GREY,
+    INK,
+    MARKERS,
+    PAGE_WIDTH,
+    PALE,
+    PALETTE,
+    Drawing,
+    add_legend,
+    label_rows,
+    new_figure,
+    row_names,
+    rows_height,
+)
 from analysis.results.compared import Compared
 from analysis.results.format import points
 from analysis.results.judged import Findings
@@ -19,14 +33,14 @@ _LOOKS = {
 }
 
 
-def draw(results: Results, findings: Findings) -> Drawing | None:
+def draw(results: Results, findings: Findings, width: float = PAGE_WIDTH) -> Drawing | None:
     """A row a configuration with several seeds: its difference from the first in test accuracy, and its verdict."""
     compared, frame = findings.compared, from_first(findings.compared)
     if not len(frame):
         return None
     first, margin = str(compared.pairs["configuration"].iloc[0]), 100 * compared.margin
-    size, note = (PAGE_WIDTH * 0.85, 1.4 + 0.22 * len(frame)), _note(results, compared, first)
-    with new_figure(*size, note, *results.provenance.caveats) as figure:
+    names, note = row_names(frame["configuration"], width), _note(results, compared, first)
+    with new_figure(width, 1.5 + rows_height(names), note, *results.provenance.caveats) as figure:
         axes = figure.subplots()
         axes.axvspan(-margin, margin, color=PALE, alpha=0.35, linewidth=0)
         axes.axvline(0, color=INK, linewidth=0.8)
@@ -34,15 +48,8 @@ def draw(results: Results, findings: Findings) -> Drawing | None:
             colour, marker = _LOOKS[row["verdict"].partition(",")[0]]
             ends = np.abs(np.array([[row["low"]], [row["high"]]]) - row["difference"])
             axes.errorbar(100 * row["difference"], place, None, 100 * ends, marker, color=colour, markersize=4.5)
-            axes.annotate(
-                row["verdict"],
-                (1.01, place),
-                xycoords=("axes fraction", "data"),
-                color=colour,
-                fontsize=7.5,
-                va="center",
-            )
-        label_rows(axes, frame["configuration"].tolist(), f"Test accuracy less that of {first} (points)")
+        label_rows(axes, names, "Test accuracy less that of the first (points)")
+        add_legend(figure, _legend(frame["verdict"]))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:+g}" if value else "0")
     words = "; ".join(
         f"{row['configuration']} {100 * row['difference']:+.2f} ({100 * row['low']:+.2f} to {100 * row['high']:+.2f}) "
@@ -54,7 +61,18 @@ def draw(results: Results, findings: Findings) -> Drawing | None:
         "Differences from the first",
         f"Test accuracy less that of {first}, in points: {words}.",
         "Each network's verdict is from its differences from all others, of which this shows the one from the first.",
+        frame,
     )
+
+
+def _legend(verdicts: "pd.Series[str]") -> list[Line2D]:
+    """The look of each verdict that there is."""
+    present = set(verdicts.str.partition(",")[0]) - {""}
+    looks = {name: look for name, look in _LOOKS.items() if name in present}
+    return [
+        Line2D([], [], color=colour, marker=marker, markersize=4.5, label=name)
+        for name, (colour, marker) in looks.items()
+    ]
 
 
 def from_first(compared: Compared) -> pd.DataFrame:
@@ -80,7 +98,7 @@ def _note(results: Results, compared: Compared, first: str) -> str:
     own = compared.of(first)
     verdict = f"; {first} itself is {own['verdict']}" if own is not None and own["verdict"] else ""
     return (
-        f"n = {results.images('test')} test images. Intervals of all {len(compared.pairs)} pairs together "
-        f"({100 * (1 - compared.level):g} %), over {results.scope}. Shaded: the margin of {points(compared.margin)}"
-        f"{verdict}."
+        f"The first is {first}. n = {results.images('test')} test images. Intervals of all {len(compared.pairs)} "
+        f"pairs together ({100 * (1 - compared.level):g} %), over {results.scope}. Shaded: the margin of "
+        f"{points(compared.margin)}{verdict}."
     )

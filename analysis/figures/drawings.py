@@ -15,28 +15,33 @@ from analysis.figures import (
     roc,
 )
 from analysis.figures.search import history, importance, parallel_coordinates, pareto, rungs, slices
-from analysis.figures.style import Drawing
+from analysis.figures.style import PAGE_WIDTH, Drawing
 from analysis.results.judged import Findings
 from analysis.results.trials import Results
 
 
-def figures(results: Results, findings: Findings, robustness_table: pd.DataFrame) -> dict[str, Drawing | None]:
-    """File name → drawing, of every figure that there can be; None where the record has no data for it."""
+def figures(
+    results: Results, findings: Findings, robustness_table: pd.DataFrame, width: float = PAGE_WIDTH
+) -> dict[str, Drawing | None]:
+    """File name → drawing, of every figure that there can be; None where the record has no data for it.
+
+    `width` is PAGE_WIDTH or COLUMN_WIDTH.
+    """
     return {
-        "search_history": history.draw(results),
-        "search_rungs": rungs.draw(results),
-        "search_slices": slices.draw(results),
-        "search_parallel": parallel_coordinates.draw(results),
-        "search_importance": importance.draw(results),
-        "search_pareto": pareto.draw(results),
-        "differences": differences.draw(results, findings),
-        "accuracy": accuracy.draw(results),
-        "curves": curves.draw(results),
-        "grid": grid.draw(results),
-        "confusion": confusion.draw(results),
-        "roc": roc.draw(results),
-        "reliability": reliability.draw(results),
-        "classes": classes.draw(results, findings),
-        "pairs": pairs.draw(results, findings),
-        "robustness": robustness.draw(results, robustness_table),
+        "search_history": history.draw(results, width),
+        "search_rungs": rungs.draw(results, width),
+        "search_slices": slices.draw(results, width),
+        "search_parallel": parallel_coordinates.draw(results, width),
+        "search_importance": importance.draw(results, width),
+        "search_pareto": pareto.draw(results, width),
+        "differences": differences.draw(results, findings, width),
+        "accuracy": accuracy.draw(results, width),
+        "curves": curves.draw(results, width),
+        "grid": grid.draw(results, width),
+        "roc": roc.draw(results, width),
+        "reliability": reliability.draw(results, width),
+        "confusion": confusion.draw(results, width),
+        "classes": classes.draw(results, findings, width),
+        "pairs": pairs.draw(results, findings, width),
+        "robustness": robustness.draw(results, robustness_table, width),
     }

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.patches import Rectangle
 
-from analysis.figures.style import INK, Drawing, hide_frame, ink_on, new_figure, percent_tick
+from analysis.figures.style import INK, PAGE_WIDTH, Drawing, hide_frame, ink_on, new_figure, without_outliers
 from analysis.results.format import mean_and_deviation, span
 from analysis.results.seeds import trunk_by_head
 from analysis.results.trials import Results
@@ -15,22 +15,18 @@ from analysis.results.trials import Results
 _CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
 
 
-def draw(results: Results) -> Drawing | None:
+def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
     """The heat map of `trunk_by_head(results.trials)`. A cell without a ranked trial is hatched, and says why."""
     table = trunk_by_head(results.trials)
     if not len(table):
         return None
     means = table.pivot(index="trunk", columns="head", values="mean")
     trunks, heads, note = means.index.tolist(), means.columns.tolist(), _note(results)
-    size = (1.8 + 1.1 * max(2, len(heads)), 1.7 + 0.75 * len(trunks))
-    with new_figure(*size, note, *results.provenance.caveats, grid=False) as figure:
+    with new_figure(width, 1.3 + 0.6 * len(trunks), note, *results.provenance.caveats, grid=False) as figure:
         axes = figure.subplots()
         values = means.to_numpy(float)
-        low = _low_end(values)
-        image = axes.imshow(np.ma.masked_invalid(values), cmap="cividis", aspect="auto", vmin=low)
-        extend = "min" if np.nanmin(values) < low else "neither"
-        bar = figure.colorbar(image, ax=axes, format=percent_tick, label="Validation accuracy (%)", extend=extend)
-        bar.outline.set_visible(False)
+        low, high = without_outliers(values)
+        image = axes.imshow(np.ma.masked_invalid(values), cmap="cividis", aspect="auto", vmin=low, vmax=high)
         for row in table.to_dict("records"):
             _draw_cell(axes, heads.index(row["head"]), trunks.index(row["trunk"]), row, image)
         axes.hlines(np.arange(0.5, len(trunks) - 1), -0.5, len(heads) - 0.5, color="white", linewidth=2)
@@ -43,21 +39,14 @@ def draw(results: Results) -> Drawing | None:
         for row in table.to_dict("records")
     )
     alt = f"Heat map of validation accuracy in percent, trunk x head: {words}."
-    return Drawing(
-        figure, "Trunk x head", alt, f"age-cN-fM has a trunk of N convolutions and a head of M dense layers. {note}"
-    )
-
-
-def _low_end(values: np.ndarray) -> float:
-    """Where the colours begin: a network far below all others, as one that failed, does not take them from these."""
-    first, third = np.nanquantile(values, (0.25, 0.75))
-    return float(max(np.nanmin(values), first - 3 * (third - first)))
+    caption = f"age-cN-fM has a trunk of N convolutions and a head of M dense layers. {note}"
+    return Drawing(figure, "Trunk x head", alt, caption, table)
 
 
 def _draw_cell(axes: Axes, x: int, y: int, row: dict[str, Any], scale: ScalarMappable) -> None:
     if row["n"]:
         flagged = f"\n{row['flagged']} {row['states']}" if row["flagged"] else ""
-        text = mean_and_deviation(row["mean"], row["std"]) + flagged
+        text = mean_and_deviation(row["mean"], row["std"]).replace(" ±", "\n±") + flagged
         axes.text(x, y, text, color=ink_on(tuple(scale.to_rgba(row["mean"]))), fontsize=8, **_CENTRED)
     else:
         hatched: dict[str, Any] = {"facecolor": "white", "edgecolor": "#b8b8b8", "hatch": "////", "linewidth": 0}

@@ -6,15 +6,26 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from analysis.figures.style import GREY, Drawing, hide_frame, ink_on, new_figure
+from analysis.figures.style import (
+    GREY,
+    PAGE_WIDTH,
+    Drawing,
+    hide_frame,
+    ink_on,
+    new_figure,
+    row_names,
+    rows_height,
+    without_outliers,
+)
 from analysis.results.judged import Findings
 from analysis.results.trials import Results
 
 _DIFFERENCES = matplotlib.colormaps["PuOr"]
+_CELL, _LETTER = 0.21, 0.075  # inches, of width
 _CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
 
 
-def draw(results: Results, findings: Findings) -> Drawing | None:
+def draw(results: Results, findings: Findings, width: float = PAGE_WIDTH) -> Drawing | None:
     """How far configurations with several seeds are apart in accuracy on test.
 
     A cell a pair: how many points the row is ahead of the column; grey where the interval of the difference holds 0.
@@ -22,33 +33,44 @@ def draw(results: Results, findings: Findings) -> Drawing | None:
     frame = findings.compared.pairs
     if not len(frame):
         return None
-    names = list(dict.fromkeys([*frame["configuration"], *frame["other"]]))
-    is_apart = (frame["low"] > 0) | (frame["high"] < 0)
-    most, ends = max(0.001, float(frame["difference"].abs().max())), (-0.5, len(names) - 0.5)
-    size = (2.4 + 0.45 * len(names), 2.3 + 0.3 * len(names))
-    with new_figure(*size, _note(results, findings), *results.provenance.caveats, grid=False) as figure:
+    names = row_names(dict.fromkeys([*frame["configuration"], *frame["other"]]), width)
+    longest = max(len(line) for name in names for line in name.split("\n"))
+    count = min(len(names), int((width - _LETTER * (longest + 4)) / _CELL))
+    places = {name: place for place, name in enumerate(dict.fromkeys([*frame["configuration"], *frame["other"]]))}
+    rows = frame.assign(
+        is_apart=(frame["low"] > 0) | (frame["high"] < 0),
+        y=frame["configuration"].map(places),
+        x=frame["other"].map(places),
+    )
+    shown = rows[(rows["x"] < count) & (rows["y"] < count)]
+    most = max(0.001, without_outliers(shown["difference"].abs().to_numpy())[1])
+    note = _note(results, findings) + f" The first {count} of {len(names)}." * (count < len(names))
+    with new_figure(width, 1.0 + rows_height(names[:count]), note, *results.provenance.caveats, grid=False) as figure:
         axes = figure.subplots()
-        for row in frame.assign(is_apart=is_apart).to_dict("records"):
-            first, second = names.index(row["configuration"]), names.index(row["other"])
-            _draw_pair(axes, second, first, row["difference"], most, row["is_apart"])
-            _draw_pair(axes, first, second, -row["difference"], most, row["is_apart"])
-        axes.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
-        axes.set(yticks=range(len(names)), yticklabels=names, xlim=ends, ylim=ends[::-1])
+        for row in shown.to_dict("records"):
+            _draw_pair(axes, row["x"], row["y"], row["difference"], most, row["is_apart"])
+            _draw_pair(axes, row["y"], row["x"], -row["difference"], most, row["is_apart"])
+        axes.set_xticks(range(count), map(str, range(1, count + 1)))
+        axes.set_yticks(range(count), [f"{name}  {place}" for place, name in enumerate(names[:count], 1)])
+        axes.set(xlim=(-0.5, count - 0.5), ylim=(count - 0.5, -0.5))
         hide_frame(axes)
+    apart = int(rows["is_apart"].sum())
     return Drawing(
         figure,
         "Differences between networks",
-        f"Matrix of differences in test accuracy; the intervals of {int(is_apart.sum())} of {len(frame)} leave out 0.",
+        f"Matrix of differences in test accuracy; the intervals of {apart} of {len(frame)} leave out 0.",
         "How far the row is ahead of the column; in grey where the interval of the difference holds 0, so that "
         "either may be better.",
+        frame,
     )
 
 
 def _draw_pair(axes: Axes, x: int, y: int, difference: float, most: float, is_apart: bool) -> None:
-    colour = _DIFFERENCES(0.5 - 0.45 * difference / most) if is_apart else (0.95, 0.95, 0.95, 1.0)
+    share = max(-1.0, min(1.0, difference / most))
+    colour = _DIFFERENCES(0.5 - 0.45 * share) if is_apart else (0.95, 0.95, 0.95, 1.0)
     axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=colour))
     ink = ink_on(colour) if is_apart else GREY
-    axes.text(x, y, f"{round(100 * difference, 1) + 0.0:+.1f}", fontsize=6.5, color=ink, **_CENTRED)
+    axes.text(x, y, f"{round(100 * difference, 1) + 0.0:+.1f}", fontsize=5.5, color=ink, **_CENTRED)
 
 
 def _note(results: Results, findings: Findings) -> str:

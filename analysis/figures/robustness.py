@@ -1,9 +1,12 @@
 """How accuracy and AUC fall as images are corrupted: a panel a corruption, accuracy above AUC."""
 
+import math
 import textwrap
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MultipleLocator
 
@@ -17,24 +20,26 @@ from analysis.figures.style import (
     PALE,
     PALETTE,
     Drawing,
-    Panel,
-    add_panels,
-    legend_columns,
+    add_legend,
+    legend_height,
+    many_or_one,
     new_figure,
     percent_tick,
 )
 from analysis.results.seeds import trial_name
 from analysis.results.trials import Results
 
-_COLUMNS = 3
 _COLOURED_OF_MANY = 5
-_LEGEND_CHARACTERS = 100
+_NAME_CHARACTERS = 60
 _METRICS = {"accuracy": "Accuracy (%)", "auc": "AUC"}
 _CHANCE = 0.5
 _MARGIN = 0.02
 
+#: The axes of one panel, by metric.
+Panel = dict[str, Axes]
 
-def draw(results: Results, table: pd.DataFrame) -> Drawing | None:
+
+def draw(results: Results, table: pd.DataFrame, width: float = PAGE_WIDTH) -> Drawing | None:
     """The first data set in a robustness table, the record's own if it is there; on the whole test.
 
     Each line's gid is `TRIAL:CORRUPTION:METRIC`. Of more trials than colours only the best five have one. There is no
@@ -46,18 +51,33 @@ def draw(results: Results, table: pd.DataFrame) -> Drawing | None:
     if not words or not names:
         return None
     looks = _looks(results, rows)
-    height = 1.2 + 0.1 * min(len(looks), len(PALETTE)) + 1.45 * 2 * -(-len(names) // _COLUMNS)
-    with new_figure(PAGE_WIDTH, height, conditions(rows), *results.provenance.caveats) as figure:
-        grid = add_panels(figure, len(names), _COLUMNS, _METRICS)
+    columns = many_or_one(width, 2) + 1  # on a column of a journal, two: six panels above each other are too many
+    handles = [Line2D([], [], markersize=3.5, **look) for look in looks.values() if "label" in look]
+    if others := len(looks) - len(handles):
+        handles.append(Line2D([], [], color=PALE, linewidth=0.8, label=f"{others} others, worse on validation"))
+    height = 1.2 + legend_height(handles, width) + 1.45 * 2 * -(-len(names) // columns)
+    with new_figure(width, height, conditions(rows), *results.provenance.caveats) as figure:
+        grid = _add_panels(figure, len(names), columns)
         for name, panel in zip(names, grid, strict=True):
             _draw_panel(panel, name, rows, looks, image_side(results))
         _set_limits(grid, rows)
-        handles = [Line2D([], [], markersize=3.5, **look) for look in looks.values() if "label" in look]
-        if others := len(looks) - len(handles):
-            handles.append(Line2D([], [], color=PALE, linewidth=0.8, label=f"{others} others, worse on validation"))
-        figure.legend(handles=handles, loc="outside upper left", ncols=legend_columns(handles, _LEGEND_CHARACTERS))
+        add_legend(figure, handles)
     alt = f"Accuracy and AUC against the degree of each corruption. {words[0]}"
-    return Drawing(figure, "Robustness", alt, " ".join(words))
+    return Drawing(figure, "Robustness", alt, " ".join(words), rows)
+
+
+def _add_panels(figure: Figure, count: int, columns: int) -> list[Panel]:
+    """Add `count` panels to a figure, `columns` in a row."""
+    rows = 2 * math.ceil(count / columns)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    places = [(row, column) for row in range(0, rows, 2) for column in range(columns)]
+    panels = [dict(zip(_METRICS, axes[row : row + 2, column], strict=True)) for row, column in places]
+    for unused in [axes for panel in panels[count:] for axes in panel.values()]:
+        unused.remove()
+    for panel in panels[:count:columns]:
+        for metric, label in _METRICS.items():
+            panel[metric].set_ylabel(label)
+    return panels[:count]
 
 
 def _looks(results: Results, rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -72,7 +92,7 @@ def _looks(results: Results, rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
             "color": colour,
             "marker": marker,
             "linewidth": 1.3,
-            "label": textwrap.shorten(trial_name(row, results), _LEGEND_CHARACTERS, placeholder="…"),
+            "label": textwrap.shorten(trial_name(row, results), _NAME_CHARACTERS, placeholder="…"),
         }
     return looks
 
@@ -90,6 +110,7 @@ def _draw_panel(panel: Panel, name: str, rows: pd.DataFrame, looks: dict[str, di
                 band = points[f"{metric}_low"], points[f"{metric}_high"]
                 axes.fill_between(places, *band, color=look["color"], alpha=0.18, linewidth=0)
         axes.set(xticks=range(len(labels)), xticklabels=labels, xlim=(-0.3, len(labels) - 0.7))
+        axes.tick_params(labelsize=7)
         axes.axhline(_CHANCE, color=GREY, linewidth=0.9, linestyle=":")
         axes.axvline(labels.index(CLEAN), color=GREY, linewidth=0.6)
     panel["accuracy"].set_title(corruption.title, loc="left", fontweight="bold")

@@ -4,27 +4,35 @@ import contextlib
 import io
 import math
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import matplotlib
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from analysis.results.format import unbroken
 from analysis.results.processes import side_by_side
 
 #: Okabe & Ito (2008), without the yellow that white paper swallows: told apart by every kind of colour vision.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)))  # of the first configurations, for grey print
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 INK, GREY, PALE = "#222222", "#7a7a7a", "#c8c8c8"
+#: How many configurations stand out, in the first colours of the palette; the same ones in all figures.
+FIRST = 3
 
-PAGE_WIDTH = 7.2  # inches: two columns of a journal
+#: The widths of a journal, in inches: of two columns, and of one, which a phone shows too.
+PAGE_WIDTH, COLUMN_WIDTH = 7.2, 3.5
 _DPI = 200
-_FOOTER_CHARACTERS_PER_INCH = 18
+_FOOTER_CHARACTERS_PER_INCH, _LEGEND_CHARACTERS_PER_INCH = 18, 14
+_NAME_CHARACTERS_PER_INCH = 6
+_LEGEND_ROW = 0.17  # inches
 #: File type of a rendered figure → the metadata to leave out of it.
 FORMATS = {"png": ("Software",), "svg": ("Date", "Creator"), "pdf": ("CreationDate", "Creator", "Producer")}
 
@@ -44,18 +52,15 @@ _RC = {
 }
 
 
-#: The axes of one panel, by metric.
-Panel = dict[str, Axes]
-
-
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, its title, the text that stands for it where it cannot be seen, and how to read it."""
+    """A figure, its title, the text that stands for it where it cannot be seen, how to read it, and what it shows."""
 
     figure: Figure
     title: str
     alt: str
     caption: str
+    data: pd.DataFrame
 
     def _repr_png_(self) -> bytes:
         """The figure, as a notebook shows it."""
@@ -73,24 +78,33 @@ def new_figure(width: float, height: float, *footers: str, grid: bool = True) ->
         yield figure
 
 
-def add_panels(figure: Figure, count: int, columns: int, labels: Mapping[str, str]) -> list[Panel]:
-    """Add `count` panels to a figure, `columns` in a row. `labels` is metric → label of its axis, of both metrics."""
-    rows = 2 * math.ceil(count / columns)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    places = [(row, column) for row in range(0, rows, 2) for column in range(columns)]
-    panels = [dict(zip(labels, axes[row : row + 2, column], strict=True)) for row, column in places]
-    for unused in [axes for panel in panels[count:] for axes in panel.values()]:
-        unused.remove()
-    for panel in panels[:count:columns]:
-        for metric, label in labels.items():
-            panel[metric].set_ylabel(label)
-    return panels[:count]
+def many_or_one(width: float, many: int) -> int:
+    """How many plots stand side by side in a figure of this width: `many`, or one in a journal's column."""
+    return many if width > COLUMN_WIDTH else 1
 
 
-def legend_columns(handles: Sequence[Line2D], characters: int) -> int:
-    """How many entries of a legend fit into one row of that many characters."""
+def add_legend(figure: Figure, handles: Sequence[Any] = ()) -> None:
+    """Put the legend above the plots, as many entries in a row as fit: `handles`, or those of the first plot."""
+    handles = handles or figure.axes[0].get_legend_handles_labels()[0]
+    figure.legend(handles=handles, loc="outside upper left", ncols=_legend_columns(handles, figure.get_figwidth()))
+
+
+def legend_height(handles: Sequence[Any], width: float) -> float:
+    """The height of the legend of `handles`, in inches, on a figure of that width."""
+    return _LEGEND_ROW * math.ceil(len(handles) / _legend_columns(handles, width))
+
+
+def _legend_columns(handles: Sequence[Any], width: float) -> int:
     longest = max((len(str(handle.get_label())) for handle in handles), default=0) + 6
-    return max(1, min(len(handles), characters // longest))
+    return max(1, min(len(handles), int(width * _LEGEND_CHARACTERS_PER_INCH) // longest))
+
+
+def without_outliers(values: np.ndarray) -> tuple[float, float]:
+    """The ends of a scale for these values: one far from all others, as of a run that failed, does not stretch it."""
+    finite = values[np.isfinite(values)]
+    first, third = np.quantile(finite, (0.25, 0.75))
+    reach = 3 * (third - first)
+    return float(max(finite.min(), first - reach)), float(min(finite.max(), third + reach))
 
 
 def percent_tick(share: float, _position: float = 0) -> str:
@@ -129,6 +143,16 @@ def hide_frame(axes: Axes) -> None:
     """Leave out the frame and the ticks of axes whose cells speak for themselves."""
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+
+
+def row_names(names: Iterable[str], width: float) -> list[str]:
+    """The names of rows, broken into lines that leave two thirds of the width to what the rows show."""
+    return ["\n".join(textwrap.wrap(name, int(width * _NAME_CHARACTERS_PER_INCH))) for name in names]
+
+
+def rows_height(names: Sequence[str]) -> float:
+    """The height of rows with these names, in inches."""
+    return (0.08 + 0.14 * max(name.count("\n") + 1 for name in names)) * len(names)
 
 
 def label_rows(axes: Axes, names: Sequence[str], label: str) -> None:

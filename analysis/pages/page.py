@@ -4,7 +4,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.figures.style import PAGE_WIDTH, Drawing
+from analysis.figures.style import Drawing
 from analysis.pages.answer import Answer
 from analysis.pages.checklist import checklist
 from analysis.pages.environment import ENVIRONMENT
@@ -28,8 +28,6 @@ from analysis.results.judged import Findings
 from analysis.results.seeds import has_spread
 from analysis.results.trials import Results
 
-_PAGE_REM = 56  # width of a figure that is as wide as a journal's page
-
 
 @dataclass(frozen=True)
 class Sheet:
@@ -46,10 +44,10 @@ def report(
     findings: Findings,
     answer: Answer,
     digest: str,
-    drawings: Sequence[tuple[Drawing, bytes]],
+    drawings: Sequence[tuple[Drawing, bytes, bytes]],
     sheets: Sequence[Sheet],
 ) -> str:
-    """The page, of a record with this digest. Each of the `drawings` comes with its SVG."""
+    """The page, of a record with this digest. Each of the `drawings` comes with its SVG, and the one for a phone."""
     return ENVIRONMENT.get_template("report.html.j2").render(
         provenance=results.provenance,
         answer=answer,
@@ -74,11 +72,8 @@ def report(
         metrics=metric_cells(findings),
         trial_metrics=trial_metric_cells(findings),
         figures=[
-            *(
-                (drawing, _address(svg, "svg+xml"), round(_PAGE_REM / PAGE_WIDTH * drawing.figure.get_figwidth(), 1))
-                for drawing, svg in drawings  # letters are as large in all of them
-            ),
-            *((sheet, _address(sheet.png, "png"), _PAGE_REM) for sheet in sheets),
+            *((drawing, _address(wide, "svg+xml"), _address(narrow, "svg+xml")) for drawing, wide, narrow in drawings),
+            *((sheet, _address(sheet.png, "png"), None) for sheet in sheets),
         ],
     )
 

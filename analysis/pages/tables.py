@@ -38,7 +38,7 @@ def files(results: Results, findings: Findings) -> dict[str, bytes | None]:
     kept = frames(results, findings)
     return {
         **dict.fromkeys(f"{name}.{kind}" for name in _FRAMES for kind in ("csv", "parquet")),
-        **{f"{name}.csv": frame.to_csv(index=False).encode() for name, frame in kept.items()},
+        **{f"{name}.csv": as_csv(frame) for name, frame in kept.items()},
         **{f"{name}.parquet": frame.to_parquet(index=False) for name, frame in kept.items()},
         "results.md": results_markdown(results).encode(),
         "networks.md": networks_markdown(results).encode() if "networks" in kept else None,
@@ -62,6 +62,11 @@ def results_table(trials: pd.DataFrame) -> pd.DataFrame:
         "trial",
     ]
     return trials[names]
+
+
+def as_csv(frame: pd.DataFrame) -> bytes:
+    """A table as a file's content."""
+    return str(frame.to_csv(index=False)).encode()
 
 
 def _cells(frame: pd.DataFrame, *columns: Column) -> pd.DataFrame:

@@ -8,13 +8,12 @@ import math
 import numpy as np
 import pandas as pd
 from scipy.special import expit
-from scipy.stats import rankdata
+from scipy.stats import binom
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_curve
 
 from data_prep import InputError
 from sweeps.stats.intervals import wilson
-from trainables.training.weighted_metrics import BINS, bins_of, sortable
+from trainables.training.weighted_metrics import BINS, sortable
 
 
 def calibration(labels: np.ndarray, logits: np.ndarray) -> tuple[float, float]:
@@ -85,28 +84,41 @@ def calibrated(logits: np.ndarray, slope: float, offset: float) -> np.ndarray:
     return np.asarray(expit(slope * np.asarray(logits, float) + offset))
 
 
-def reliability(labels: np.ndarray, logits: np.ndarray, bins: int = BINS) -> pd.DataFrame:
-    """How often images of about equal probability are FAKE: one row a bin of the probability, of equal width.
+def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> pd.DataFrame:
+    """How often images of about equal probability are FAKE: one row a bin, of equal counts, from the lowest up.
 
-    Columns: `left` and `right` edge, mean `probability`, `share` of FAKE, `n`, and its 95 % interval (Wilson), `low`
-    and `high`. A bin holds its left edge, the last its right one too. NaN in an empty bin. `labels` and `logits` are
-    (n,).
+    Columns: the mean `probability` of its images, the `share` of FAKE among them, `n`, and the share's 95 % interval
+    (Wilson), `low` and `high`. Fewer bins where there are fewer images. `labels` and `probabilities` of
+    FAKE, 0–1, are (n,).
     """
-    probabilities = expit(sortable(logits))
-    places = bins_of(probabilities, bins)
-    images = pd.DataFrame({"probability": probabilities, "share": np.asarray(labels) == 1}).groupby(places)
-    edges, counts = np.linspace(0, 1, bins + 1), np.bincount(places, minlength=bins)
-    table = pd.DataFrame({"left": edges[:-1], "right": edges[1:]}).join(images.mean().astype(float)).assign(n=counts)
-    table[["low", "high"]] = [wilson(*pair) for pair in zip(table["share"], table["n"], strict=True)]
+    places, is_fake = np.argsort(probabilities, kind="stable"), np.asarray(labels) == 1
+    parts = np.array_split(places, min(bins, len(places))) if len(places) else []
+    rows = [(probabilities[part].mean(), is_fake[part].mean(), len(part)) for part in parts]
+    table = pd.DataFrame(rows, columns=["probability", "share", "n"])
+    table[["low", "high"]] = [wilson(*pair) for pair in zip(table["share"], table["n"], strict=True)] or np.empty(
+        (0, 2)
+    )
     return table
 
 
-def roc(labels: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """False and true positive rates (k,), 0–1, from (0, 0) to (1, 1), of labels (n,) and logits (n,).
+def roc(labels: np.ndarray, logits: np.ndarray, points: int = 200) -> pd.DataFrame:
+    """The ROC curve of labels (n,) and logits (n,) from one false alarm on, with a 95 % interval at each rate.
 
-    Points midway between their neighbours are left out, as scikit-learn does. Both are empty where a class is missing.
+    Columns: `false_alarms` and `recall`, rates of the REAL and of the FAKE images, 0–1, at `points` rates or fewer, and
+    the recall's `low` and `high`. The threshold of a rate lies between two REAL images, whose places follow from the
+    binomial distribution; the recalls there, and Wilson's interval of the recall, are added in squares, since REAL and
+    FAKE images are drawn apart (Zou & Donner 2008). Empty where a class is missing.
     """
-    if len(np.unique(labels)) < 2:
-        return np.empty(0), np.empty(0)
-    false, true, _ = roc_curve(labels, rankdata(sortable(logits), "dense"))
-    return false, true
+    is_fake, scores = np.asarray(labels) == 1, sortable(logits)
+    reals, fakes = np.sort(scores[~is_fake])[::-1], np.sort(scores[is_fake])
+    count, rows = len(reals), []
+    # With so many false alarms, from 0, the threshold is the next REAL image, which is called REAL.
+    recalls = np.append(1 - np.searchsorted(fakes, reals, "right") / max(1, len(fakes)), 1.0)
+    alarms = np.unique(np.geomspace(1, count, points).round().astype(int)) if count and len(fakes) else ()
+    for number in alarms:
+        fewest, most = binom.ppf((0.025, 0.975), count, number / count).astype(int)
+        recall, below = float(recalls[number]), float(recalls[fewest - 1]) if fewest else 0.0
+        low, high = wilson(recall, len(fakes))
+        low, high = math.hypot(recall - below, recall - low), math.hypot(recalls[most] - recall, high - recall)
+        rows.append((number / count, recall, max(0.0, recall - low), min(1.0, recall + high)))
+    return pd.DataFrame(rows, columns=["false_alarms", "recall", "low", "high"])

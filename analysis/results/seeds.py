@@ -31,6 +31,18 @@ def has_spread(results: Results) -> bool:
     return bool(results.ranked["configuration"].duplicated().any())
 
 
+def in_order(results: Results) -> list[str]:
+    """Every configuration: those that trained to the end, then stopped ones, best mean first; last those unranked."""
+    groups = results.ranked.groupby("configuration", sort=False)
+    order = pd.DataFrame(
+        {
+            "is_stopped": ~groups["status"].agg(lambda statuses: (statuses == "finished").any()).astype(bool),
+            "mean": groups[results.provenance.metric].mean(),
+        }
+    ).sort_values(["is_stopped", "mean"], ascending=[True, results.provenance.direction == "min"], kind="stable")
+    return list(dict.fromkeys([*order.index, *results.trials["configuration"]]))
+
+
 def without_choosers(trials: pd.DataFrame) -> pd.DataFrame:
     """Drop the search trial of every configuration that was retrained with new seeds: its score is selection-biased."""
     is_retrained = trials["number"].isna().groupby(trials["configuration"]).transform("any")

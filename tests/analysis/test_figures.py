@@ -3,21 +3,26 @@
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.metrics import confusion_matrix
 
+from analysis.detector.robustness_table import SCHEMA
 from analysis.figures import confusion, curves, grid
-from analysis.figures.curves import OTHERS, panels, placed_epochs
-from analysis.figures.style import Drawing, rendered
+from analysis.figures.curves import placed_epochs
+from analysis.figures.drawings import figures
+from analysis.figures.style import COLUMN_WIDTH, FIRST, PAGE_WIDTH, PALE, Drawing, rendered
 from analysis.results import judged, seeds
+from analysis.results.judged import findings
 from analysis.results.trials import Results, read
 from data_prep.storage import Folder
 from support.figures import FIGURES, drawn
 from support.records import (
     AGE,
     BEST,
+    COLLAPSED,
     RIGHT,
     TEST,
     VALIDATION,
@@ -40,45 +45,53 @@ def lines(figure: Figure) -> dict[str, np.ndarray]:
 
 
 def test_the_curves_are_the_epochs_of_the_record(results: Results) -> None:
-    found = lines(figure(curves.draw(results)))
-    columns = [f"{split}_{metric}" for split in ("validation", "train") for metric in ("accuracy", "loss")]
-    assert len(found) == 12 * len(columns)
-    for trial, epochs in results.epochs.groupby("trial"):
-        for column in columns:
-            assert (found[f"{trial}:{column}"] == epochs[["epoch", column]].to_numpy()).all()
+    drawing = curves.draw(results)
+    found = lines(figure(drawing))
+    for (name, status), epochs in placed_epochs(results).groupby(["configuration", "status"]):
+        name = name if status in ("finished", "stopped") else f"{name}: {status}"
+        for metric in ("accuracy", "loss"):
+            column = f"validation_{metric}"
+            assert (found[f"{name}:{column}"] == epochs[["epoch", column]].to_numpy()).all()
     validation = [tuple(xy[:, 1]) for gid, xy in found.items() if gid.endswith(":validation_accuracy")]
     assert len(set(validation)) == 12, "twelve networks, twelve different curves"
+    assert drawing
+    assert len(drawing.data) == len(results.epochs)
 
 
-def test_the_curves_share_their_axes(results: Results) -> None:
-    axes = figure(curves.draw(results)).axes
-    assert len(axes) == 6
-    assert [one.get_title(loc="left") for one in axes[:3]] == ["age-c2", "age-c3", "age-c4"]
-    assert len({one.get_ylim() for one in axes[:3]}) == len({one.get_ylim() for one in axes[3:]}) == 1
+def test_the_first_three_stand_out_and_each_is_named_at_its_line(results: Results) -> None:
+    axes = figure(curves.draw(results)).axes[0]
+    colours = {str(line.get_gid()).partition(":")[0]: line.get_color() for line in axes.lines if line.get_gid()}
+    coloured = [name for name, colour in colours.items() if colour != PALE]
+    assert set(coloured) == set(results.ranked["configuration"].head(FIRST))
+    training = [gid for gid in lines(axes.figure) if gid.endswith(":train_accuracy")]
+    assert len(training) == FIRST
+    names = {text.get_text().replace("\n", " "): text for text in axes.texts}
+    assert set(names) == {*results.ranked["configuration"], f"{COLLAPSED}: collapsed"}
+    places = np.sort([text.get_position()[1] for text in names.values()])
+    low, high = axes.get_ylim()
+    assert np.diff(places).min() >= 0.9 * curves._NAME_HEIGHT * (high - low) / (curves._NAME_HEIGHT * (len(names) + 2))
+    ends = {name: xy[-1, 1] for gid, xy in lines(axes.figure).items() if (name := gid.partition(":validation_acc")[0])}
+    by_place = sorted(names, key=lambda name: names[name].get_position()[1])
+    assert by_place == sorted(names, key=lambda name: ends[name])
 
 
-def test_panels_are_for_related_networks() -> None:
-    assert panels(AGE)["age-c3-f2"] == ("age-c3", "f2")
-    assert panels(["solo"]) == {"solo": ("", "solo")}
-    assert set(panels(["vgg16", "vgg19", "resnet50-transfer"]).values()) == {
-        ("", name) for name in ("vgg16", "vgg19", "resnet50-transfer")
-    }
-    assert panels(["vgg16", "vgg16-transfer", "custom-1"])["vgg16"] == ("vgg16", "vgg16")
-    assert {
-        panel for panel, _ in panels([f"cifake-{size}-d{depth}" for size in range(12) for depth in (1, 2)]).values()
-    } == {""}
+def test_a_run_that_failed_does_not_stretch_the_curves(make: Callable[..., Folder]) -> None:
+    trials = [(Recipe(name), "finished", {"validation_accuracy": 0.9}) for name in AGE[:8]]
+    folder = make([*trials, (Recipe(AGE[8]), "collapsed", {"validation_accuracy": 0.5})])
+    low, high = figure(curves.draw(read(folder))).axes[0].get_ylim()
+    assert high - low < 0.5
 
 
-def test_fifty_trials_of_one_network_show_the_best_in_colour(make: Callable[..., Folder]) -> None:
+def test_of_fifty_trials_the_best_are_named_and_all_are_drawn(make: Callable[..., Folder]) -> None:
     trials = [
         (Recipe(BEST, learning_rate=rate), "finished", {"validation_accuracy": 0.6 + rate})
         for rate in np.linspace(0.001, 0.3, 50).tolist()
     ]
     results = read(make(trials))
-    places = placed_epochs(results).drop_duplicates("trial")
-    assert (places["series"] == OTHERS).sum() == 45
-    assert places.loc[places["place"] == 0, "rank"].tolist() == [1]
-    assert len([gid for gid in lines(figure(curves.draw(results))) if gid.endswith(":validation_accuracy")]) == 50
+    axes = figure(curves.draw(results)).axes[0]
+    assert len(axes.texts) == FIRST
+    assert results.ranked["configuration"].iloc[0] in {text.get_text().replace("\n", " ") for text in axes.texts}
+    assert len([gid for gid in lines(axes.figure) if gid.endswith(":validation_accuracy")]) == 50
 
 
 def test_the_matrices_are_of_the_best_and_the_worst_ranked_trial(results: Results) -> None:
@@ -142,14 +155,34 @@ def test_a_network_that_failed_does_not_take_the_colours_from_the_others(make: C
 
 
 def test_seeds_are_thin_and_their_mean_is_thick(make: Callable[..., Folder]) -> None:
-    folder = make([(Recipe(name, seed=seed), "finished", {}) for name in AGE[:4] for seed in range(3)])
-    results = read(folder)
+    results = read(make([(Recipe(name, seed=seed), "finished", {}) for name in AGE[:4] for seed in range(3)]))
     axes = figure(curves.draw(results)).axes[0]
-    singles = [line for line in axes.lines if line.get_gid()]
-    means = [line for line in axes.lines if not line.get_gid() and len(line.get_xdata()) == 3]
-    assert (len(singles), len(means)) == (12, 8)
-    assert max(line.get_linewidth() for line in singles) < min(line.get_linewidth() for line in means)
+    drawn_lines = {
+        str(line.get_gid()): line for line in axes.lines if str(line.get_gid()).endswith("validation_accuracy")
+    }
+    means = {name: drawn_lines.pop(f"{name}:validation_accuracy") for name in AGE[:4]}
+    assert len(drawn_lines) == 3 * FIRST, "single seeds, of those that stand out"
+    thickest = max(line.get_linewidth() for line in drawn_lines.values())
+    assert all(line.get_linewidth() > thickest for line in means.values())
     epochs = results.epochs.merge(results.trials[["trial", "network"]], on="trial")
-    expected = epochs.groupby(["network", "epoch"])["validation_accuracy"].mean().unstack().to_numpy()
-    drawn_means = np.array([line.get_ydata() for line in means if line.get_linestyle() == "-"])
-    assert np.sort(drawn_means, axis=0) == pytest.approx(np.sort(expected, axis=0))
+    expected = epochs.groupby(["network", "epoch"])["validation_accuracy"].mean()
+    for name, line in means.items():
+        assert np.asarray(line.get_ydata()) == pytest.approx(expected[name].to_numpy())
+
+
+def test_every_figure_has_the_widths_of_a_journal_and_its_data(results: Results) -> None:
+    judgement, nothing = findings(results), SCHEMA.empty_table().to_pandas()
+    for width in (PAGE_WIDTH, COLUMN_WIDTH):
+        found = {name: one for name, one in figures(results, judgement, nothing, width).items() if one}
+        assert set(found) == FIGURES
+        for name, drawing in found.items():
+            assert drawing.figure.get_figwidth() == width, name
+            assert len(drawing.data), name
+
+
+def test_the_data_of_a_figure_lie_beside_it(analysed: tuple[Folder, str]) -> None:
+    table = pd.read_csv(analysed[0].local_path("figures/confusion.csv"))
+    assert table["configuration"].unique().tolist() == [BEST, WORST]
+    for name, cells in table.groupby("configuration"):
+        labels, logits = scores(RIGHT[str(name)][1], TEST)
+        assert cells["images"].tolist() == confusion_matrix(labels, logits > 0).ravel().tolist()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from data_prep.storage import Folder
+from support.figures import FIGURES
 from support.records import AGE, BEST, COLLAPSED, STOPPED
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -63,6 +64,18 @@ def test_what_is_typed_filters_the_rows_and_says_how_many_are_left(page: str, tm
     clear = "input.value = ''; input.dispatchEvent(new Event('input'));"
     assert after(page, f"{RANKING} {type_in} {clear} {told}", tmp_path).startswith(f"{BEST},")
     assert after(page, f"{RANKING} {type_in} {clear} {told}", tmp_path).endswith(f"{STOPPED}|")
+
+
+@pytest.mark.parametrize("width", [390, 500])
+def test_on_a_phone_tables_and_figures_are_whole(page: str, tmp_path: Path, width: int) -> None:
+    script = (
+        "document.querySelectorAll('details').forEach(one => one.open = true);"
+        "const parts = [...document.querySelectorAll('.scroll')];"
+        "document.title = [parts.length, parts.filter(e => e.scrollWidth > e.clientWidth).length].join()"
+    )
+    parts, cut = map(int, after(page, script, tmp_path, width).split(","))
+    assert parts > len(FIGURES)
+    assert not cut
 
 
 @pytest.mark.parametrize("width", [1280, 500])

@@ -157,14 +157,15 @@ def test_a_slice_of_one_class_has_the_metrics_that_need_no_other(label: int) -> 
     assert values["log_loss"] == pytest.approx(sklearn_metrics.log_loss(labels, expit(logits), labels=[0, 1]))
     assert best_threshold(labels, logits) == 0
     assert calibration(labels, logits) == (1, 0)
-    assert [len(rates) for rates in roc(labels, logits)] == [0, 0]
+    assert not len(roc(labels, logits))
 
 
 def test_no_images_have_no_metrics() -> None:
     nothing = np.array([], int), np.array([])
     assert np.isnan(list(judge(*nothing).values())).all()
     assert np.isnan(list(intervals(*nothing).values())).all()
-    assert reliability(*nothing)["n"].tolist() == [0] * 15
+    assert not len(reliability(*nothing))
+    assert not len(roc(*nothing))
 
 
 def test_a_score_that_is_no_number_is_the_lowest_and_called_real() -> None:
@@ -190,28 +191,35 @@ def test_scores_that_are_all_equal_say_nothing() -> None:
 
 
 def test_reliability_by_hand() -> None:
-    table = reliability(np.array([0, 1, 1, 0, 1]), np.array([-40, 0.0, 0.1, 0.0, 40]), bins=4)
-    assert table[["left", "right"]].to_numpy().tolist() == [[0, 0.25], [0.25, 0.5], [0.5, 0.75], [0.75, 1]]
-    assert table["n"].tolist() == [1, 0, 3, 1]
-    assert table["share"].fillna(-1).tolist() == [0, -1, 2 / 3, 1]
-    assert table["probability"].tolist() == pytest.approx([0, np.nan, (1 + expit(0.1)) / 3, 1], nan_ok=True)
-    assert tuple(table.loc[2, ["low", "high"]]) == wilson(2 / 3, 3)
-
-
-def test_the_reliability_table_holds_the_calibration_error() -> None:
-    labels, logits = scored(4)
-    table = reliability(labels, logits)
-    error = (table["n"] * (table["share"] - table["probability"]).abs()).sum() / len(labels)
-    assert error == pytest.approx(judge(labels, logits)["ece"])
+    table = reliability(np.array([0, 1, 1, 0, 1]), np.array([0.0, 0.5, 0.52, 0.1, 1.0]), bins=2)
+    assert table["n"].tolist() == [3, 2], "as many images in each bin as can be"
+    assert table["share"].tolist() == [1 / 3, 1]
+    assert table["probability"].tolist() == pytest.approx([0.2, 0.76])
+    assert tuple(table.loc[0, ["low", "high"]]) == wilson(1 / 3, 3)
+    assert reliability(np.array([0, 1]), np.array([0.3, 0.4]))["n"].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("digits", [0, 9])
-def test_the_roc_curve_is_thin_and_has_the_area(digits: int) -> None:
+def test_the_roc_curve_is_that_of_scikit_learn(digits: int) -> None:
     labels, logits = scored(5, 2000, 2000, digits)
-    false, true = roc(labels, logits)
-    assert (false[0], true[0], false[-1], true[-1]) == (0, 0, 1, 1)
-    assert np.trapezoid(true, false) == pytest.approx(judge(labels, logits)["auc"])
-    assert len(false) < 2000
+    table = roc(labels, logits)
+    false, true, _ = sklearn_metrics.roc_curve(labels, logits, drop_intermediate=False)
+    reached = [true[false <= rate + 1e-9].max() for rate in table["false_alarms"]]
+    assert table["recall"].tolist() == pytest.approx(reached)
+    assert (table["false_alarms"].iloc[0], table["recall"].iloc[-1]) == (1 / 2000, 1)
+    assert (table["low"] <= table["recall"]).all()
+    assert (table["recall"] <= table["high"]).all()
+
+
+@pytest.mark.parametrize(("images", "distance"), [(200, 1.5), (2000, 2.5)])
+def test_the_band_of_the_roc_curve_covers(images: int, distance: float) -> None:
+    generator, covered = np.random.default_rng(1), []
+    labels = np.repeat([0, 1], images // 2)
+    for _ in range(200):
+        table = roc(labels, generator.normal(size=images) + distance * labels, points=12)
+        true = norm.sf(norm.isf(table["false_alarms"]) - distance)
+        covered.append((table["low"] <= true) & (true <= table["high"]))
+    assert np.mean(covered, axis=0).min() > 0.93
 
 
 def test_the_best_threshold_by_hand() -> None:

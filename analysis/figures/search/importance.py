@@ -6,7 +6,7 @@ from analysis.results.searches import importance
 from analysis.results.trials import Results
 
 
-def draw(results: Results) -> Drawing | None:
+def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
     """The share of the variance of validation accuracy that each hyperparameter explains."""
     table = importance(results)
     if not len(table):
@@ -16,7 +16,7 @@ def draw(results: Results) -> Drawing | None:
         "trials; stopped trials count with the accuracy they had. Hyperparameters that only some trials have are left "
         "out."
     )
-    with new_figure(PAGE_WIDTH * 0.7, 1.3 + 0.26 * len(table), reading, *results.provenance.caveats) as figure:
+    with new_figure(width, 1.3 + 0.26 * len(table), reading, *results.provenance.caveats) as figure:
         axes, rows = figure.subplots(), table.iloc[::-1]
         names, shares, errors = rows["hyperparameter"].str.replace("_", " "), 100 * rows["mean"], 100 * rows["std"]
         axes.barh(names, shares, color=PALETTE[0], height=0.6)
@@ -29,4 +29,5 @@ def draw(results: Results) -> Drawing | None:
         "Hyperparameter importance",
         f"Shares of the variance of validation accuracy: {words}.",
         "How much of the differences between trials each hyperparameter explains, with its uncertainty.",
+        table,
     )

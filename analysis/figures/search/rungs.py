@@ -3,12 +3,12 @@
 from matplotlib.ticker import MaxNLocator
 
 from analysis.figures.search.style import LOOKS, footer, legend_handles, looks
-from analysis.figures.style import GREY, PAGE_WIDTH, Drawing, new_figure
+from analysis.figures.style import GREY, PAGE_WIDTH, Drawing, add_legend, new_figure
 from analysis.results.searches import searched
 from analysis.results.trials import Results
 
 
-def draw(results: Results) -> Drawing | None:
+def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
     """How far each trial got: a line to the epoch after which it ended."""
     frame, search = searched(results), results.provenance.search
     if not len(frame):
@@ -16,7 +16,7 @@ def draw(results: Results) -> Drawing | None:
     most = max(1, int(search.get("epochs", 1)), int(frame["epochs_done"].max()))
     rungs = [3**power for power in range(10) if search.get("stopping") in ("asha", "hyperband") and 3**power < most]
     reading = f"Dotted: rungs, at which trials are compared. {footer(results, frame)}"
-    with new_figure(PAGE_WIDTH, min(9.0, 1.4 + 0.09 * len(frame)), reading, *results.provenance.caveats) as figure:
+    with new_figure(width, min(9.0, 1.4 + 0.09 * len(frame)), reading, *results.provenance.caveats) as figure:
         axes = figure.subplots()
         for rung in rungs:
             axes.axvline(rung, color=GREY, linewidth=0.9, linestyle=":")
@@ -29,11 +29,12 @@ def draw(results: Results) -> Drawing | None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(visible=False)
-        figure.legend(handles=legend_handles(frame), loc="outside upper left", ncols=3)
+        add_legend(figure, legend_handles(frame))
     stopped = f"{(frame['status'] == 'stopped').sum()} of {len(frame)} were stopped early."
     return Drawing(
         figure,
         "Which trials were stopped when",
         f"A line a trial to the epoch after which it ended; {stopped}",
         f"How far each trial got; {stopped}",
+        frame,
     )

@@ -7,21 +7,21 @@ from matplotlib.axes import Axes
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from analysis.figures.search.style import ACCURACY, LOOKS, footer, legend_handles, looks, written
-from analysis.figures.style import PAGE_WIDTH, Drawing, new_figure, percent_tick
+from analysis.figures.style import PAGE_WIDTH, Drawing, add_legend, many_or_one, new_figure, percent_tick
 from analysis.results.searches import hyperparameters, searched
 from analysis.results.trials import Results
 
 
-def draw(results: Results) -> Drawing | None:
+def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
     """Validation accuracy against each hyperparameter."""
     trials, tuned = searched(results), hyperparameters(results)
     frame = trials.dropna(subset=["validation_accuracy"])
     space = {name: values for name, values in tuned.items() if name in frame and frame[name].notna().any()}
     if not space:
         return None
-    columns = min(4, len(space))
+    columns = min(many_or_one(width, 3) + 1, len(space))
     rows = math.ceil(len(space) / columns)
-    with new_figure(PAGE_WIDTH, 0.9 + 2.1 * rows, footer(results, frame), *results.provenance.caveats) as figure:
+    with new_figure(width, 0.9 + 2.1 * rows, footer(results, frame), *results.provenance.caveats) as figure:
         grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
         for axes, (name, values) in zip(grid.flat, space.items(), strict=False):
             _draw_slice(axes, frame[frame[name].notna()], name, values)
@@ -29,12 +29,13 @@ def draw(results: Results) -> Drawing | None:
             unused.remove()
         for first in grid[:, 0]:
             first.set_ylabel(ACCURACY)
-        figure.legend(handles=legend_handles(frame), loc="outside upper left", ncols=3)
+        add_legend(figure, legend_handles(frame))
     return Drawing(
         figure,
         "Hyperparameter by hyperparameter",
         f"Validation accuracy of {len(trials)} trials against each of {len(tuned)} hyperparameters.",
         "Validation accuracy against each hyperparameter, in the trials that have it.",
+        frame,
     )
 
 
