@@ -170,6 +170,7 @@ def _name_lines(axes: Axes, lines: list[_Line], metric: str, row: float) -> None
             arrowprops=_LEADER | {"color": line.colour or PALE},
             color=line.colour or INK,
             fontsize=_NAME_SIZE,
+            fontweight="bold" if line.colour else "normal",
             va="center",
         )
 
