@@ -12,6 +12,7 @@ from analysis.figures.style import (
     PALETTE,
     Drawing,
     add_legend,
+    cut_outliers,
     label_rows,
     new_figure,
     row_names,
@@ -55,6 +56,7 @@ def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
         for name, level in results.provenance.floors.items():
             axes.axvline(level, color=GREY, linestyle=":", linewidth=1.2, label=f"{name} ({percent(level, 1)} %)")
         label_rows(axes, names, "Accuracy (%)")
+        cut_outliers(axes, frame.loc[frame["part"] == "test", "mean"].tolist())
         add_legend(figure)
     best_rows = frame[frame["part"] == "test"].head(_MOST_IN_WORDS).to_dict("records")
     words = "; ".join(f"{row['configuration']} {percent(row['mean'])} %" for row in best_rows)

@@ -13,6 +13,7 @@ from analysis.figures.style import (
     PALETTE,
     Drawing,
     add_legend,
+    cut_outliers,
     label_rows,
     new_figure,
     row_names,
@@ -50,7 +51,8 @@ def draw(results: Results, findings: Findings, width: float = PAGE_WIDTH) -> Dra
             axes.errorbar(100 * row["difference"], place, None, 100 * ends, marker, color=colour, markersize=4.5)
         label_rows(axes, names, "Test accuracy less that of the first (points)")
         add_legend(figure, _legend(frame["verdict"]))
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:+g}" if value else "0")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:+.3g}" if value else "0")
+        cut_outliers(axes, (100 * frame["difference"]).tolist())
     words = "; ".join(
         f"{row['configuration']} {100 * row['difference']:+.2f} ({100 * row['low']:+.2f} to {100 * row['high']:+.2f}) "
         f"{row['verdict']}".rstrip()

@@ -33,10 +33,10 @@ def draw(results: Results, findings: Findings, width: float = PAGE_WIDTH) -> Dra
     frame = findings.compared.pairs
     if not len(frame):
         return None
-    names = row_names(dict.fromkeys([*frame["configuration"], *frame["other"]]), width)
+    configurations = list(dict.fromkeys([*frame["configuration"], *frame["other"]]))
+    places, names = {name: place for place, name in enumerate(configurations)}, row_names(configurations, width)
     longest = max(len(line) for name in names for line in name.split("\n"))
     count = min(len(names), int((width - _LETTER * (longest + 4)) / _CELL))
-    places = {name: place for place, name in enumerate(dict.fromkeys([*frame["configuration"], *frame["other"]]))}
     rows = frame.assign(
         is_apart=(frame["low"] > 0) | (frame["high"] < 0),
         y=frame["configuration"].map(places),

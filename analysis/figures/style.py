@@ -160,3 +160,17 @@ def label_rows(axes: Axes, names: Sequence[str], label: str) -> None:
     axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6), xlabel=label)
     axes.xaxis.set_major_formatter(percent_tick)
     axes.grid(visible=False, axis="y")
+
+
+def cut_outliers(axes: Axes, values: Sequence[float]) -> None:
+    """End the axis of rows so that a row far from all others does not squeeze them: its value is written at the end."""
+    low, high = without_outliers(np.array(values, float))
+    left, right = axes.get_xlim()
+    margin = 0.1 * (high - low)
+    axes.set_xlim(left if low <= min(values) else low - margin, right if high >= max(values) else high + margin)
+    for place, value in enumerate(values):
+        if not low <= value <= high:
+            text, side = axes.xaxis.get_major_formatter()(value, 0), "left" if value < low else "right"
+            words = f"◂ {text}" if side == "left" else f"{text} ▸"
+            at = (0.01 if side == "left" else 0.99, place)
+            axes.annotate(words, at, xycoords=axes.get_yaxis_transform(), ha=side, va="center", fontsize=7, color=INK)

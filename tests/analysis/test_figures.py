@@ -13,7 +13,17 @@ from analysis.detector.robustness_table import SCHEMA
 from analysis.figures import confusion, curves, grid
 from analysis.figures.curves import placed_epochs
 from analysis.figures.drawings import figures
-from analysis.figures.style import COLUMN_WIDTH, FIRST, PAGE_WIDTH, PALE, Drawing, rendered
+from analysis.figures.style import (
+    COLUMN_WIDTH,
+    FIRST,
+    PAGE_WIDTH,
+    PALE,
+    Drawing,
+    cut_outliers,
+    label_rows,
+    new_figure,
+    rendered,
+)
 from analysis.results import judged, seeds
 from analysis.results.judged import findings
 from analysis.results.trials import Results, read
@@ -145,13 +155,27 @@ def test_the_files_are_images_and_the_same_every_time(analysed: tuple[Folder, st
 
 
 def test_a_network_that_failed_does_not_take_the_colours_from_the_others(make: Callable[..., Folder]) -> None:
-    accuracies = {name: 0.90 + 0.005 * place for place, name in enumerate(AGE)} | {AGE[3]: 0.5}
-    trials = [(Recipe(name), "finished", {"validation_accuracy": share}) for name, share in accuracies.items()]
+    shares = {name: 0.90 + 0.005 * place for place, name in enumerate(AGE)} | {AGE[3]: 0.5}
+    trials = [(Recipe(name), "finished", {"validation_accuracy": share}) for name, share in shares.items()]
     drawing = drawn(read(make(trials)))["grid"]
     low, high = drawing.figure.axes[0].images[0].get_clim()
     assert 0.75 < low < 0.91
-    assert high == pytest.approx(max(accuracies.values()))
+    assert high == pytest.approx(max(shares.values()))
     assert "50.00" in drawing.alt
+
+
+@pytest.mark.parametrize(("far", "words"), [(0.5, ["◂ 50"]), (0.87, []), (1.4, ["140 ▸"])])
+def test_a_row_far_from_all_others_is_cut_off_and_has_its_value_written(far: float, words: list[str]) -> None:
+    values = [0.9, 0.905, far, 0.91, 0.92, 0.89, 0.9]
+    with new_figure(PAGE_WIDTH, 3) as drawing:
+        axes = drawing.subplots()
+        axes.plot(values, range(7), "o")
+        label_rows(axes, list("abcdefg"), "")
+        cut_outliers(axes, values)
+    low, high = axes.get_xlim()
+    assert low < 0.89 < 0.92 < high
+    assert (low < far < high) == (not words)
+    assert [text.get_text() for text in axes.texts] == words
 
 
 def test_seeds_are_thin_and_their_mean_is_thick(make: Callable[..., Folder]) -> None:
