@@ -8,9 +8,10 @@ import click
 from rich.console import Console
 from rich.table import Column
 
+from analysis.detector.pictures import PICTURES, keep_pictures, kept_pictures
 from analysis.detector.robustness_table import robustness_table
 from analysis.explain import SHEETS, sheets
-from analysis.figures import drawings
+from analysis.figures import drawings, mistakes
 from analysis.figures.style import FORMATS, all_rendered
 from analysis.pages.answer import Answer, answer
 from analysis.pages.index import INDEX, index, records
@@ -19,7 +20,7 @@ from analysis.pages.tables import files
 from analysis.results.format import number, percent, plain_table
 from analysis.results.judged import Findings, findings
 from analysis.results.trials import Results, read, read_without_scores
-from data_prep import Folder
+from data_prep import Folder, copies
 from sweeps.record import shown
 from trainables.record import MANIFEST, read_manifest, replicate
 from trainables.training.metrics import SCORED_SPLITS, SELECTION_METRIC
@@ -41,7 +42,8 @@ _MOST_SHOWN = 12
     metavar="POINTS",
     help="Points of accuracy within which networks are level; by default those that the sweep was given.",
 )
-def main(record: str, watch: bool, wait: bool, opens: bool, margin: float | None) -> None:
+@click.option("--data", help="Where the record's shards are, to show the images that most networks get wrong.")
+def main(record: str, watch: bool, wait: bool, opens: bool, margin: float | None, data: str | None) -> None:
     """Write tables, figures and report.html into the folder RECORD, which a sweep filled, such as results/age.
 
     Of a folder of records, such as results, write index.html: every sweep, with its answer and a link to its report.
@@ -55,13 +57,15 @@ def main(record: str, watch: bool, wait: bool, opens: bool, margin: float | None
         return
     for line in _changes(folder) if watch else ():
         click.echo(f"{time.strftime('%H:%M:%S')}  {line}")
-    if margin is None and shown.is_current(folder):
+    if margin is None and (data is None or folder.exists(PICTURES)) and shown.is_current(folder):
         click.echo(f"Report, tables and figures show what {folder} holds.")
     else:
         digest = shown.digest(folder)
         results = read(folder)
         judged = findings(results, margin if margin is None else margin / 100)
         first = answer(results, judged.compared, folder)
+        if data is not None:
+            keep_pictures(folder, results, mistakes.shown(judged).get("row", ()), Folder(data))
         written = _write(results, judged, first, digest, folder)
         _show(Console(), results)
         shown.write(folder, digest, " ".join([first.sentence, *results.provenance.caveats]), written)
@@ -102,7 +106,7 @@ def _progress(results: Results) -> str:
 
 def _write(results: Results, judged: Findings, first: Answer, digest: str, folder: Folder) -> list[str]:
     """Write every file, and delete figures of an earlier analysis that no longer apply. Returns the files' names."""
-    figures = drawings.figures(results, judged, robustness_table(folder))
+    figures = drawings.figures(results, judged, robustness_table(folder), kept_pictures(folder, results))
     drawn = {name: drawing for name, drawing in figures.items() if drawing}
     images = all_rendered({name: drawing.figure for name, drawing in drawn.items()})
     contents = {
@@ -120,8 +124,20 @@ def _write(results: Results, judged: Findings, first: Answer, digest: str, folde
         for name, *words in sheets(folder)
         if folder.exists(f"{SHEETS}/{name}")
     ]
-    folder.write_bytes(shown.REPORT, report(results, judged, first, digest, vectors, pictures).encode())
+    page = report(results, judged, first, digest, vectors, pictures, _near_copies(folder))
+    folder.write_bytes(shown.REPORT, page.encode())
     return [shown.REPORT, *(name for name, content in contents.items() if content is not None)]
+
+
+def _near_copies(folder: Folder) -> Sheet | None:
+    """The contact sheet of near-copies, which the sweep has copied from the shards; None where there is none."""
+    if not folder.exists(copies.SHEET):
+        return None
+    caption = (
+        f"Pairs of images that are near-copies, as data_prep found them; at most {copies.MOST_SHOWN}, those between "
+        f"splits first. Under each image: its split and label. {copies.TABLE}, beside the shards, lists all pairs."
+    )
+    return Sheet(folder.read_bytes(copies.SHEET), "Near-copies", "Contact sheet of pairs of near-copies.", caption)
 
 
 def _show(console: Console, results: Results) -> None:

@@ -72,12 +72,17 @@ def own_images(results: Results, folder: Folder | None = None, limit: int | None
         folder = Folder(results.provenance.manifest.data.shards)
         if not folder.exists(shards.MANIFEST):
             raise InputError(f"The record's shards are no longer at {folder}; say with --data where they are now.")
-    if not _is_own(results, folder):
-        raise InputError(f"{folder} has other images than those of this record; say with --data where those are now.")
+    check_own(results, folder)
     test = results.scores.parts.get("test")
     if test is None:
         raise InputError("The record has no scores of test images; run the sweep again to make them.")
     return _read(folder, OWN, limit, test.rows)[0]
+
+
+def check_own(results: Results, folder: Folder) -> None:
+    """Raise InputError unless the record was made with the shards in `folder`."""
+    if not _is_own(results, folder):
+        raise InputError(f"{folder} has other images than those of this record; say with --data where those are now.")
 
 
 def _is_own(results: Results, folder: Folder) -> bool:

@@ -1,5 +1,8 @@
 """Every figure of the report, in its order. Nothing here reads or writes files."""
 
+from collections.abc import Mapping
+
+import numpy as np
 import pandas as pd
 
 from analysis.figures import (
@@ -9,6 +12,7 @@ from analysis.figures import (
     curves,
     differences,
     grid,
+    mistakes,
     pairs,
     reliability,
     robustness,
@@ -20,8 +24,16 @@ from analysis.results.judged import Findings
 from analysis.results.trials import Results
 
 
-def figures(results: Results, findings: Findings, robustness_table: pd.DataFrame) -> dict[str, Drawing | None]:
-    """File name → drawing, of every figure that there can be; None where the record has no data for it."""
+def figures(
+    results: Results,
+    findings: Findings,
+    robustness_table: pd.DataFrame,
+    pictures: Mapping[int, np.ndarray] | None = None,
+) -> dict[str, Drawing | None]:
+    """File name → drawing, of every figure that there can be; None where the record has no data for it.
+
+    `pictures` are test images (side, side, 3) uint8, by their row.
+    """
     return {
         "search_history": history.draw(results),
         "search_rungs": rungs.draw(results),
@@ -37,6 +49,7 @@ def figures(results: Results, findings: Findings, robustness_table: pd.DataFrame
         "roc": roc.draw(results),
         "reliability": reliability.draw(results),
         "classes": classes.draw(results, findings),
+        "mistakes": mistakes.draw(results, findings, pictures or {}),
         "pairs": pairs.draw(results, findings),
         "robustness": robustness.draw(results, robustness_table),
     }

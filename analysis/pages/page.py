@@ -4,6 +4,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from analysis.figures import mistakes
 from analysis.figures.style import PAGE_WIDTH, Drawing
 from analysis.pages.answer import Answer
 from analysis.pages.checklist import checklist
@@ -48,8 +49,10 @@ def report(
     digest: str,
     drawings: Sequence[tuple[Drawing, bytes]],
     sheets: Sequence[Sheet],
+    near_copies: Sheet | None = None,
 ) -> str:
     """The page, of a record with this digest. Each of the `drawings` comes with its SVG."""
+    has_mistakes = any(drawing.title == mistakes.TITLE for drawing, _ in drawings)
     return ENVIRONMENT.get_template("report.html.j2").render(
         provenance=results.provenance,
         answer=answer,
@@ -78,9 +81,15 @@ def report(
                 (drawing, _address(svg, "svg+xml"), round(_PAGE_REM / PAGE_WIDTH * drawing.figure.get_figwidth(), 1))
                 for drawing, svg in drawings  # letters are as large in all of them
             ),
-            *((sheet, _address(sheet.png, "png"), _PAGE_REM) for sheet in sheets),
+            *(_picture(sheet) for sheet in sheets),
         ],
+        mistakes="" if has_mistakes else mistakes.words(results, findings),
+        near_copies=_picture(near_copies) if near_copies else None,
     )
+
+
+def _picture(sheet: Sheet) -> tuple[Sheet, str, float]:
+    return sheet, _address(sheet.png, "png"), _PAGE_REM
 
 
 def _address(content: bytes, kind: str) -> str:

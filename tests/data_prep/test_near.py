@@ -89,7 +89,7 @@ def test_the_clean_test_is_without_near_copies(tree: Path, tmp_path: Path) -> No
     assert len(listed) == 30
     assert set(listed.columns) == {"path", "split", "label", "path_of_other", "split_of_other", "label_of_other"}
     with Image.open(tmp_path / "out" / "near-copies.png") as sheet:
-        assert sheet.width == 6 * 146
+        assert sheet.width == 6 * 218 - 24
     plain = prepare(str(tree), str(tmp_path / "plain"), near_copies=False)
     assert table(tmp_path / "plain", "test")["duplicate"].isna().all()
     assert plain.audit["test_images_near_train"] == 0
