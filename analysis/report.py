@@ -1,5 +1,6 @@
 """python -m analysis ROOT/age: a sweep's record in; its tables, figures and report.html out, into the same folder."""
 
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -124,7 +125,9 @@ def _write(results: Results, judged: Findings, first: Answer, digest: str, folde
         for name, *words in sheets(folder)
         if folder.exists(f"{SHEETS}/{name}")
     ]
-    page = report(results, judged, first, digest, vectors, pictures, _near_copies(folder))
+    shards = results.provenance.manifest.data.shards or "SHARDS"
+    with_shards = f"python -m analysis {shlex.quote(str(folder))} --data {shlex.quote(shards)}"
+    page = report(results, judged, first, digest, vectors, pictures, _near_copies(folder), with_shards)
     folder.write_bytes(shown.REPORT, page.encode())
     return [shown.REPORT, *(name for name, content in contents.items() if content is not None)]
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from analysis.figures.style import PAGE_WIDTH, PALETTE, Drawing, label_rows, new_figure
 from analysis.results.format import percent
@@ -13,6 +14,10 @@ _MISTAKES = {
     "recall_fake": ("FAKE images called REAL", PALETTE[1], "s"),
 }
 _KINDS = {"object_class": "object class", "generator": "generator"}
+_OF_MAJORITY = (
+    "Right: an image counts as wrong if at least half of the networks are wrong about it, and a network is if most of "
+    "its seeds are."
+)
 
 
 def draw(results: Results, findings: Findings) -> Drawing | None:
@@ -20,40 +25,39 @@ def draw(results: Results, findings: Findings) -> Drawing | None:
 
     The first panel is of that trial; where there are several networks, the second is of their majority.
     """
-    table = findings.classes
-    if not len(table):
+    if not len(findings.classes):
         return None
-    panels = [rows for _, rows in table.groupby("configuration", sort=False)]
-    is_generator = panels[0]["generator"] != ""
-    first = panels[0].assign(is_generator=is_generator).sort_values(["is_generator", "accuracy"])
+    panels = [rows for _, rows in findings.classes.groupby("configuration", sort=False)]
+    first = panels[0].sort_values("accuracy")
+    first = pd.concat([first[first["generator"] == ""], first[first["generator"] != ""]])
     kinds = " and ".join(title for column, title in _KINDS.items() if (first[column] != "").any())
     width, height = PAGE_WIDTH * (1 if len(panels) > 1 else 0.7), 1.6 + 0.24 * len(first)
     with new_figure(width, height, _note(first), *results.provenance.caveats) as figure:
         all_axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
         for axes, panel in zip(all_axes, panels, strict=True):
-            rows = first[list(_KINDS)].merge(panel)
-            for place, (recall, (label, colour, marker)) in enumerate(_MISTAKES.items()):
-                shares, places = 1 - rows[recall].to_numpy(float), np.arange(len(rows)) + 0.3 * place - 0.15
-                ends = np.abs(1 - rows[[f"{recall}_high", f"{recall}_low"]].to_numpy(float).T - shares)
-                axes.errorbar(
-                    shares, places, None, ends, marker, color=colour, markersize=4, linewidth=1.1, label=label
-                )
-            axes.set_title(rows["configuration"].iloc[0], loc="left")
-            label_rows(axes, (rows["object_class"] + rows["generator"]).tolist(), "Wrong (%)")
-        all_axes[0].set_xlim(left=0)
+            _draw_panel(axes, first[list(_KINDS)].merge(panel))
         figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
-    words = "; ".join(map(_words, first.to_dict("records")))
-    alt = f"Share of REAL images called FAKE and of FAKE images called REAL by {kinds}, hardest first: {words}."
-    caption = "Of the first trial" + (
-        ", and of the majority of the networks: an image is wrong unless more than half of them are right, of each "
-        "network most of its seeds. tables/classes.csv has the numbers."
-        * (len(panels) > 1)
-        or "."
+    words = "; ".join(
+        f"{row['object_class']}{row['generator']} {' and '.join(percent(1 - row[recall], 1) for recall in _MISTAKES)} %"
+        for row in first.to_dict("records")
     )
+    alt = f"Share of REAL images called FAKE and of FAKE images called REAL by {kinds}, hardest first: {words}."
+    caption = f"Left: the first trial. {_OF_MAJORITY}" if len(panels) > 1 else "The first trial."
     return Drawing(figure, f"Mistakes by {kinds}", alt, caption)
 
 
+def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
+    for place, (recall, (label, colour, marker)) in enumerate(_MISTAKES.items()):
+        shares, places = 1 - rows[recall].to_numpy(float), np.arange(len(rows)) + 0.3 * place - 0.15
+        ends = np.abs(1 - rows[[f"{recall}_high", f"{recall}_low"]].to_numpy(float).T - shares)
+        axes.errorbar(shares, places, None, ends, marker, color=colour, markersize=4, linewidth=1.1, label=label)
+    axes.set_title(rows["configuration"].iloc[0], loc="left")
+    axes.set_xlim(left=0)
+    label_rows(axes, (rows["object_class"] + rows["generator"]).tolist(), "Wrong (%)")
+
+
 def _note(rows: pd.DataFrame) -> str:
+    """On how many images the shares are."""
     sizes = [
         "–".join(f"{count:,}" for count in sorted({rows[column].min(), rows[column].max()}))
         for column in ("real_images", "fake_images")
@@ -62,8 +66,3 @@ def _note(rows: pd.DataFrame) -> str:
         f"On test, at the thresholds from validation; n = {sizes[0]} REAL and {sizes[1]} FAKE images a row, with 95 % "
         "intervals over images."
     )
-
-
-def _words(row: dict[str, object]) -> str:
-    shares = (percent(1 - float(str(row[recall])), 1) for recall in _MISTAKES)
-    return f"{row['object_class']}{row['generator']} {' and '.join(shares)} %"

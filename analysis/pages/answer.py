@@ -105,7 +105,7 @@ def _below_floor(best: pd.DataFrame, results: Results) -> str:
 def _commands(recipe: Recipe, results: Results, folder: str, row: dict[str, Any]) -> dict[str, str]:
     """Purpose → the command that does it, with the trial in `row`."""
     trial, cpus = row["trial"], row["cpus"] if pd.notna(row["cpus"]) else None
-    target, shards = shlex.quote(f"{folder}:{trial}"), shlex.quote(results.provenance.manifest.data.shards or "SHARDS")
+    target = shlex.quote(f"{folder}:{trial}")
     on_other_data = {"Train it on other data": training(recipe, results, is_on_same_data=False)}
     return {
         "Train it again, from fresh weights": training(recipe, results, cpus),
@@ -114,7 +114,6 @@ def _commands(recipe: Recipe, results: Results, folder: str, row: dict[str, Any]
         "Export it, as Keras and ONNX files with a model card": f"python -m analysis export {target}",
         "Test it on corrupted images": f"python -m analysis robustness {shlex.quote(folder)} --trials {trial}",
         "See its mistakes": f"python -m analysis explain {target}",
-        "Show mistakes of most networks here": f"python -m analysis {shlex.quote(folder)} --data {shards}",
     }
 
 

@@ -49,9 +49,13 @@ def report(
     digest: str,
     drawings: Sequence[tuple[Drawing, bytes]],
     sheets: Sequence[Sheet],
-    near_copies: Sheet | None = None,
+    near_copies: Sheet | None,
+    with_shards: str,
 ) -> str:
-    """The page, of a record with this digest. Each of the `drawings` comes with its SVG."""
+    """The page, of a record with this digest. Each of the `drawings` comes with its SVG.
+
+    `with_shards` is the command that makes it again with the images of mistakes.
+    """
     has_mistakes = any(drawing.title == mistakes.TITLE for drawing, _ in drawings)
     return ENVIRONMENT.get_template("report.html.j2").render(
         provenance=results.provenance,
@@ -84,6 +88,7 @@ def report(
             *(_picture(sheet) for sheet in sheets),
         ],
         mistakes="" if has_mistakes else mistakes.words(results, findings),
+        with_shards=with_shards,
         near_copies=_picture(near_copies) if near_copies else None,
     )
 

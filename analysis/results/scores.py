@@ -11,7 +11,8 @@ from data_prep import Folder
 from trainables.record import IMAGES, read_images, read_scores
 from trainables.training.metrics import THRESHOLD, best_threshold
 
-_TEXTS = ["object_class", "path", "generator", "duplicate"]  # of an image, in the order of `Part`
+#: Field of a part → the column of the record's images that it holds.
+_TEXTS = {"classes": "object_class", "paths": "path", "generators": "generator", "duplicates": "duplicate"}
 _LEAST_EFFECT = 1.02  # of clusters on a variance, for them to count
 
 
@@ -93,14 +94,20 @@ def scores(folder: Folder, trials: Iterable[str]) -> Scores:
     logits = np.stack([frame["score"].to_numpy(np.float32) for frame in frames.values()])
     masks = {split: (images["split"] == split).to_numpy() for split in ("validation", "test")}
     if folder.exists(IMAGES):
-        columns = ["split", "row", *_TEXTS, "cluster"]
+        columns = ["split", "row", *_TEXTS.values(), "cluster"]
         images = images.merge(read_images(folder)[columns], on=["split", "row"], how="left", validate="one_to_one")
         masks["test_clean"] = masks["test"] & images["duplicate"].isna().to_numpy()
-    texts = images.reindex(columns=_TEXTS).astype(object).fillna("").to_numpy(str).T
+    texts = images.reindex(columns=list(_TEXTS.values())).astype(object).fillna("").to_numpy(str).T
     labels, rows = images["label"].to_numpy(), images["row"].to_numpy()
     clusters = images.get("cluster", pd.Series(None, images.index, object))
     parts = {
-        name: Part(rows[mask], labels[mask], logits[:, mask], *texts[:, mask], numbered(clusters[mask]))
+        name: Part(
+            rows[mask],
+            labels[mask],
+            logits[:, mask],
+            **dict(zip(_TEXTS, texts[:, mask], strict=True)),
+            clusters=numbered(clusters[mask]),
+        )
         for name, mask in masks.items()
         if mask.any()
     }
