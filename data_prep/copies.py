@@ -22,7 +22,7 @@ def pairs_of(rows: pd.DataFrame, pairs: np.ndarray) -> pd.DataFrame:
     `pairs` (p, 2) are index labels of `rows`, whose columns are path, split, label and group.
     """
     sides = [rows.loc[pairs[:, side], ["path", "split", "label", "group"]].reset_index(drop=True) for side in (0, 1)]
-    frame = sides[0].join(sides[1], rsuffix="_of_other").assign(first=pairs[:, 0], second=pairs[:, 1])
+    frame = sides[0].join(sides[1].add_suffix("_of_other")).assign(first=pairs[:, 0], second=pairs[:, 1])
     frame = frame[frame["group"] != frame["group_of_other"]]
     is_within = frame["split"] == frame["split_of_other"]
     frame = frame.assign(is_within=is_within).sort_values(["is_within", "path"], kind="stable", ignore_index=True)

@@ -36,6 +36,6 @@ def kept_pictures(record: Folder, results: Results) -> dict[int, np.ndarray]:
     try:
         table = record.read_table(PICTURES)
         has_images = table.schema.types == [image.type, pa.int64()]
+        return dict(zip(table["row"].to_pylist(), shards.images_of(table), strict=True)) if has_images else {}
     except (OSError, pa.ArrowException):
         return {}
-    return dict(zip(table["row"].to_pylist(), shards.images_of(table), strict=True)) if has_images else {}

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from data_prep import near
+from data_prep import copies, near
 from data_prep.job import prepare
+from data_prep.storage import Folder
 from support.commands import Command
 from support.scenes import COPIES, scene
 from support.shards import table
@@ -90,7 +91,12 @@ def test_the_clean_test_is_without_near_copies(tree: Path, tmp_path: Path) -> No
     assert set(listed.columns) == {"path", "split", "label", "path_of_other", "split_of_other", "label_of_other"}
     with Image.open(tmp_path / "out" / "near-copies.png") as sheet:
         assert sheet.width == 6 * 218 - 24
+    record = Folder(str(tmp_path / "record"))
+    copies.take_sheet(Folder(str(tmp_path / "out")), record)
+    assert record.read_bytes("near-copies.png") == (tmp_path / "out" / "near-copies.png").read_bytes()
     plain = prepare(str(tree), str(tmp_path / "plain"), near_copies=False)
+    copies.take_sheet(Folder(str(tmp_path / "plain")), Folder(str(tmp_path / "other")))
+    assert not (tmp_path / "other").exists()
     assert table(tmp_path / "plain", "test")["duplicate"].isna().all()
     assert plain.audit["test_images_near_train"] == 0
 
