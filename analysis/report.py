@@ -127,7 +127,8 @@ def _write(results: Results, judged: Findings, first: Answer, digest: str, folde
     ]
     shards = results.provenance.manifest.data.shards or "SHARDS"
     with_shards = f"python -m analysis {shlex.quote(str(folder))} --data {shlex.quote(shards)}"
-    page = report(results, judged, first, digest, vectors, pictures, _near_copies(folder), with_shards)
+    unseen = ("", "") if "mistakes" in drawn else (mistakes.words(results, judged), with_shards)
+    page = report(results, judged, first, digest, vectors, pictures, _near_copies(folder), unseen)
     folder.write_bytes(shown.REPORT, page.encode())
     return [shown.REPORT, *(name for name, content in contents.items() if content is not None)]
 

@@ -12,7 +12,6 @@ from analysis.results.format import percent
 from analysis.results.judged import Findings
 from analysis.results.trials import Results
 
-TITLE = "Mistakes of most networks"
 _KINDS = ("REAL called FAKE", "FAKE called REAL")
 _COPIES = {"exact": "copy in train", "near": "near-copy in train"}
 _ACROSS, _MOST = 6, 12  # images in a row, and of each kind
@@ -48,7 +47,12 @@ def draw(results: Results, findings: Findings, pictures: Mapping[int, np.ndarray
     names = "; ".join(
         f"{_name(row)}, {_KINDS[row['label']]}, {', '.join(_lines(row))}" for row in frame.to_dict("records")
     )
-    return Drawing(figure, TITLE, f"Contact sheet of {len(frame)} test images: {names}.", words(results, findings))
+    return Drawing(
+        figure,
+        "Mistakes of most networks",
+        f"Contact sheet of {len(frame)} test images: {names}.",
+        words(results, findings),
+    )
 
 
 def _draw_group(cell: SubFigure, group: list[dict[str, Any]], pictures: Mapping[int, np.ndarray], count: int) -> None:

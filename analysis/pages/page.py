@@ -4,7 +4,6 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.figures import mistakes
 from analysis.figures.style import PAGE_WIDTH, Drawing
 from analysis.pages.answer import Answer
 from analysis.pages.checklist import checklist
@@ -29,6 +28,9 @@ from analysis.results.judged import Findings
 from analysis.results.seeds import has_spread
 from analysis.results.trials import Results
 
+#: What is said of mistakes of which no picture is at hand, and the command that shows them; or two empty texts.
+Unseen = tuple[str, str]
+
 _PAGE_REM = 56  # width of a figure that is as wide as a journal's page
 
 
@@ -50,13 +52,9 @@ def report(
     drawings: Sequence[tuple[Drawing, bytes]],
     sheets: Sequence[Sheet],
     near_copies: Sheet | None,
-    with_shards: str,
+    unseen: Unseen,
 ) -> str:
-    """The page, of a record with this digest. Each of the `drawings` comes with its SVG.
-
-    `with_shards` is the command that makes it again with the images of mistakes.
-    """
-    has_mistakes = any(drawing.title == mistakes.TITLE for drawing, _ in drawings)
+    """The page, of a record with this digest. Each of the `drawings` comes with its SVG."""
     return ENVIRONMENT.get_template("report.html.j2").render(
         provenance=results.provenance,
         answer=answer,
@@ -80,17 +78,15 @@ def report(
         configurations=configuration_cells(results),
         metrics=metric_cells(findings),
         trial_metrics=trial_metric_cells(findings),
-        figures=[
-            *(
-                (drawing, _address(svg, "svg+xml"), round(_PAGE_REM / PAGE_WIDTH * drawing.figure.get_figwidth(), 1))
-                for drawing, svg in drawings  # letters are as large in all of them
-            ),
-            *(_picture(sheet) for sheet in sheets),
-        ],
-        mistakes="" if has_mistakes else mistakes.words(results, findings),
-        with_shards=with_shards,
+        figures=[*(_figure(*drawn) for drawn in drawings), *map(_picture, sheets)],
+        unseen=unseen,
         near_copies=_picture(near_copies) if near_copies else None,
     )
+
+
+def _figure(drawing: Drawing, svg: bytes) -> tuple[Drawing, str, float]:
+    """A drawing, its image, and its width, by which letters are as large in all of them."""
+    return drawing, _address(svg, "svg+xml"), round(_PAGE_REM / PAGE_WIDTH * drawing.figure.get_figwidth(), 1)
 
 
 def _picture(sheet: Sheet) -> tuple[Sheet, str, float]:
