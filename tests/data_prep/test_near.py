@@ -49,6 +49,17 @@ def test_every_kind_of_copy_is_found_and_nothing_else(kind: str) -> None:
     assert {tuple(pair) for pair in pairs.tolist()} == {(number, 200 + number) for number in range(100)}
 
 
+@pytest.mark.parametrize("kind", COPIES)
+def test_copies_of_other_images_are_found_among_them(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near, "_ROWS", 70)
+    monkeypatch.setattr(near, "_COLUMNS", 30)
+    known = np.stack([grey(scene(number)) for number in range(200)])
+    copied, unrelated = [COPIES[kind](scene(number)) for number in range(0, 100, 2)], map(scene, range(300, 350))
+    is_copy = near.near_copies(np.stack([grey(picture) for picture in [*unrelated, *copied]]), known)
+    assert is_copy.tolist() == [False] * 50 + [True] * 50
+    assert near.near_copies(known[:0], known).tolist() == near.near_copies(known[:0], known[:0]).tolist() == []
+
+
 def test_flat_pictures_and_few_have_no_copies() -> None:
     assert len(near.near_pairs(np.full((5, 32, 32), 7, np.uint8))) == 0
     assert len(near.near_pairs(np.zeros((0, 32, 32), np.uint8))) == 0
