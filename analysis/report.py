@@ -138,8 +138,8 @@ def _near_copies(folder: Folder) -> Sheet | None:
     if not folder.exists(copies.SHEET):
         return None
     caption = (
-        f"Pairs of images that are near-copies, as data_prep found them; at most {copies.MOST_SHOWN}, those between "
-        f"splits first. Under each image: its split and label. {copies.TABLE}, beside the shards, lists all pairs."
+        "The first pairs of near-copies that data_prep found, those between splits before others. Under each image: "
+        f"its split and label. {copies.TABLE}, beside the shards, lists all pairs."
     )
     return Sheet(folder.read_bytes(copies.SHEET), "Near-copies", "Contact sheet of pairs of near-copies.", caption)
 

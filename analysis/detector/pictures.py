@@ -24,7 +24,8 @@ def keep_pictures(record: Folder, results: Results, rows: Sequence[int], data: F
         images = table.take(pa.array([row - start for row in here], pa.int64()))
         tables.append(images.append_column("row", pa.array(here, pa.int64())))
         start += len(table)
-    record.write_table(PICTURES, pa.concat_tables(tables))
+    if len(rows):
+        record.write_table(PICTURES, pa.concat_tables(tables))
 
 
 def kept_pictures(record: Folder, results: Results) -> dict[int, np.ndarray]:

@@ -237,6 +237,13 @@ def test_other_shards_are_refused_and_a_damaged_file_counts_as_none(
     assert kept_pictures(of_shards, results) == {}
 
 
+def test_without_mistakes_the_shards_have_nothing_to_show(wrong_about: Callable[..., Folder], prepared: Folder) -> None:
+    data = manifest()["data"] | {"fingerprint": shards.read_manifest(prepared).fingerprint}
+    folder = wrong_about({(A, 0): []}, data=data)
+    assert "Mistakes of most networks" not in report(folder, "--data", str(prepared))
+    assert not folder.exists(PICTURES)
+
+
 def test_many_mistakes_are_twelve_of_each_label(wrong_about: Callable[..., Folder]) -> None:
     found = findings(read(wrong_about({(A, 0): [*range(0, 100, 2), 1, 3]})))
     assert mistakes.shown(found)["row"].tolist() == [*range(0, 24, 2), 1, 3]
