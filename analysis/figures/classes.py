@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.figures.style import PAGE_WIDTH, PALETTE, Drawing, label_rows, new_figure
+from analysis.figures.style import PAGE_WIDTH, PALE, PALETTE, Drawing, label_rows, new_figure
 from analysis.results.format import percent
 from analysis.results.judged import Findings
 from analysis.results.trials import Results
+from data_prep.layout import LABEL_NAMES
 
 _MISTAKES = {
     "recall_real": ("REAL images called FAKE", PALETTE[0], "o"),
@@ -53,16 +54,20 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
         axes.errorbar(shares, places, None, ends, marker, color=colour, markersize=4, linewidth=1.1, label=label)
     axes.set_title(rows["configuration"].iloc[0], loc="left")
     axes.set_xlim(left=0)
+    if 0 < (classes := (rows["generator"] == "").sum()) < len(rows):
+        axes.axhline(classes - 0.5, color=PALE, linewidth=0.8)
     label_rows(axes, (rows["object_class"] + rows["generator"]).tolist(), "Wrong (%)")
 
 
 def _note(rows: pd.DataFrame) -> str:
     """On how many images the shares are."""
+    counts = {label: rows.loc[rows[f"{label.lower()}_images"] > 0, f"{label.lower()}_images"] for label in LABEL_NAMES}
     sizes = [
-        "–".join(f"{count:,}" for count in sorted({rows[column].min(), rows[column].max()}))
-        for column in ("real_images", "fake_images")
+        f"{'–'.join(f'{count:,}' for count in sorted({some.min(), some.max()}))} {label}"
+        for label, some in counts.items()
+        if len(some)
     ]
     return (
-        f"On test, at the thresholds from validation; n = {sizes[0]} REAL and {sizes[1]} FAKE images a row, with 95 % "
-        "intervals over images."
+        f"On test, at the thresholds from validation; n = {' and '.join(sizes)} images a row, with 95 % intervals over "
+        "images."
     )

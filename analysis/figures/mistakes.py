@@ -13,9 +13,9 @@ from analysis.results.judged import Findings
 from analysis.results.trials import Results
 
 _KINDS = ("REAL called FAKE", "FAKE called REAL")
-_COPIES = {"exact": "copy in train", "near": "near-copy in train"}
+_COPIES = {"exact": "exact copy", "near": "near-copy"}
 _ACROSS, _MOST = 6, 12  # images in a row, and of each kind
-_ROW_HEIGHT, _TITLE_HEIGHT = 1.62, 0.25  # inches
+_ROW_HEIGHT, _LINE_HEIGHT, _TITLE_HEIGHT = 1.37, 0.125, 0.25  # inches
 _MOST_CHARACTERS = 20  # that fit beside the next image's
 _NOTE = (
     "Above each image: its row in the test split and object class. Below: how many networks are wrong, of each most of "
@@ -37,7 +37,8 @@ def draw(results: Results, findings: Findings, pictures: Mapping[int, np.ndarray
         return None
     groups = {int(label): group.to_dict("records") for label, group in frame.groupby("label")}
     rows = [-(-len(group) // _ACROSS) for group in groups.values()]
-    heights = [_TITLE_HEIGHT + _ROW_HEIGHT * count for count in rows]
+    row_height = _ROW_HEIGHT + _LINE_HEIGHT * max(len(_lines(row)) for row in frame.to_dict("records"))
+    heights = [_TITLE_HEIGHT + row_height * count for count in rows]
     with new_figure(PAGE_WIDTH, 0.5 + sum(heights), _NOTE, *results.provenance.caveats, grid=False) as figure:
         cells = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
         for cell, (label, group), count in zip(cells, groups.items(), rows, strict=True):

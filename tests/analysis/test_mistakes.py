@@ -139,8 +139,19 @@ def test_by_class_and_generator_the_majority_stands_beside_the_first(wrong_about
     axes = drawing.figure.axes
     assert [panel.get_title(loc="left") for panel in axes] == [C, "majority of 3 networks"]
     assert [text.get_text() for text in axes[0].get_yticklabels()] == ["cat", "dog", "sd", "gan"]
-    of_fake = np.asarray(axes[1].lines[-1].get_xdata())
+    of_fake = np.asarray(axes[1].lines[1].get_xdata())
     assert of_fake == pytest.approx([1 / 20, 0, 1 / 5, 0])
+
+
+def test_generators_without_classes_stand_alone(wrong_about: Callable[..., Folder]) -> None:
+    folder = with_images(wrong_about(THREE), generator=[None, "sd"] * (TEST // 2))
+    results = read(folder)
+    drawing = classes.draw(results, findings(results))
+    assert drawing
+    assert drawing.title == "Mistakes by generator"
+    assert f"n = {TEST // 2} FAKE images a row" in drawing.figure.get_supxlabel().replace("\n", " ").replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
 
 
 def test_one_trial_has_mistakes_of_its_own_and_no_majority(wrong_about: Callable[..., Folder]) -> None:
