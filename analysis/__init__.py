@@ -41,11 +41,13 @@ def tables(location: str) -> "dict[str, pd.DataFrame]":
 
 def draw(location: str) -> "dict[str, Drawing]":
     """Name → the figures of a record's report: `curves`, `confusion` and others. Raises InputError."""
+    from analysis.detector.pictures import kept_pictures
     from analysis.detector.robustness_table import robustness_table
     from analysis.figures.drawings import figures
     from analysis.results.judged import findings
     from data_prep import Folder
 
     results = read(location)
-    drawings = figures(results, findings(results), robustness_table(Folder(str(location))))
+    folder = Folder(str(location))
+    drawings = figures(results, findings(results), robustness_table(folder), kept_pictures(folder, results))
     return {name: drawing for name, drawing in drawings.items() if drawing}

@@ -131,4 +131,5 @@ def class_lines(detector: Detector) -> list[Line]:
             + [with_span(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in _OF_CLASSES],
         )
         for row in by_class(detector.stored.results, detector.stored.trial).to_dict("records")
+        if row["object_class"]
     ]

@@ -1,16 +1,19 @@
 """python -m analysis ROOT/age: a sweep's record in; its tables, figures and report.html out, into the same folder."""
 
+import shlex
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import click
 from rich.console import Console
 from rich.table import Column
 
+from analysis.detector.pictures import PICTURES, keep_pictures, kept_pictures
 from analysis.detector.robustness_table import robustness_table
 from analysis.explain import SHEETS, sheets
-from analysis.figures import drawings
+from analysis.figures import drawings, mistakes
 from analysis.figures.style import COLUMN_WIDTH, FORMATS, PAGE_WIDTH, all_rendered
 from analysis.pages.answer import Answer, answer
 from analysis.pages.index import INDEX, index, records
@@ -19,7 +22,7 @@ from analysis.pages.tables import as_csv, files
 from analysis.results.format import number, percent, plain_table
 from analysis.results.judged import Findings, findings
 from analysis.results.trials import Results, read, read_without_scores
-from data_prep import Folder
+from data_prep import Folder, copies
 from sweeps.record import shown
 from trainables.record import MANIFEST, read_manifest, replicate
 from trainables.training.metrics import SCORED_SPLITS, SELECTION_METRIC
@@ -42,7 +45,8 @@ _NARROW = "_column"  # ends the name of a figure for one column of a journal
     metavar="POINTS",
     help="Points of accuracy within which networks are level; by default those that the sweep was given.",
 )
-def main(record: str, watch: bool, wait: bool, opens: bool, margin: float | None) -> None:
+@click.option("--data", help="Where the record's shards are, to show the images that most networks get wrong.")
+def main(record: str, watch: bool, wait: bool, opens: bool, margin: float | None, data: str | None) -> None:
     """Write tables, figures and report.html into the folder RECORD, which a sweep filled, such as results/age.
 
     Of a folder of records, such as results, write index.html: every sweep, with its answer and a link to its report.
@@ -56,13 +60,15 @@ def main(record: str, watch: bool, wait: bool, opens: bool, margin: float | None
         return
     for line in _changes(folder) if watch else ():
         click.echo(f"{time.strftime('%H:%M:%S')}  {line}")
-    if margin is None and shown.is_current(folder):
+    if margin is None and (data is None or folder.exists(PICTURES)) and shown.is_current(folder):
         click.echo(f"Report, tables and figures show what {folder} holds.")
     else:
         digest = shown.digest(folder)
         results = read(folder)
         judged = findings(results, margin if margin is None else margin / 100)
         first = answer(results, judged.compared, folder)
+        if data is not None:
+            keep_pictures(folder, results, mistakes.shown(judged).get("row", ()), Folder(data))
         written = _write(results, judged, first, digest, folder)
         _show(Console(), results)
         shown.write(folder, digest, " ".join([first.sentence, *results.provenance.caveats]), written)
@@ -103,8 +109,8 @@ def _progress(results: Results) -> str:
 
 def _write(results: Results, judged: Findings, first: Answer, digest: str, folder: Folder) -> list[str]:
     """Write every file, and delete figures of an earlier analysis that no longer apply. Returns the files' names."""
-    robustness = robustness_table(folder)
-    wide, narrow = (drawings.figures(results, judged, robustness, width) for width in (PAGE_WIDTH, COLUMN_WIDTH))
+    draw = partial(drawings.figures, results, judged, robustness_table(folder), kept_pictures(folder, results))
+    wide, narrow = draw(width=PAGE_WIDTH), draw(width=COLUMN_WIDTH)
     drawn = {name: drawing for name, drawing in wide.items() if drawing}
     both = drawn | {name + _NARROW: drawing for name, drawing in narrow.items() if drawing}
     images = all_rendered({name: drawing.figure for name, drawing in both.items()})
@@ -125,8 +131,23 @@ def _write(results: Results, judged: Findings, first: Answer, digest: str, folde
         for name, *words in sheets(folder)
         if folder.exists(f"{SHEETS}/{name}")
     ]
-    folder.write_bytes(shown.REPORT, report(results, judged, first, digest, vectors, pictures).encode())
+    shards = results.provenance.manifest.data.shards or "SHARDS"
+    with_shards = f"python -m analysis {shlex.quote(str(folder))} --data {shlex.quote(shards)}"
+    unseen = ("", "") if "mistakes" in drawn else (mistakes.words(results, judged), with_shards)
+    page = report(results, judged, first, digest, vectors, pictures, _near_copies(folder), unseen)
+    folder.write_bytes(shown.REPORT, page.encode())
     return [shown.REPORT, *(name for name, content in contents.items() if content is not None)]
+
+
+def _near_copies(folder: Folder) -> Sheet | None:
+    """The contact sheet of near-copies, which the sweep has copied from the shards; None where there is none."""
+    if not folder.exists(copies.SHEET):
+        return None
+    caption = (
+        "The first pairs of near-copies that data_prep found, those between splits before others. Under each image: "
+        f"its split and label. {copies.TABLE}, beside the shards, lists all pairs."
+    )
+    return Sheet(folder.read_bytes(copies.SHEET), "Near-copies", "Contact sheet of pairs of near-copies.", caption)
 
 
 def _show(console: Console, results: Results) -> None:

@@ -5,14 +5,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from data_prep.layout import LABEL_NAMES
 from data_prep.storage import Folder
 
 TABLE, SHEET = "near-copies.csv", "near-copies.png"
-_SIDE, _GAP, _TEXT, _ACROSS = 64, 6, 30, 6  # pixels, and pairs
-MOST_SHOWN = 60
+_SIDE, _GAP, _BETWEEN, _ACROSS = 96, 2, 24, 6  # pixels, and pairs
+_LETTERS = 16  # pixels
+MOST_SHOWN = 36
 
 
 def pairs_of(rows: pd.DataFrame, pairs: np.ndarray) -> pd.DataFrame:
@@ -35,18 +36,24 @@ def write(folder: Folder, frame: pd.DataFrame, images: Sequence[tuple[np.ndarray
         folder.write_bytes(SHEET, _sheet(frame, images))
 
 
+def take_sheet(prepared: Folder, folder: Folder) -> None:
+    """Copy the contact sheet, if there is one, from a folder of shards to another folder."""
+    if prepared.exists(SHEET):
+        folder.write_bytes(SHEET, prepared.read_bytes(SHEET))
+
+
 def _sheet(frame: pd.DataFrame, images: Sequence[tuple[np.ndarray, np.ndarray]]) -> bytes:
-    width, height = 2 * _SIDE + 3 * _GAP, _SIDE + _GAP + _TEXT
-    count = len(images)
-    sheet = Image.new("RGB", (width * min(count, _ACROSS), height * -(-count // _ACROSS) + _GAP), "white")
-    draw = ImageDraw.Draw(sheet)
+    width, height = 2 * _SIDE + _GAP + _BETWEEN, _SIDE + 2 * _LETTERS + _BETWEEN
+    size = (width * min(len(images), _ACROSS) - _BETWEEN, height * -(-len(images) // _ACROSS))
+    sheet = Image.new("RGB", size, "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_LETTERS)
     for place, (pair, row) in enumerate(zip(images, frame.to_dict("records"), strict=False)):
-        left, top = place % _ACROSS * width + _GAP, place // _ACROSS * height + _GAP
+        left, top = place % _ACROSS * width, place // _ACROSS * height
         for side, (image, suffix) in enumerate(zip(pair, ("", "_of_other"), strict=True)):
             at = (left + side * (_SIDE + _GAP), top)
             sheet.paste(Image.fromarray(image).resize((_SIDE, _SIDE), Image.Resampling.NEAREST), at)
             words = f"{row['split' + suffix]}\n{LABEL_NAMES[row['label' + suffix]]}"
-            draw.multiline_text((at[0], at[1] + _SIDE), words, "black", spacing=0)
+            draw.multiline_text((at[0], at[1] + _SIDE), words, "black", font, spacing=2)
     file = io.BytesIO()
     sheet.save(file, "PNG")
     return file.getvalue()

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
 Pixels = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
 
 #: How `decode` brings images to their size, as manifests and fingerprints have it.
+_SIDE = 32  # of thumbnails, in pixels
 FIT = "Lanczos, centre crop"
 
 _SAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
@@ -127,3 +128,9 @@ def _qualities() -> dict[tuple[int, ...], str]:
             assert isinstance(image, JpegImagePlugin.JpegImageFile)
             qualities[tuple(image.quantization[0])] = str(quality)
     return qualities
+
+
+def thumbnails(images: np.ndarray) -> np.ndarray:
+    """Images (n, side, side, 3) uint8 grey and small, as near-copies are looked for among them: (n, 32, 32) uint8."""
+    small = [Image.fromarray(image).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX) for image in images]
+    return np.array(small, np.uint8).reshape(-1, _SIDE, _SIDE)

@@ -37,6 +37,19 @@ def near_pairs(images: np.ndarray) -> np.ndarray:
     return np.unique(found, axis=0)
 
 
+def near_copies(images: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Whether each of some grey `images` (n, 32, 32) uint8 is a near-copy of one of the `known` (m, 32, 32): (n,) bool.
+
+    It takes time proportional to n x m: ten seconds on two cores for 10,000 images and 100,000.
+    """
+    patterns, is_copy = _patterns(known), np.zeros(len(images), bool)
+    for others in (images, images[:, :, ::-1]):
+        for pairs in _alike(patterns, _patterns(others), is_within=False):
+            is_near = _agreements(known[pairs[:, 0]], others[pairs[:, 1]]) > _DIFFERENCES
+            is_copy[pairs[is_near, 1]] = True
+    return is_copy
+
+
 def connected(pairs: np.ndarray, count: int) -> np.ndarray:
     """A number (n,) for each of `count` images, equal for those that `pairs` (p, 2) connect, directly or not."""
     graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
@@ -71,14 +84,17 @@ def _blurred(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _alike(patterns: np.ndarray, others: np.ndarray) -> Iterator[np.ndarray]:
-    """The pairs (p, 2) of positions, first < second, at which a pattern and another are alike, in parts."""
+def _alike(patterns: np.ndarray, others: np.ndarray, is_within: bool = True) -> Iterator[np.ndarray]:
+    """The pairs (p, 2) of positions at which a pattern and another are alike, in parts.
+
+    Of patterns of the same images, `is_within`, first < second.
+    """
     for row, start in product(range(0, len(patterns), _ROWS), range(0, len(others), _COLUMNS)):
-        if start + _COLUMNS > row:
+        if start + _COLUMNS > row or not is_within:
             block = others[start : start + _COLUMNS]
             alike = np.flatnonzero(patterns[row : row + _ROWS] @ block.T > _PATTERN)
             first, second = row + alike // len(block), start + alike % len(block)
-            pairs = np.stack([first, second], 1)[first < second]
+            pairs = np.stack([first, second], 1)[(first < second) | (not is_within)]
             yield from (pairs[at : at + _MOST_PAIRS] for at in range(0, len(pairs), _MOST_PAIRS))
 
 

@@ -19,17 +19,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from PIL import Image
 from pyarrow import feather
 
-from data_prep.decode import Facts, UnreadableError, decode
+from data_prep.decode import Facts, UnreadableError, decode, thumbnails
 from data_prep.errors import InputError
 from data_prep.layout import LABEL_NAMES, Item
 from data_prep.sources import Source
 
 _ITEMS_PER_PART = 2_500
 _ITEMS_IN_PROCESS = 10_000
-_SIDE = 32  # of thumbnails, in pixels
 
 Progress = Callable[[int, int], None]
 
@@ -123,8 +121,7 @@ class Parts:
 
     def _thumbnails_of_part(self, part: int, count: int) -> np.ndarray:
         pixels = np.memmap(self.folder / f"part-{part:05d}.rgb").reshape(count, self.image_size, self.image_size, 3)
-        small = [Image.fromarray(image).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX) for image in pixels]
-        return np.stack([np.asarray(image) for image in small])
+        return thumbnails(pixels)
 
     def _decode_part(self, part: int) -> pa.Table:
         """Decode a part unless it is there, and return the facts of its images."""

@@ -10,6 +10,8 @@ from analysis.results.provenance import codecs
 from analysis.results.scores import numbered
 from analysis.results.trials import Results
 from data_prep import Folder, InputError, shards
+from data_prep.decode import thumbnails
+from data_prep.near import near_copies
 from data_prep.split import first_balanced
 from trainables.training.selection import DataSelection
 
@@ -23,9 +25,9 @@ MOST_CODECS = 3
 class ScoredImages:
     """Some images of one test split: `images` (n, side, side, 3) uint8, `labels` (n,) 0 REAL and 1 FAKE.
 
-    `rows` (n,) are their rows in the shards' split. `duplicates` (n,) str are "exact" for images that stand in train
-    too and "" for others, or None where that is not known; `clusters` (n,) are numbers, equal for images that are not
-    independent, or None. `data` is OWN or the folder's name; `codecs` are the codecs
+    `rows` (n,) are their rows in the shards' split. `duplicates` (n,) str are "exact" or "near" for images of which
+    train or validation has a copy and "" for others, or None where that is not known; `clusters` (n,) are numbers,
+    equal for images that are not independent, or None. `data` is OWN or the folder's name; `codecs` are the codecs
     of the source's files; `warnings` are sentences.
     """
 
@@ -59,11 +61,24 @@ def images_to_score(results: Results, folder: Folder | None = None, limit: int |
     images, groups = _read(folder, str(folder), limit)
     own, duplicates = Folder(results.provenance.manifest.data.shards), None
     if own.exists(shards.MANIFEST) and _is_own(results, own):
-        tables = [table for split in ("train", "validation") for table in shards.read_tables(own, split, ["group"])]
-        # The groups of the images that trials trained on or were chosen by.
-        known = set(pa.concat_tables(tables)["group"].to_pylist())
-        duplicates = np.array(["exact" if group in known else "" for group in groups])
+        duplicates = _duplicates(images.images, groups, own)
     return _fitted(replace(images, duplicates=duplicates), results)
+
+
+def _duplicates(images: np.ndarray, groups: list[str], own: Folder) -> np.ndarray:
+    """For each image (n,) of these groups, "exact" or "near" if train or validation of `own` has a copy, else "".
+
+    Near-copies are not looked for where they were not when the shards were made.
+    """
+    is_near = bool(shards.read_manifest(own).options.get("near_copies"))
+    known, small = set[str](), list[np.ndarray]()
+    for split in ("train", "validation"):  # on which trials were trained, and by which they were chosen
+        for table in shards.read_tables(own, split, ["group", *["image"] * is_near]):
+            known.update(table["group"].to_pylist())
+            if is_near:
+                small.append(thumbnails(shards.images_of(table)))
+    near = near_copies(thumbnails(images), np.concatenate(small)) if small else np.zeros(len(images), bool)
+    return np.select([[group in known for group in groups], near], ["exact", "near"], "")
 
 
 def own_images(results: Results, folder: Folder | None = None, limit: int | None = None) -> ScoredImages:
@@ -72,12 +87,17 @@ def own_images(results: Results, folder: Folder | None = None, limit: int | None
         folder = Folder(results.provenance.manifest.data.shards)
         if not folder.exists(shards.MANIFEST):
             raise InputError(f"The record's shards are no longer at {folder}; say with --data where they are now.")
-    if not _is_own(results, folder):
-        raise InputError(f"{folder} has other images than those of this record; say with --data where those are now.")
+    check_own(results, folder)
     test = results.scores.parts.get("test")
     if test is None:
         raise InputError("The record has no scores of test images; run the sweep again to make them.")
     return _read(folder, OWN, limit, test.rows)[0]
+
+
+def check_own(results: Results, folder: Folder) -> None:
+    """Raise InputError unless the record was made with the shards in `folder`."""
+    if not _is_own(results, folder):
+        raise InputError(f"{folder} has other images than those of this record; say with --data where those are now.")
 
 
 def _is_own(results: Results, folder: Folder) -> bool:

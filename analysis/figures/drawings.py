@@ -1,5 +1,8 @@
 """Every figure of the report, in its order. Nothing here reads or writes files."""
 
+from collections.abc import Mapping
+
+import numpy as np
 import pandas as pd
 
 from analysis.figures import (
@@ -9,6 +12,7 @@ from analysis.figures import (
     curves,
     differences,
     grid,
+    mistakes,
     pairs,
     reliability,
     robustness,
@@ -21,11 +25,15 @@ from analysis.results.trials import Results
 
 
 def figures(
-    results: Results, findings: Findings, robustness_table: pd.DataFrame, width: float = PAGE_WIDTH
+    results: Results,
+    findings: Findings,
+    robustness_table: pd.DataFrame,
+    pictures: Mapping[int, np.ndarray] | None = None,
+    width: float = PAGE_WIDTH,
 ) -> dict[str, Drawing | None]:
     """File name → drawing, of every figure that there can be; None where the record has no data for it.
 
-    `width` is PAGE_WIDTH or COLUMN_WIDTH.
+    `pictures` are test images (side, side, 3) uint8, by their row; `width` is PAGE_WIDTH or COLUMN_WIDTH.
     """
     return {
         "search_history": history.draw(results, width),
@@ -42,6 +50,7 @@ def figures(
         "reliability": reliability.draw(results, width),
         "confusion": confusion.draw(results, width),
         "classes": classes.draw(results, findings, width),
+        "mistakes": mistakes.draw(results, findings, pictures or {}, width),
         "pairs": pairs.draw(results, findings, width),
         "robustness": robustness.draw(results, robustness_table, width),
     }

@@ -124,7 +124,8 @@ def _draw_panel(panel: Panel, name: str, rows: pd.DataFrame, looks: dict[str, di
 def _set_limits(grid: list[Panel], rows: pd.DataFrame) -> None:
     """Give all panels of a metric the same limits."""
     for metric in _METRICS:
-        least, most = rows[f"{metric}_low"].min(), rows[f"{metric}_high"].max()
+        # Where images are not independent, a value of 1 has no interval.
+        least, most = rows[[metric, f"{metric}_low"]].min(axis=None), rows[[metric, f"{metric}_high"]].max(axis=None)
         for panel in grid:
             panel[metric].set_ylim(min(least, _CHANCE) - _MARGIN, min(1, most) + _MARGIN)
             panel[metric].yaxis.set_major_locator(MultipleLocator(0.1))

@@ -28,6 +28,9 @@ from analysis.results.judged import Findings
 from analysis.results.seeds import has_spread
 from analysis.results.trials import Results
 
+#: What is said of mistakes of which no picture is at hand, and the command that shows them; or two empty texts.
+Unseen = tuple[str, str]
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -46,6 +49,8 @@ def report(
     digest: str,
     drawings: Sequence[tuple[Drawing, bytes, bytes]],
     sheets: Sequence[Sheet],
+    near_copies: Sheet | None,
+    unseen: Unseen,
 ) -> str:
     """The page, of a record with this digest. Each of the `drawings` comes with its SVG, and the one for a phone."""
     return ENVIRONMENT.get_template("report.html.j2").render(
@@ -71,11 +76,19 @@ def report(
         configurations=configuration_cells(results),
         metrics=metric_cells(findings),
         trial_metrics=trial_metric_cells(findings),
-        figures=[
-            *((drawing, _address(wide, "svg+xml"), _address(narrow, "svg+xml")) for drawing, wide, narrow in drawings),
-            *((sheet, _address(sheet.png, "png"), None) for sheet in sheets),
-        ],
+        figures=[*(_figure(*drawn) for drawn in drawings), *map(_picture, sheets)],
+        unseen=unseen,
+        near_copies=_picture(near_copies) if near_copies else None,
     )
+
+
+def _figure(drawing: Drawing, wide: bytes, narrow: bytes) -> tuple[Drawing, str, str]:
+    """A drawing, its image, and the one for a phone."""
+    return drawing, _address(wide, "svg+xml"), _address(narrow, "svg+xml")
+
+
+def _picture(sheet: Sheet) -> tuple[Sheet, str, str]:
+    return sheet, _address(sheet.png, "png"), ""
 
 
 def _address(content: bytes, kind: str) -> str:

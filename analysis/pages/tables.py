@@ -302,6 +302,7 @@ _FRAMES: dict[str, Callable[[Results, Findings], pd.DataFrame]] = {
     "verdicts": lambda _, findings: _verdicts(findings),
     "comparisons": lambda _, findings: findings.compared.pairs,
     "classes": lambda _, findings: findings.classes,
+    "mistakes": lambda _, findings: findings.mistakes,
     "spread": lambda _, findings: findings.spread,
     "repeats": lambda results, _: repeats(results),
     "front": lambda results, _: results_table(front(results)),

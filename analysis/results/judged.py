@@ -4,6 +4,7 @@ Thresholds come from validation and are carried to test, which had no part in an
 """
 
 import itertools
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ import pandas as pd
 from analysis.results.compared import Compared, compared
 from analysis.results.components import spread
 from analysis.results.decisions import calibration
+from analysis.results.mistakes import mistakes, networks_wrong
 from analysis.results.processes import side_by_side
 from analysis.results.trials import Results
 from sweeps.stats.intervals import intervals, wilson
@@ -32,13 +34,15 @@ class Findings:
     configuration, seed, training_set (where there are several), part, images, threshold (a logit), and each of
     `metrics.METRICS`, with its interval, `_low` to `_high`, on test and clean test for the first twelve trials; these
     have the `slope` of the calibration on validation, `calibrated_log_loss` and `calibrated_ece` with its interval.
-    `compared` is what test says of the configurations, `classes` is `by_class` of the first trial, `optimism` and
-    `comes_first` are what `winners_luck` gives, and `spread` is what `components.spread` gives.
+    `compared` is what test says of the configurations, `classes` is `by_class` of the first trial and below it
+    `by_class_of_majority`, `mistakes` is what the function of that name gives, `optimism` and `comes_first` are what
+    `winners_luck` gives, and `spread` is what `components.spread` gives.
     """
 
     metrics: pd.DataFrame
     compared: Compared
     classes: pd.DataFrame
+    mistakes: pd.DataFrame
     optimism: float
     comes_first: "pd.Series[float]"
     spread: pd.DataFrame
@@ -51,12 +55,17 @@ def findings(results: Results, margin: float | None = None) -> Findings:
     calls = [
         partial(compared, results, margin),
         partial(by_class, results, scored["trial"].iloc[0]) if len(scored) else pd.DataFrame,
+        partial(by_class_of_majority, results),
+        partial(mistakes, results),
         partial(winners_luck, results),
         partial(spread, results),
         *(partial(_judgment, results, row, rank < _MOST_WITH_INTERVALS) for rank, row in enumerate(rows)),
     ]
-    on_test, classes, (optimism, first), spread_of_accuracy, *judged = side_by_side(calls)
-    return Findings(pd.DataFrame(itertools.chain(*judged)), on_test, classes, optimism, first, spread_of_accuracy)
+    on_test, of_first, of_majority, wrong, (optimism, first), spread_of_accuracy, *judged = side_by_side(calls)
+    classes = pd.concat([of_first, of_majority], ignore_index=True)
+    return Findings(
+        pd.DataFrame(itertools.chain(*judged)), on_test, classes, wrong, optimism, first, spread_of_accuracy
+    )
 
 
 def _judgment(results: Results, trial: dict[str, Any], has_intervals: bool) -> list[dict[str, Any]]:
@@ -100,29 +109,39 @@ def _ends(spans: dict[str, tuple[float, float]]) -> dict[str, float]:
 
 
 def by_class(results: Results, trial: str) -> pd.DataFrame:
-    """One row an object class of the test images: images, accuracy, recalls of REAL and of FAKE, with intervals.
-
-    Empty if the images have no object classes, or if there are no validation scores to take the threshold from.
-    """
-    test = results.scores.parts.get("test")
-    if test is None or "validation" not in results.scores.parts or not (test.classes != "").any():
+    """What `_by_class` gives of a trial at its threshold; empty without validation scores to take that from."""
+    if not {"test", "validation"} <= set(results.scores.parts):
         return pd.DataFrame()
-    threshold = results.scores.thresholds[trial]
-    labels, logits = results.scores.of(trial, "test")
     configuration = results.trials.set_index("trial").loc[trial, "configuration"]
-    rows = []
-    for name in np.unique(test.classes):
-        mask = test.classes == name
-        values = judge(labels[mask], logits[mask], threshold)
-        real, fake = np.bincount(labels[mask], minlength=2)
-        row = {"configuration": configuration, "object_class": name or "none", "images": mask.sum()}
-        counts = {"accuracy": mask.sum(), "recall_real": real, "recall_fake": fake}
-        spans = {metric: wilson(values[metric], images) for metric, images in counts.items()}
-        if test.clusters is not None:
-            spans = intervals(labels[mask], logits[mask], threshold, test.clusters[mask])
-        for metric in counts:
-            row |= {metric: values[metric]} | _ends({metric: spans[metric]})
-        rows.append(row)
+    return _by_class(results, configuration, results.scores.is_right([trial], "test")[0])
+
+
+def by_class_of_majority(results: Results) -> pd.DataFrame:
+    """What `_by_class` gives of a vote of the networks: right where more than half of them are; empty for one."""
+    wrong, count = networks_wrong(results)
+    return _by_class(results, f"majority of {count} networks", 2 * wrong < count) if count > 1 else pd.DataFrame()
+
+
+def _by_class(results: Results, name: str, is_right: np.ndarray) -> pd.DataFrame:
+    """One row an object class of the test images, and then one a generator: of what `is_right` (n,) says of them.
+
+    Columns: configuration, which is `name`; object_class and generator, one of them ""; images, real_images and
+    fake_images; accuracy, recall_real and recall_fake, with their intervals. Empty without classes and generators.
+    """
+    test, rows = results.scores.parts["test"], []
+    logits = np.where(is_right == (test.labels == 1), 1.0, -1.0)
+    for column, values in {"object_class": test.classes, "generator": test.generators}.items():
+        for value in np.unique(values[values != ""]):
+            mask = values == value
+            labels, right = test.labels[mask], is_right[mask]
+            parts = {"accuracy": right, "recall_real": right[labels == 0], "recall_fake": right[labels == 1]}
+            row = {"configuration": name, "object_class": "", "generator": "", column: value}
+            row |= dict(zip(("images", "real_images", "fake_images"), map(len, parts.values()), strict=True))
+            spans = {} if test.clusters is None else intervals(labels, logits[mask], 0.0, test.clusters[mask])
+            for metric, part in parts.items():
+                share = float(part.mean()) if len(part) else math.nan
+                row |= {metric: share} | _ends({metric: spans.get(metric) or wilson(share, len(part))})
+            rows.append(row)
     return pd.DataFrame(rows)
 
 

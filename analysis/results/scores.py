@@ -11,6 +11,8 @@ from data_prep import Folder
 from trainables.record import IMAGES, read_images, read_scores
 from trainables.training.metrics import THRESHOLD, best_threshold
 
+#: Field of a part → the column of the record's images that it holds.
+_TEXTS = {"classes": "object_class", "paths": "path", "generators": "generator", "duplicates": "duplicate"}
 _LEAST_EFFECT = 1.02  # of clusters on a variance, for them to count
 
 
@@ -19,8 +21,9 @@ class Part:
     """The n images of one split, or of its clean part, with the scores that t trials give them.
 
     `rows` (n,) are their places in the split of the shards; `labels` (n,) are 0 REAL and 1 FAKE; `logits` (t, n) are
-    float32, positive for FAKE; `classes` (n,) are the object classes and `paths` (n,) the images' names, "" where there
-    is none. `clusters` (n,) are numbers, from 0, equal for images that are not independent; None if all are.
+    float32, positive for FAKE; `classes`, `paths`, `generators` and `duplicates` (n,) are what the record says of the
+    images, "" where it says nothing. `clusters` (n,) are numbers, from 0, equal for images that are not independent;
+    None if all are.
     """
 
     rows: np.ndarray
@@ -28,6 +31,8 @@ class Part:
     logits: np.ndarray
     classes: np.ndarray
     paths: np.ndarray
+    generators: np.ndarray
+    duplicates: np.ndarray
     clusters: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -89,14 +94,20 @@ def scores(folder: Folder, trials: Iterable[str]) -> Scores:
     logits = np.stack([frame["score"].to_numpy(np.float32) for frame in frames.values()])
     masks = {split: (images["split"] == split).to_numpy() for split in ("validation", "test")}
     if folder.exists(IMAGES):
-        columns = ["split", "row", "path", "object_class", "cluster", "duplicate"]
+        columns = ["split", "row", *_TEXTS.values(), "cluster"]
         images = images.merge(read_images(folder)[columns], on=["split", "row"], how="left", validate="one_to_one")
         masks["test_clean"] = masks["test"] & images["duplicate"].isna().to_numpy()
-    texts = images.reindex(columns=["object_class", "path"]).astype(object).fillna("").to_numpy(str)
+    texts = images.reindex(columns=list(_TEXTS.values())).astype(object).fillna("").to_numpy(str).T
     labels, rows = images["label"].to_numpy(), images["row"].to_numpy()
     clusters = images.get("cluster", pd.Series(None, images.index, object))
     parts = {
-        name: Part(rows[mask], labels[mask], logits[:, mask], texts[mask, 0], texts[mask, 1], numbered(clusters[mask]))
+        name: Part(
+            rows[mask],
+            labels[mask],
+            logits[:, mask],
+            **dict(zip(_TEXTS, texts[:, mask], strict=True)),
+            clusters=numbered(clusters[mask]),
+        )
         for name, mask in masks.items()
         if mask.any()
     }

@@ -19,7 +19,7 @@ from typing import Any, get_type_hints
 
 import click
 
-from data_prep import Folder, shards
+from data_prep import Folder, copies, shards
 from data_prep.errors import InputError, run_command
 from sweeps.engine.execution import Execution
 from sweeps.engine.inputs import Inputs, prepare_inputs
@@ -99,6 +99,7 @@ def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: 
     """Run what is left of a sweep, as the only one that writes its record, and name the trials that failed."""
     # The analysis imports its packages, waits for a line, and then begins. If this process dies first, it ends too.
     analysis = [sys.executable, "-P", "-m", "analysis", str(folder), "--wait", *["--open"] * options.open]
+    analysis += ["--data", str(inputs.selection.folder)]
     analysis += ["--margin", f"{options.margin:g}"] if options.margin is not None else []
     output = None if sys.stdout is sys.__stdout__ else subprocess.PIPE  # within a notebook, which has no other
     environment = os.environ | ({"FORCE_COLOR": ""} if output else {})  # which a kernel sets
@@ -154,6 +155,7 @@ def _run_on_cluster(
     cluster.check_shared(lease.folder, lease.name)
     record.write()
     record.folder.write_table(IMAGES, inputs.selection.image_rows(inputs.data))
+    copies.take_sheet(inputs.selection.folder, record.folder)
     manifest.write(record.folder)
     _train(execution, options, inputs, lease, request, manifest.backend)
     seeds = sorted({row["seed"] for row in record.trials.values()})

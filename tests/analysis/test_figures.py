@@ -197,7 +197,7 @@ def test_seeds_are_thin_and_their_mean_is_thick(make: Callable[..., Folder]) -> 
 def test_every_figure_has_the_widths_of_a_journal_and_its_data(results: Results) -> None:
     judgement, nothing = findings(results), SCHEMA.empty_table().to_pandas()
     for width in (PAGE_WIDTH, COLUMN_WIDTH):
-        found = {name: one for name, one in figures(results, judgement, nothing, width).items() if one}
+        found = {name: one for name, one in figures(results, judgement, nothing, width=width).items() if one}
         assert set(found) == FIGURES
         for name, drawing in found.items():
             assert drawing.figure.get_figwidth() == width, name

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from analysis.figures.style import FORMATS
 from analysis.results import judged
 from analysis.results.trials import read
 from data_prep import InputError
@@ -50,7 +51,8 @@ def test_an_all_failed_record_deletes_what_an_earlier_analysis_left(make: Callab
     html = analyse(folder)
     assert "0 ranked, 12 failed." in html
     assert "MemoryError: &lt;b&gt;" in html
-    assert folder.folder("figures").names() == ["curves.pdf", "curves.png", "curves.svg", "mine.txt"]
+    curves = ["curves.csv", *(f"curves{width}.{kind}" for width in ("", "_column") for kind in FORMATS)]
+    assert folder.folder("figures").names() == [*sorted(curves), "mine.txt"]
     assert folder.folder("tables").names() == ["results.csv", "results.md", "results.parquet", "shown.json"]
 
 

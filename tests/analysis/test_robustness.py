@@ -196,6 +196,8 @@ def test_other_shards_stand_beside_the_records_own_with_a_warning(place: Path, t
         path.unlink()
     seen = place / "tree/train/REAL/0000.jpg"  # which the network was trained on, or chosen by
     shutil.copy(seen, tmp_path / "other/test/REAL/seen.jpg")
+    mirrored = Image.open(seen).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    mirrored.save(tmp_path / "other/test/REAL/mirrored.png")
     words = ("--source", "other", "--out", "shards/other", "--image-size", "64")
     assert run_python("-m", "data_prep", *words, cwd=tmp_path).returncode == 0
     output = robust(tmp_path, "--data", "shards/other")
@@ -204,7 +206,7 @@ def test_other_shards_stand_beside_the_records_own_with_a_warning(place: Path, t
     table = pd.read_parquet(record / "robustness.parquet")
     assert set(table["data"]) == {"own", str(tmp_path / "shards/other")}
     other = table[table["data"] != "own"]
-    assert set(other.loc[other["part"] == "test", "images"]) == {61}
+    assert set(other.loc[other["part"] == "test", "images"]) == {62}
     assert set(other.loc[other["part"] == "test_clean", "images"]) == {60}
     assert other["note"].str.contains("resampled to 32 x 32").all()
     first, second = paragraphs(read(Folder(str(record))), table)

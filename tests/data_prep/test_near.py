@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from data_prep import near
+from data_prep import copies, near
 from data_prep.job import prepare
+from data_prep.storage import Folder
 from support.commands import Command
 from support.scenes import COPIES, scene
 from support.shards import table
@@ -46,6 +47,17 @@ def test_every_kind_of_copy_is_found_and_nothing_else(kind: str) -> None:
     copies = [COPIES[kind](picture) for picture in originals[:100]]
     pairs = near.near_pairs(np.stack([grey(picture) for picture in [*originals, *copies]]))
     assert {tuple(pair) for pair in pairs.tolist()} == {(number, 200 + number) for number in range(100)}
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_copies_of_other_images_are_found_among_them(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near, "_ROWS", 70)
+    monkeypatch.setattr(near, "_COLUMNS", 30)
+    known = np.stack([grey(scene(number)) for number in range(200)])
+    copied, unrelated = [COPIES[kind](scene(number)) for number in range(0, 100, 2)], map(scene, range(300, 350))
+    is_copy = near.near_copies(np.stack([grey(picture) for picture in [*unrelated, *copied]]), known)
+    assert is_copy.tolist() == [False] * 50 + [True] * 50
+    assert near.near_copies(known[:0], known).tolist() == near.near_copies(known[:0], known[:0]).tolist() == []
 
 
 def test_flat_pictures_and_few_have_no_copies() -> None:
@@ -89,8 +101,13 @@ def test_the_clean_test_is_without_near_copies(tree: Path, tmp_path: Path) -> No
     assert len(listed) == 30
     assert set(listed.columns) == {"path", "split", "label", "path_of_other", "split_of_other", "label_of_other"}
     with Image.open(tmp_path / "out" / "near-copies.png") as sheet:
-        assert sheet.width == 6 * 146
+        assert sheet.width == 6 * 218 - 24
+    record = Folder(str(tmp_path / "record"))
+    copies.take_sheet(Folder(str(tmp_path / "out")), record)
+    assert record.read_bytes("near-copies.png") == (tmp_path / "out" / "near-copies.png").read_bytes()
     plain = prepare(str(tree), str(tmp_path / "plain"), near_copies=False)
+    copies.take_sheet(Folder(str(tmp_path / "plain")), Folder(str(tmp_path / "other")))
+    assert not (tmp_path / "other").exists()
     assert table(tmp_path / "plain", "test")["duplicate"].isna().all()
     assert plain.audit["test_images_near_train"] == 0
 

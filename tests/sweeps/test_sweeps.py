@@ -55,7 +55,10 @@ def test_the_sweep_tells_where_everything_is(place: Path) -> None:
     assert "Started Ray on this machine" in output
     assert output.count("validation accuracy") >= 12 - (trials(place / "results")["status"] == "collapsed").sum()
     assert "report.html" in output
-    assert (place / "results" / "age" / "report.html").stat().st_size > 10_000
+    record = place / "results" / "age"
+    assert (record / "report.html").stat().st_size > 10_000
+    assert (record / "near-copies.png").read_bytes() == (place / "shards" / "sample" / "near-copies.png").read_bytes()
+    assert (record / "figures" / "mistakes.png").exists() == (record / "tables" / "mistakes.csv").exists()
 
 
 def test_a_stored_checkpoint_scores_exactly_as_recorded(place: Path) -> None:
