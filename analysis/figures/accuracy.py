@@ -25,7 +25,9 @@ from analysis.results.trials import Results
 _MOST_ROWS, _MOST_IN_WORDS = 40, 12
 _PARTS = ("test", "test_clean")
 _CLEAN = " Filled: all test images. Hollow: the clean test, without copies of training images."
-_SEVERAL = " Ticks: single trials. These intervals do not compare networks: those of their differences do."
+_SEVERAL = (
+    " Ticks: single trials, on all of test. These intervals do not compare networks: those of their differences do."
+)
 
 
 def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
@@ -56,7 +58,8 @@ def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
         for name, level in results.provenance.floors.items():
             axes.axvline(level, color=GREY, linestyle=":", linewidth=1.2, label=f"{name} ({percent(level, 1)} %)")
         label_rows(axes, names, "Accuracy (%)")
-        cut_outliers(axes, frame.loc[frame["part"] == "test", "mean"].tolist())
+        rows = frame.loc[frame["part"] == "test", ["mean", "low", "high"]].to_numpy(float)
+        cut_outliers(axes, rows, *results.provenance.floors.values())
         add_legend(figure)
     best_rows = frame[frame["part"] == "test"].head(_MOST_IN_WORDS).to_dict("records")
     words = "; ".join(f"{row['configuration']} {percent(row['mean'])} %" for row in best_rows)
@@ -99,8 +102,14 @@ def footer(results: Results, frame: pd.DataFrame) -> str:
     scope = f"over {results.scope}" if frame["n"].max() > 1 else "over images, of these trained networks"
     if frame["n"].min() == 1 < frame["n"].max():
         scope = f"over images, of one trained network, or where there are several over {results.scope}"
+    names, means = frame["configuration"].nunique(), ""
+    if frame["n"].max() > 1:
+        means = ": of the mean, for which networks share what is known of the spread"
+    total = results.ranked["configuration"].nunique()
+    first = f", {names} of {total}" if names < total else ""
     clean = "; clean test, without copies of training images: n = " + results.images("test_clean")
     return (
-        f"Accuracy at the threshold that is best on validation, with its 95 % interval {scope}; the best on validation "
-        f"first. Test: n = {results.images('test')} images{clean if len(_parts(results)) > 1 else ''}."
+        f"Accuracy at the threshold that is best on validation, with its 95 % interval {scope}{means}; the best on "
+        f"validation first{first}. Test: n = {results.images('test')} "
+        f"images{clean if len(_parts(results)) > 1 else ''}."
     )

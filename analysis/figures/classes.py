@@ -54,7 +54,17 @@ def draw(results: Results, findings: Findings, width: float = PAGE_WIDTH) -> Dra
     )
     alt = f"Share of REAL images called FAKE and of FAKE images called REAL by {kinds}, hardest first: {words}."
     caption = _OF_MAJORITY if len(panels) > 1 else "The first trial."
-    return Drawing(figure, f"Mistakes by {kinds}", alt, caption, findings.classes)
+    return Drawing(figure, f"Mistakes by {kinds}", alt, caption, _wrong(findings.classes))
+
+
+def _wrong(rows: pd.DataFrame) -> pd.DataFrame:
+    """What is drawn: the shares of wrong images, with their intervals, instead of recalls."""
+    shares = {
+        f"wrong_{label}{end}": 1 - rows[f"recall_{label}{other}"]
+        for label in ("real", "fake")
+        for end, other in {"": "", "_low": "_high", "_high": "_low"}.items()
+    }
+    return rows[["configuration", *_KINDS, "images", "real_images", "fake_images"]].assign(**shares)
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
@@ -79,5 +89,5 @@ def _note(rows: pd.DataFrame) -> str:
     ]
     return (
         f"On test, at the thresholds from validation; n = {' and '.join(sizes)} images a row, with 95 % intervals over "
-        "images."
+        "images; the hardest for the first trial first."
     )

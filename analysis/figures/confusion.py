@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.figures.style import PAGE_WIDTH, Drawing, hide_frame, ink_on, many_or_one, new_figure
-from analysis.results.format import percent
+from analysis.results.format import percent, span
 from analysis.results.judged import confusions
 from analysis.results.seeds import has_seeds
 from analysis.results.trials import Results
@@ -26,14 +26,18 @@ def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
     if not matrices:
         return None
     rows = [row for row in results.trials.to_dict("records") if row["trial"] in matrices]
-    note = "Rows are the truth, percents are of the row. FAKE: above the threshold that is best on validation."
+    note = (
+        "Rows are the truth, percents are of the row. FAKE: above the threshold that is best on validation, which "
+        "ranks, too. 95 % intervals over images."
+    )
     columns = many_or_one(width, len(matrices))
     shape, height = (len(matrices) // columns, columns), 0.9 + 2.6 * len(matrices) / columns
     with new_figure(width, height, note, *results.provenance.caveats, grid=False) as figure:
         for axes, row in zip(figure.subplots(*shape, squeeze=False).ravel(), rows, strict=True):
             counts = matrices[row["trial"]]
             seed = f", {replicate(row)}" if has_seeds(results.trials) else ""
-            measured = f"test, n = {counts.sum():,}, accuracy {percent(metrics.accuracy(counts))} %"
+            interval = span(row["test_low"], row["test_high"])
+            measured = f"test, n = {counts.sum():,}, accuracy {percent(metrics.accuracy(counts))} % ({interval})"
             rank = f"rank {row['rank']} of {len(results.ranked)}"
             axes.set_title(f"{row['network']}{seed} ({rank})\n{measured}", loc="left")
             _draw_counts(axes, counts)

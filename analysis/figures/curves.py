@@ -39,7 +39,7 @@ from analysis.results.trials import Results
 _MOST_NAMED = 16
 _MOST_EPOCHS_WITH_MARKERS = 20
 _NAME_CHARACTERS, _NAME_SIZE, _NAME_HEIGHT = 20, 7, 0.125  # of a row: letters, points, inches
-_LABELS = {"accuracy": "Validation accuracy (%)", "loss": "Validation loss (nats)"}
+_LABELS = {"accuracy": "Accuracy (%)", "loss": "Loss (nats)"}
 _CHANCE = {"accuracy": 0.5, "loss": math.log(2)}
 _LEADER: dict[str, Any] = {"arrowstyle": "-", "linewidth": 0.6, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 3}
 _TRAIN: dict[str, Any] = {"linestyle": (0, (4, 2)), "alpha": 0.6, "marker": ""}
@@ -178,10 +178,12 @@ def _name_lines(axes: Axes, lines: list[_Line], metric: str, row: float) -> None
 def _limits(results: Results, frame: pd.DataFrame, metric: str) -> tuple[float, float]:
     """The limits of an axis: ranked trials' validation and the first ones' training, but no run far off the rest."""
     shown = frame[frame["rank"].notna()] if frame["rank"].notna().any() else frame
-    values = [*shown[f"validation_{metric}"], *shown.loc[shown["place"] < FIRST, f"train_{metric}"]]
+    values, of_first = shown[f"validation_{metric}"].to_numpy(float), shown[shown["place"] < FIRST]
     if not np.isfinite(values).any():
         return 0.0, 1.0
-    low, high = without_outliers(np.array(values, float))
+    coloured = of_first[[f"validation_{metric}", f"train_{metric}"]].to_numpy(float)
+    kept = [*without_outliers(values), *coloured[np.isfinite(coloured)]]
+    low, high = min(kept), max(kept)
     margin = 0.04 * (high - low) or 0.02
     return low - margin, high + margin
 
@@ -191,8 +193,8 @@ def _legend(plots: Sequence[Axes], has_seeds: bool, has_others: bool) -> list[Li
     styles: dict[str, dict[str, Any]] = {
         "validation": {"color": INK, "linewidth": 1.6},
         "training": {"color": INK} | _TRAIN,
-        "one seed": {"color": INK, "linewidth": 0.7, "alpha": 0.45},
-        "others": {"color": PALE, "linewidth": 0.9},
+        "one seed": {"color": PALETTE[0], "linewidth": 0.7, "alpha": 0.6},
+        "others": {"color": PALE, "linewidth": 1.6},
         "chance": {"color": GREY, "linestyle": ":"},
     }
     limits = [axes.get_ylim() for axes in plots]
@@ -206,7 +208,9 @@ def _note(results: Results, lines: list[_Line]) -> str:
     count, flagged = len(results.trials), results.flagged["status"].value_counts()
     without = ", ".join(f"{number} {status}" for status, number in flagged.items())
     seeds = " Thick: means over seeds." * has_seeds(results.trials)
-    colours = f" In colour: the first {FIRST} by validation." if len(lines) > FIRST else ""
+    colours = (
+        f" In colour: the first {FIRST} by validation, each trial at its best epoch." if len(lines) > FIRST else ""
+    )
     return (
         f"{count:,} trial{'s' * (count != 1)}{f', of which {without}' if without else ''}. Validation: n = "
         f"{results.images('validation')} images; training: n = {results.images('train')}.{colours}{seeds}"

@@ -49,10 +49,10 @@ def draw(results: Results, findings: Findings, width: float = PAGE_WIDTH) -> Dra
             colour, marker = _LOOKS[row["verdict"].partition(",")[0]]
             ends = np.abs(np.array([[row["low"]], [row["high"]]]) - row["difference"])
             axes.errorbar(100 * row["difference"], place, None, 100 * ends, marker, color=colour, markersize=4.5)
-        label_rows(axes, names, "Test accuracy less that of the first (points)")
+        label_rows(axes, names, "From the first (points)")
         add_legend(figure, _legend(frame["verdict"]))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:+.3g}" if value else "0")
-        cut_outliers(axes, (100 * frame["difference"]).tolist())
+        cut_outliers(axes, 100 * frame[["difference", "low", "high"]].to_numpy(float), 0)
     words = "; ".join(
         f"{row['configuration']} {100 * row['difference']:+.2f} ({100 * row['low']:+.2f} to {100 * row['high']:+.2f}) "
         f"{row['verdict']}".rstrip()
@@ -98,9 +98,12 @@ def from_first(compared: Compared) -> pd.DataFrame:
 def _note(results: Results, compared: Compared, first: str) -> str:
     """How to read the figure, with n."""
     own = compared.of(first)
-    verdict = f"; {first} itself is {own['verdict']}" if own is not None and own["verdict"] else ""
+    verdict = f", itself {own['verdict']}" if own is not None and own["verdict"] else ""
+    shown, total = len(compared.configurations), results.ranked["configuration"].nunique()
+    some = f" The first {shown} of {total} networks." if shown < total else ""
     return (
-        f"The first is {first}. n = {results.images('test')} test images. Intervals of all {len(compared.pairs)} "
-        f"pairs together ({100 * (1 - compared.level):g} %), over {results.scope}. Shaded: the margin of "
-        f"{points(compared.margin)}{verdict}."
+        f"Test accuracy less that of the first, {first}{verdict}; n = {results.images('test')} test images. "
+        f"Intervals of all {len(compared.pairs)} pairs together ({100 * (1 - compared.level):g} %), over "
+        f"{results.scope}.{some} Shaded: the margin of {points(compared.margin)}. Behind: below 0 against some "
+        "network, not only the first; level: within the margin against all that are not behind."
     )

@@ -12,6 +12,7 @@ from analysis.results.format import mean_and_deviation, span
 from analysis.results.seeds import trunk_by_head
 from analysis.results.trials import Results
 
+_LEAST_SPAN = 0.05  # of accuracy, between the darkest and the brightest colour
 _CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
 
 
@@ -26,6 +27,7 @@ def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
         axes = figure.subplots()
         values = means.to_numpy(float)
         low, high = without_outliers(values)
+        low = min(low, high - _LEAST_SPAN)  # small differences have small differences of colour
         image = axes.imshow(np.ma.masked_invalid(values), cmap="cividis", aspect="auto", vmin=low, vmax=high)
         for row in table.to_dict("records"):
             _draw_cell(axes, heads.index(row["head"]), trunks.index(row["trunk"]), row, image)
@@ -60,9 +62,11 @@ def _note(results: Results) -> str:
     counts, best = trunk_by_head(results.trials)["n"], results.ranked.iloc[0]
     least, most = min(counts[counts > 0]), max(counts)
     several = f"{most}" if least == most else f"{least} to {most}"
-    seeds = "one trial a cell" if most == 1 else f"mean ± standard deviation of {several} trials a cell"
-    hatched = " Hatched: no ranked trial." if (counts == 0).any() else ""
-    return (
-        f"Validation accuracy in %, n = {results.images('validation')} images, {seeds}. 95 % interval of the best "
-        f"single trial: {span(best['validation_low'], best['validation_high'])} %.{hatched}"
+    interval = f"of the best {span(best['validation_low'], best['validation_high'])} %"
+    seeds = (
+        f"one trial a cell; 95 % interval {interval}"
+        if most == 1
+        else f"mean ± standard deviation of {several} trials a cell"
     )
+    hatched = " Hatched: no ranked trial." if (counts == 0).any() else ""
+    return f"Validation accuracy in %, at probability 0.5, n = {results.images('validation')} images, {seeds}.{hatched}"

@@ -18,10 +18,11 @@ _ACROSS, _MOST = 3, 12  # images in a row of a journal's column, and of each kin
 _ROW_HEIGHT, _LINE_HEIGHT, _TITLE_HEIGHT = 1.37, 0.125, 0.25  # inches
 _MOST_CHARACTERS = 20  # that fit beside the next image's
 _NOTE = (
-    "Above each image: its row in the test split and object class. Below: how many networks are wrong, of each most of "
-    "its seeds; the mean of their calibrated probabilities of FAKE; generator; copies in train or validation. Those "
-    "that most networks get wrong come first, and of these the surest."
+    "Above each image: its row in the test split and object class. Below: how many networks are wrong, of each most "
+    "of its seeds; the mean of their calibrated probabilities of FAKE{}. Those that most networks get wrong come "
+    "first, and of these the surest."
 )
+_KNOWN = {"generator": "; generator", "duplicate": "; copies in train or validation"}
 
 
 def shown(findings: Findings) -> pd.DataFrame:
@@ -42,11 +43,12 @@ def draw(
     rows = [-(-len(group) // across) for group in groups.values()]
     row_height = _ROW_HEIGHT + _LINE_HEIGHT * max(len(_lines(row)) for row in frame.to_dict("records"))
     heights = [_TITLE_HEIGHT + row_height * count for count in rows]
-    with new_figure(width, 0.5 + sum(heights), _NOTE, *results.provenance.caveats, grid=False) as figure:
+    known = "".join(words for column, words in _KNOWN.items() if (frame[column] != "").any())
+    with new_figure(width, 0.5 + sum(heights), _NOTE.format(known), *results.provenance.caveats, grid=False) as figure:
         cells = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
         for cell, (label, group), count in zip(cells, groups.items(), rows, strict=True):
             total = (findings.mistakes["label"] == label).sum()
-            cell.suptitle(f"{_KINDS[label]}: {len(group)} of the {total:,}", x=0.01, ha="left", fontsize=9)
+            cell.suptitle(f"{_KINDS[label]} by most networks: {len(group)} of {total:,}", x=0.01, ha="left", fontsize=9)
             _draw_group(cell, group, pictures, (count, across))
     names = "; ".join(
         f"{_name(row)}, {_KINDS[row['label']]}, {', '.join(_lines(row))}" for row in frame.to_dict("records")

@@ -3,11 +3,12 @@
 from typing import Any
 
 import matplotlib
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from analysis.figures.style import (
-    GREY,
+    INK,
     PAGE_WIDTH,
     Drawing,
     hide_frame,
@@ -31,20 +32,22 @@ def draw(results: Results, findings: Findings, width: float = PAGE_WIDTH) -> Dra
     A cell a pair: how many points the row is ahead of the column; grey where the interval of the difference holds 0.
     """
     frame = findings.compared.pairs
-    if not len(frame):
-        return None
+    is_apart = (frame["low"] > 0) | (frame["high"] < 0) if len(frame) else pd.Series(dtype=bool)
+    if not is_apart.any():
+        return None  # the forest plot says the same
     configurations = list(dict.fromkeys([*frame["configuration"], *frame["other"]]))
     places, names = {name: place for place, name in enumerate(configurations)}, row_names(configurations, width)
     longest = max(len(line) for name in names for line in name.split("\n"))
     count = min(len(names), int((width - _LETTER * (longest + 4)) / _CELL))
     rows = frame.assign(
-        is_apart=(frame["low"] > 0) | (frame["high"] < 0),
+        is_apart=is_apart,
         y=frame["configuration"].map(places),
         x=frame["other"].map(places),
     )
     shown = rows[(rows["x"] < count) & (rows["y"] < count)]
     most = max(0.001, without_outliers(shown["difference"].abs().to_numpy())[1])
-    note = _note(results, findings) + f" The first {count} of {len(names)}." * (count < len(names))
+    seen = f", {int(shown['is_apart'].sum())} of them here: the first {count} of {len(names)} networks"
+    note = f"{_note(results, findings)}: {int(is_apart.sum())} leave it out{seen if count < len(names) else ''}."
     with new_figure(width, 1.0 + rows_height(names[:count]), note, *results.provenance.caveats, grid=False) as figure:
         axes = figure.subplots()
         for row in shown.to_dict("records"):
@@ -54,11 +57,10 @@ def draw(results: Results, findings: Findings, width: float = PAGE_WIDTH) -> Dra
         axes.set_yticks(range(count), [f"{name}  {place}" for place, name in enumerate(names[:count], 1)])
         axes.set(xlim=(-0.5, count - 0.5), ylim=(count - 0.5, -0.5))
         hide_frame(axes)
-    apart = int(rows["is_apart"].sum())
     return Drawing(
         figure,
         "Differences between networks",
-        f"Matrix of differences in test accuracy; the intervals of {apart} of {len(frame)} leave out 0.",
+        f"Matrix of differences in test accuracy; the intervals of {int(is_apart.sum())} of {len(frame)} leave out 0.",
         "How far the row is ahead of the column; in grey where the interval of the difference holds 0, so that "
         "either may be better.",
         frame,
@@ -69,8 +71,8 @@ def _draw_pair(axes: Axes, x: int, y: int, difference: float, most: float, is_ap
     share = max(-1.0, min(1.0, difference / most))
     colour = _DIFFERENCES(0.5 - 0.45 * share) if is_apart else (0.95, 0.95, 0.95, 1.0)
     axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=colour))
-    ink = ink_on(colour) if is_apart else GREY
-    axes.text(x, y, f"{round(100 * difference, 1) + 0.0:+.1f}", fontsize=5.5, color=ink, **_CENTRED)
+    ink = ink_on(colour) if is_apart else INK
+    axes.text(x, y, f"{round(100 * difference, 1) + 0.0:+.1f}", fontsize=6, color=ink, **_CENTRED)
 
 
 def _note(results: Results, findings: Findings) -> str:
@@ -80,6 +82,7 @@ def _note(results: Results, findings: Findings) -> str:
     counts = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
     return (
         f"Points of test accuracy by which the row is ahead of the column, n = {results.images('test')} images, "
-        f"{counts} {compared.unit}s each. Grey: the interval of the difference holds 0 "
-        f"({100 * (1 - compared.level):g} %, for all {len(compared.pairs)} pairs together, over {results.scope})."
+        f"{counts} {compared.unit}s each. Orange: the row is ahead; purple: behind; grey: the interval of the "
+        f"difference ({100 * (1 - compared.level):g} %, for all {len(compared.pairs)} pairs together, over "
+        f"{results.scope}) holds 0"
     )

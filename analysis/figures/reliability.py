@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from analysis.figures.style import (
     FIRST,
@@ -20,6 +20,7 @@ from analysis.figures.style import (
 from analysis.results.decisions import calibrated, calibration, reliability
 from analysis.results.seeds import first_of_each
 from analysis.results.trials import Results
+from trainables.training.metrics import judge
 from trainables.training.weighted_metrics import BINS, sortable
 
 _LOOKS = {"as it is": (PALETTE[0], "o", LINES[0]), "calibrated": (PALETTE[1], "s", LINES[1])}
@@ -34,8 +35,9 @@ def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
     count = f"first {len(trials)} configurations" if len(trials) > 1 else "first configuration"
     note = (
         f"The best trial of the {count}. Test, n = {results.images('test')} images, in {BINS} bins of as many images "
-        f"each{'' if clusters else ', with 95 % intervals (Wilson)'}. Calibrated: a slope and an offset, fitted on "
-        "validation. Dotted: probabilities that can be taken at their word. Below: images by probability, as it is."
+        f"each, {_bands(clusters)}. ECE: expected calibration error, before and after calibration. Calibrated: a "
+        "slope and an offset, fitted on validation. Dotted: probabilities that can be taken at their word. Below: "
+        "images by probability, as it is."
     )
     with new_figure(width, 3.9, note, *results.provenance.caveats) as figure:
         grid = figure.subplots(2, len(trials), squeeze=False, sharex=True, sharey="row", height_ratios=(3, 1))
@@ -45,7 +47,9 @@ def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
                 expit(sortable(results.scores.of(trial, "test")[1])), np.linspace(0, 1, 21), color=PALETTE[0], alpha=0.7
             )
             below.set_xlabel("Probability of FAKE (%)")
-            above.set_title(name, loc="left")
+            errors = frame[frame["trial"] == trial].groupby("probabilities")["error"].first()
+            spelled = " → ".join(f"{errors[kind]:.3f}" for kind in _LOOKS)
+            above.set_title(f"{name}\nECE {spelled}", loc="left")
             for axis in (above.xaxis, above.yaxis):
                 axis.set_major_formatter(percent_tick)
         grid[0, 0].set_ylabel("FAKE among them (%)")
@@ -60,6 +64,10 @@ def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
     )
 
 
+def _bands(clusters: int) -> str:
+    return f"without bands: they are in {clusters:,} clusters" if clusters else "with 95 % intervals (Wilson)"
+
+
 def curves(results: Results, trials: dict[str, str]) -> pd.DataFrame:
     """The bins of `reliability` of each trial (trial → configuration), as it is and calibrated, on test.
 
@@ -71,7 +79,9 @@ def curves(results: Results, trials: dict[str, str]) -> pd.DataFrame:
         fitted = calibration(*results.scores.of(trial, "validation"))
         probabilities = {"as it is": expit(sortable(logits)), "calibrated": calibrated(sortable(logits), *fitted)}
         parts += [
-            reliability(labels, values).assign(configuration=name, trial=trial, probabilities=kind)
+            reliability(labels, values).assign(
+                configuration=name, trial=trial, probabilities=kind, error=judge(labels, logit(values))["ece"]
+            )
             for kind, values in probabilities.items()
         ]
     frame = pd.concat(parts, ignore_index=True)

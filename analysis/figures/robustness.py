@@ -108,7 +108,7 @@ def _draw_panel(panel: Panel, name: str, rows: pd.DataFrame, looks: dict[str, di
             axes.plot(places, points[metric], markersize=3.5, gid=f"{trial}:{name}:{metric}", **look)
             if "label" in look:  # the band of 95 % intervals of a trial in colour
                 band = points[f"{metric}_low"], points[f"{metric}_high"]
-                axes.fill_between(places, *band, color=look["color"], alpha=0.18, linewidth=0)
+                axes.fill_between(places, *band, color=look["color"], alpha=0.3, linewidth=0)
         axes.set(xticks=range(len(labels)), xticklabels=labels, xlim=(-0.3, len(labels) - 0.7))
         axes.tick_params(labelsize=7)
         axes.axhline(_CHANCE, color=GREY, linewidth=0.9, linestyle=":")

@@ -33,10 +33,11 @@ def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
         f"of each of the first {len(trials)} configurations. {_bands(results)} "
         f"{'Right' if columns > 1 else 'Below'}: the same from one false alarm on. Dotted: chance."
     )
+    areas = results.trials.set_index("trial")["test_auc"]
     with new_figure(width, 1.0 + 2.7 * 2 // columns, note, *results.provenance.caveats) as figure:
         plots = figure.subplots(2 // columns, columns, squeeze=False).ravel()
         for axes in plots:
-            _draw_curves(axes, frame, trials, np.linspace(1 / reals, 1, 500))
+            _draw_curves(axes, frame, trials, areas, np.linspace(1 / reals, 1, 500))
         plots[1].set(xscale="log", xlim=(1 / reals, 1))
         plots[1].xaxis.set_major_formatter(percent_tick)
         add_legend(figure)
@@ -68,14 +69,17 @@ def curves(results: Results, trials: dict[str, str]) -> pd.DataFrame:
     return frame.assign(low=np.nan, high=np.nan) if len(frame) and results.scores.clusters("test") else frame
 
 
-def _draw_curves(axes: Axes, frame: pd.DataFrame, trials: dict[str, str], chance: np.ndarray) -> None:
+def _draw_curves(
+    axes: Axes, frame: pd.DataFrame, trials: dict[str, str], areas: "pd.Series[float]", chance: np.ndarray
+) -> None:
     axes.plot(chance, chance, color=GREY, linewidth=0.9, linestyle=":")
     for (trial, name), colour, line in zip(trials.items(), PALETTE, LINES, strict=False):
         rows = frame[frame["trial"] == trial]
         rates = rows["false_alarms"]
         axes.fill_between(rates, rows["low"], rows["high"], color=colour, alpha=0.15, linewidth=0, step="post")
         look = {"color": colour, "linestyle": line, "linewidth": 1.3}
-        axes.step(rates, rows["recall"], where="post", label=name, gid=f"{trial}:roc", **look)
+        label = f"{name}, AUC {areas[trial]:.3f}"
+        axes.step(rates, rows["recall"], where="post", label=label, gid=f"{trial}:roc", **look)
     axes.set(xlabel="REAL images called FAKE (%)", ylabel="FAKE images called FAKE (%)", ylim=(-0.02, 1.02))
     axes.xaxis.set_major_formatter(percent_tick)
     axes.yaxis.set_major_formatter(percent_tick)

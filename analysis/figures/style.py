@@ -162,15 +162,30 @@ def label_rows(axes: Axes, names: Sequence[str], label: str) -> None:
     axes.grid(visible=False, axis="y")
 
 
-def cut_outliers(axes: Axes, values: Sequence[float]) -> None:
-    """End the axis of rows so that a row far from all others does not squeeze them: its value is written at the end."""
-    low, high = without_outliers(np.array(values, float))
-    left, right = axes.get_xlim()
-    margin = 0.1 * (high - low)
-    axes.set_xlim(left if low <= min(values) else low - margin, right if high >= max(values) else high + margin)
-    for place, value in enumerate(values):
-        if not low <= value <= high:
-            text, side = axes.xaxis.get_major_formatter()(value, 0), "left" if value < low else "right"
-            words = f"◂ {text}" if side == "left" else f"{text} ▸"
-            at = (0.01 if side == "left" else 0.99, place)
-            axes.annotate(words, at, xycoords=axes.get_yaxis_transform(), ha=side, va="center", fontsize=7, color=INK)
+def cut_outliers(axes: Axes, rows: np.ndarray, *shown: float) -> None:
+    """End the axis of rows so that one far from all others does not squeeze them: its numbers are written at the end.
+
+    `rows` (n, 3) are each one's value and the ends of its interval; the axis holds the other rows and what is `shown`.
+    """
+    values = rows[:, 0]
+    low, high = without_outliers(values)
+    is_far = (values < low) | (values > high)
+    kept = np.array([*rows[~is_far].ravel(), *shown])
+    if not is_far.any() or np.ptp(rows) < 2 * np.ptp(kept):  # it would not be squeezed much
+        return
+    margin = 0.05 * (kept.max() - kept.min())
+    room = 6 * margin  # for what is written
+    axes.set_xlim(kept.min() - margin - room * (values < low).any(), kept.max() + margin + room * (values > high).any())
+    write = axes.xaxis.get_major_formatter()
+    for place in np.flatnonzero(is_far):
+        value, *ends = (write(number, 0) for number in rows[place])
+        words, is_left = f"{value} ({' to '.join(ends)})", values[place] < low
+        axes.annotate(
+            f"◂ {words}" if is_left else f"{words} ▸",
+            (0.01 if is_left else 0.99, place),
+            xycoords=axes.get_yaxis_transform(),
+            ha="left" if is_left else "right",
+            va="center",
+            fontsize=7,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        )

@@ -222,8 +222,8 @@ def test_the_sheet_has_the_images_of_the_shards_and_stays(of_shards: Folder, pre
     assert len(drawn) == 1
     assert (np.asarray(drawn[0]) == images[0]).all()
     assert [of_label.get_suptitle() for of_label in drawing.figure.subfigs] == [
-        "REAL called FAKE: 1 of the 1",
-        "FAKE called REAL: 1 of the 1",
+        "REAL called FAKE by most networks: 1 of 1",
+        "FAKE called REAL by most networks: 1 of 1",
     ]
     moved = Folder(str(shutil.move(of_shards.local_path(), of_shards.local_path("../elsewhere"))))
     assert "Contact sheet of 2 test images" in report(moved, "--margin", "2")
