@@ -3,8 +3,8 @@
     KERAS_BACKEND=jax python tests/benchmarks/gpu.py FOLDER [--only probe study] [--tiny]
 
 It needs JAX and Keras, h5py, NumPy, SciPy, scikit-learn, Arrow, click and tenacity: neither Ray nor TensorFlow.
-FOLDER/gpu.json holds what each part says, saved as it ends. `--tiny` is a small form for a machine without a GPU, which trains the same
-ways; its numbers mean nothing.
+FOLDER/gpu.json holds what each part says, saved as it ends. `--tiny` is a small form for a machine without a GPU, which
+trains in the same ways; its numbers mean nothing.
 """
 
 import argparse
