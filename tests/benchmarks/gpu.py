@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from trainables.training.selection import Data
 
 TWELVE = [f"age-{trunk}-{head}" for trunk in ("c2", "c3", "c4") for head in ("f1", "f2", "f3", "f4")]
-ROOT = str(Path(__file__).resolve().parents[2])
+PATH = os.pathsep.join([str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")])  # of Python
 BASE = {"KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "2", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 CACHE = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_COMPILATION_CACHE_DIR": "jax-cache"}
 
@@ -103,7 +103,7 @@ def start_part(
 ) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, str(Path(__file__).resolve()), "--part", *words],
-        env=BASE | os.environ | (environment or {}) | {"STARTED": str(time.time()), "PYTHONPATH": ROOT},
+        env=BASE | os.environ | (environment or {}) | {"STARTED": str(time.time()), "PYTHONPATH": PATH},
         cwd=scratch,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
