@@ -69,6 +69,13 @@ def test_a_resumed_run_gives_the_same_curve(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
+def test_the_pipeline_does_what_it_does_on_tensorflow() -> None:
+    tests = ["-m", "pytest", "-q", "-n", "0", "-m", "", "tests/trainables/test_pipeline.py"]
+    done = run_python(*tests, cwd=ROOT, env=ON_JAX)
+    assert done.returncode == 0, done.stdout
+
+
 @pytest.mark.cluster
 def test_a_sweep_runs(tmp_path: Path) -> None:
     zoo = ROOT / "sweeps" / "zoo.py"

@@ -1,7 +1,9 @@
 """Arrays → an epoch of training, scores and gradients, on Keras's backend: only this folder imports TensorFlow or JAX."""
 
-from trainables.training.pipeline.backend import gradient, set_up
+from trainables.training.pipeline.backend import backend
 from trainables.training.pipeline.scoring import scorer
 from trainables.training.pipeline.trainer import Trainer
 
-__all__ = ["Trainer", "gradient", "scorer", "set_up"]
+gradient, set_up = backend.gradient, backend.set_up
+
+__all__ = ["Trainer", "backend", "gradient", "scorer", "set_up"]

@@ -1,26 +1,10 @@
-"""Keras's backend: the same names from one file or the other."""
+"""The file of Keras's backend: both have the same functions."""
 
 import keras
 
 if keras.backend.backend() == "tensorflow":
-    from trainables.training.pipeline.tensorflow_backend import (
-        FIT,
-        batches,
-        epoch_program,
-        forward,
-        gpu_bytes,
-        gradient,
-        set_up,
-    )
+    from trainables.training.pipeline import tensorflow_backend as backend
 else:
-    from trainables.training.pipeline.jax_backend import (  # type: ignore[assignment]
-        FIT,
-        batches,
-        epoch_program,
-        forward,
-        gpu_bytes,
-        gradient,
-        set_up,
-    )
+    from trainables.training.pipeline import jax_backend as backend  # type: ignore[no-redef]
 
-__all__ = ["FIT", "batches", "epoch_program", "forward", "gpu_bytes", "gradient", "set_up"]
+__all__ = ["backend"]

@@ -11,10 +11,6 @@ import numpy as np
 
 from trainables.training.selection import Split
 
-#: How Keras compiles a model for `fit`. One step an execution: JAX would unroll several, and compile for minutes.
-FIT = {"steps_per_execution": 1, "jit_compile": True}
-
-
 def set_up(threads: int, deterministic: bool = False) -> None:
     """Make a GPU compute the same bits each time, if asked to, before JAX first computes.
 
@@ -27,6 +23,11 @@ def set_up(threads: int, deterministic: bool = False) -> None:
 def gpu_bytes() -> int:
     """The memory of the GPU that this process may use; 0 on a CPU."""
     return int((jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", 0))
+
+
+def compile_options() -> dict[str, Any]:
+    """Options of Keras's `compile`. One step an execution: JAX would unroll several, and compile for minutes."""
+    return {"steps_per_execution": 1, "jit_compile": True}
 
 
 def batches(split: Split, order: np.ndarray, batch_size: int) -> keras.utils.PyDataset:

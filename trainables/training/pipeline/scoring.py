@@ -6,7 +6,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from trainables.training.pipeline import backend
+from trainables.training.pipeline.backend import backend
 
 _STEPS = 64  # batches that one program scores on a GPU: more take memory for images, fewer the host's time
 

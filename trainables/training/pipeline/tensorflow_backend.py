@@ -16,9 +16,6 @@ from tensorflow.python.client import device_lib
 from trainables.training.selection import Split
 
 _STEPS_PER_EXECUTION = 32
-#: How Keras compiles a model for `fit`. TensorFlow loops over that many steps without returning to Python; its XLA is
-#: two to three times slower on a CPU.
-FIT = {"steps_per_execution": _STEPS_PER_EXECUTION, "jit_compile": False}
 
 
 def set_up(threads: int, deterministic: bool = False) -> None:
@@ -43,6 +40,14 @@ def gpu_bytes() -> int:
     if not tf.config.list_logical_devices("GPU"):
         return 0
     return next(device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU")
+
+
+def compile_options() -> dict[str, Any]:
+    """Options of Keras's `compile`. XLA is two to three times slower on a CPU; Keras does without where a layer must.
+
+    TensorFlow loops over the steps of an execution without returning to Python.
+    """
+    return {"steps_per_execution": _STEPS_PER_EXECUTION, "jit_compile": gpu_bytes() > 0}
 
 
 def batches(split: Split, order: np.ndarray, batch_size: int) -> tf.data.Dataset:
@@ -85,14 +90,14 @@ def epoch_program(
         # Of a variable, not of its value, this is ResourceGather, which GPUs have for uint8 too; GatherV2 they lack.
         model.train_step(tuple(tf.gather(variable, indices) for variable in resident))
 
-    @tf.function(autograph=False, jit_compile=keras.src.trainers.trainer.model_supports_jit(model))  # type: ignore[misc]
+    @tf.function(autograph=False, jit_compile=model.jit_compile)  # type: ignore[misc]
     def program(order: tf.Tensor, rest: tf.Tensor) -> None:
         def body(number: tf.Tensor) -> tuple[tf.Tensor]:
             step(order[number])
             return (number + 1,)
 
-        tf.while_loop(lambda number: number < len(order), body, [0], parallel_iterations=1)
-        if len(rest):
+        tf.while_loop(lambda number: number < order.shape[0], body, [0], parallel_iterations=1)
+        if rest.shape[0]:
             step(rest)
 
     return lambda order, rest: program(tf.constant(order), tf.constant(rest))  # type: ignore[no-any-return]
@@ -104,9 +109,15 @@ def forward(model: keras.Model) -> Callable[[np.ndarray], tf.Tensor]:
     Keras's `predict` takes twice as long on 10,000 images: it unrolls the steps of an execution, and traces them anew
     for every number of steps.
     """
-    one, size = tf.function(lambda images: model(images, training=False)), tuple(model.input_shape[1:])
-    images = one.get_concrete_function(tf.TensorSpec((None, *size), tf.uint8))
-    return images
+
+    def logits(images: tf.Tensor) -> tf.Tensor:
+        return model(images, training=False)
+
+    one = tf.function(logits, input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)])
+    many = tf.function(
+        lambda images: tf.map_fn(logits, images, fn_output_signature=tf.float32), autograph=False, jit_compile=True
+    )
+    return lambda images: many(images) if images.ndim == 5 else one(images)
 
 
 def gradient(model: keras.Model, images: np.ndarray) -> np.ndarray:

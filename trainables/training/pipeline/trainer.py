@@ -5,7 +5,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from trainables.training.pipeline import backend
+from trainables.training.pipeline.backend import backend
 from trainables.training.selection import Split
 
 _SHARE = 1 / 4  # of a GPU's memory, that images may take to be kept there
@@ -34,7 +34,7 @@ class Trainer:
             optimizer=optimizer,
             loss=keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=label_smoothing),
             metrics=[keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)],
-            **backend.FIT,
+            **backend.compile_options(),
         )
         optimizer.build(self.model.trainable_variables)
         self._program = None
