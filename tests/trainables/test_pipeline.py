@@ -79,14 +79,14 @@ def distances(weights: list[np.ndarray], others: list[np.ndarray]) -> list[float
     return [float(np.linalg.norm(a - b) / (np.linalg.norm(a) or 1)) for a, b in zip(weights, others, strict=True)]
 
 
-#: Adam divides by gradients that may be rounding alone, as those of a bias before batch norm are; SGD does not.
+#: Adam divides by gradients that may be rounding alone, as those of a bias before batch norm are; SGD does not. Deep
+#: networks with batch norm are left out: on JAX, rounding of 1e-7 in a step of custom-3 is 1e-3 after fifteen.
 SGD = {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 3e-4}
 CASES: dict[str, dict[str, Any]] = {
     "adam": {"network": "age-c4-f2", "optimizer": "adam", "learning_rate": 1e-3},
     "dropout, batch norm, flips": {"arguments": {"augmentation": "flip", "dropout": 0.3, "batch_norm": True}},
     "affine maps": {"arguments": {"augmentation": "affine"}},
     "cosine, decay, smoothing": {"schedule": "cosine", "weight_decay": 0.01, "label_smoothing": 0.1},
-    "custom-3": {"network": "custom-3"},
 }
 TRANSFER = {"network": "vgg16-transfer", "arguments": {"train_from": "block5"}, "head_epochs": 1, "epochs": 2}
 

@@ -100,7 +100,7 @@ def epoch_program(
         if rest.shape[0]:
             step(rest)
 
-    return lambda order, rest: program(tf.constant(order), tf.constant(rest))  # type: ignore[no-any-return]
+    return program  # type: ignore[no-any-return]
 
 
 def forward(model: keras.Model) -> Callable[[np.ndarray], tf.Tensor]:
@@ -117,7 +117,7 @@ def forward(model: keras.Model) -> Callable[[np.ndarray], tf.Tensor]:
     many = tf.function(
         lambda images: tf.map_fn(logits, images, fn_output_signature=tf.float32), autograph=False, jit_compile=True
     )
-    return lambda images: many(images) if images.ndim == 5 else one(images)
+    return lambda images: many(images) if len(images.shape) == 5 else one(images)
 
 
 def gradient(model: keras.Model, images: np.ndarray) -> np.ndarray:
