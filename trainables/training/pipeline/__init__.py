@@ -1,4 +1,4 @@
-"""Arrays → an epoch of training, scores and gradients, on Keras's backend: only this folder imports TensorFlow or JAX."""
+"""Arrays → epochs, scores and gradients, on Keras's backend. Only the files in this folder import TensorFlow or JAX."""
 
 from trainables.training.pipeline.backend import backend
 from trainables.training.pipeline.scoring import scorer

@@ -11,8 +11,9 @@ import numpy as np
 
 from trainables.training.selection import Split
 
+
 def set_up(threads: int, deterministic: bool = False) -> None:
-    """Make a GPU compute the same bits each time, if asked to, before JAX first computes.
+    """If `deterministic`, let a GPU compute the same bits each time, before JAX first computes.
 
     Threads and memory are left to JAX, which takes no such numbers.
     """

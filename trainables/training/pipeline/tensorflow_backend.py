@@ -4,6 +4,7 @@
 so that Python's time does not show, and the arrays, shared by all trials of a node, are never copied.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,7 +22,8 @@ _STEPS_PER_EXECUTION = 32
 def set_up(threads: int, deterministic: bool = False) -> None:
     """Limit this process to that many threads, and to the GPU memory that it needs, before TensorFlow first computes.
 
-    A GPU computes the same bits each time if asked to. A process that has computed cannot change its limits: it must have been set up with the same number.
+    If `deterministic`, a GPU computes the same bits each time. A process that has computed cannot change its limits: it
+    must have been set up with the same number.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if gpus and deterministic:
@@ -35,11 +37,13 @@ def set_up(threads: int, deterministic: bool = False) -> None:
         assert tf.config.threading.get_intra_op_parallelism_threads() == threads
 
 
+@functools.cache
 def gpu_bytes() -> int:
     """The memory of the GPU that this process may use; 0 on a CPU."""
     if not tf.config.list_logical_devices("GPU"):
         return 0
-    return next(device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU")
+    devices = device_lib.list_local_devices()
+    return next(int(device.memory_limit) for device in devices if device.device_type == "GPU")
 
 
 def compile_options() -> dict[str, Any]:
@@ -90,7 +94,7 @@ def epoch_program(
         # Of a variable, not of its value, this is ResourceGather, which GPUs have for uint8 too; GatherV2 they lack.
         model.train_step(tuple(tf.gather(variable, indices) for variable in resident))
 
-    @tf.function(autograph=False, jit_compile=model.jit_compile)  # type: ignore[misc]
+    @tf.function(autograph=False, jit_compile=model.jit_compile)  # type: ignore[untyped-decorator]
     def program(order: tf.Tensor, rest: tf.Tensor) -> None:
         def body(number: tf.Tensor) -> tuple[tf.Tensor]:
             step(order[number])
