@@ -36,7 +36,7 @@ class Trainer:
             metrics=[keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)],
             **backend.compile_options(),
         )
-        optimizer.build(self.model.trainable_variables)
+        self.model.optimizer.build(self.model.trainable_variables)  # around the other, where float16 scales losses
         self._program = None
 
     def train_epoch(self, seed: int, epoch: int, batch_size: int) -> dict[str, float]:
