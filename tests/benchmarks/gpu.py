@@ -201,7 +201,8 @@ def trial(words: argparse.Namespace) -> None:
 
 def choose_the_way(words: argparse.Namespace) -> None:
     """Let images lie on a CPU as they do on a GPU in the small form, and let `--fit` stream them on a GPU."""
-    from trainables.training.pipeline import Trainer, backend
+    from trainables.training.pipeline import Trainer
+    from trainables.training.pipeline.backend import backend
 
     if words.tiny:
         backend.gpu_bytes = lambda: 2**40

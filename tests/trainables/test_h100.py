@@ -44,7 +44,7 @@ from jax.experimental import topologies
 from support.networks import split_of
 from trainables import Recipe
 from trainables.training import cost, loop
-from trainables.training.pipeline import backend
+from trainables.training.pipeline.backend import backend
 from trainables.training.selection import Data
 
 card = topologies.get_topology_desc("", "cuda", topology="1x1x1", target_config=sys.argv[1]).devices[0]

@@ -15,7 +15,7 @@ from support.networks import split_of
 from trainables import MODELS, Recipe
 from trainables.layers.blocks import Augmentation
 from trainables.training.loop import start
-from trainables.training.pipeline import backend
+from trainables.training.pipeline.backend import backend
 from trainables.training.selection import Data
 
 #: What runs no kernel of its own: calls, loops, and the inputs and outputs of functions.

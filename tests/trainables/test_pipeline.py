@@ -13,7 +13,8 @@ from support.networks import curve, split_of
 from trainables import Recipe
 from trainables.training import checkpoint
 from trainables.training.loop import Run, score_best, start, train
-from trainables.training.pipeline import backend, scoring
+from trainables.training.pipeline import scoring
+from trainables.training.pipeline.backend import backend
 from trainables.training.selection import Data
 
 # ── batches ───────────────────────────────────────────────────────────────────────────────────────────────────────────

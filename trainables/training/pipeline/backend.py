@@ -7,4 +7,6 @@ if keras.backend.backend() == "tensorflow":
 else:
     from trainables.training.pipeline import jax_backend as backend  # type: ignore[no-redef]
 
-__all__ = ["backend"]
+gradient, set_up = backend.gradient, backend.set_up
+
+__all__ = ["backend", "gradient", "set_up"]

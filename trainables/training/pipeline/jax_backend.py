@@ -32,7 +32,10 @@ def compile_options() -> dict[str, Any]:
 
 
 def batches(split: Split, order: np.ndarray, batch_size: int) -> keras.utils.PyDataset:
-    """One epoch for `fit`: images (b, h, w, 3) uint8 and labels (b, 1) float32. Keras sends two batches ahead."""
+    """One epoch for `fit`: images (b, h, w, 3) uint8 and labels (b, 1) float32.
+
+    Keras sends one batch ahead to a GPU, and the host goes further ahead: it does not wait for a step to be computed.
+    """
     return _Batches(split, order, batch_size)
 
 

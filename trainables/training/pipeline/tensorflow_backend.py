@@ -119,7 +119,9 @@ def forward(model: keras.Model) -> Callable[[np.ndarray], tf.Tensor]:
 
     one = tf.function(logits, input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)])
     many = tf.function(
-        lambda images: tf.map_fn(logits, images, fn_output_signature=tf.float32), autograph=False, jit_compile=True
+        lambda images: tf.map_fn(logits, images, fn_output_signature=tf.float32),
+        autograph=False,
+        jit_compile=all(layer.supports_jit for layer in model.layers),
     )
     return lambda images: many(images) if len(images.shape) == 5 else one(images)
 
