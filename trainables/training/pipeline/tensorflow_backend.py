@@ -118,11 +118,13 @@ def forward(model: keras.Model) -> Callable[[np.ndarray], tf.Tensor]:
         return model(images, training=False)
 
     one = tf.function(logits, input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)])
-    many = tf.function(
-        lambda images: tf.map_fn(logits, images, fn_output_signature=tf.float32),
-        autograph=False,
-        jit_compile=all(layer.supports_jit for layer in model.layers),
-    )
+
+    @tf.function(autograph=False, jit_compile=all(layer.supports_jit for layer in model.layers))  # type: ignore[untyped-decorator]
+    def many(images: tf.Tensor) -> tf.Tensor:  # by number: GPUs have no lists of uint8
+        return tf.map_fn(
+            lambda number: logits(images[number]), tf.range(images.shape[0]), fn_output_signature=tf.float32
+        )
+
     return lambda images: many(images) if len(images.shape) == 5 else one(images)
 
 
