@@ -34,7 +34,7 @@ UNFINISHED = ("running", "pending")
 #: Statuses in which nothing is left to do for a trial. The next run of the same command tries a `failed` trial again.
 COMPLETE = ("finished", "stopped", "collapsed", "diverged")
 
-_ARROW = {int: pa.int64(), float: pa.float64(), str: pa.string()}
+_ARROW = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
 _RECIPE = [(name, _ARROW.get(kind, pa.string())) for name, kind in get_type_hints(Recipe).items()]
 
 SCHEMAS = {

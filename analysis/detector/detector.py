@@ -75,17 +75,16 @@ class Detector:
     def rows(self, names: Iterable[str]) -> Iterator[Row]:
         """One row a file, in order; no more than a batch of images is in memory."""
         network, size, names = self.stored.network, self.stored.image_size, iter(names)
-        from trainables.training.loop import score_images
-        from trainables.training.pipeline import forward
+        from trainables.training.pipeline import scorer
 
-        passed = forward(network)
+        scores = scorer(network)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             while batch := list(itertools.islice(names, _BATCH)):
                 parts = [batch[at : at + _READ_AT_ONCE] for at in range(0, len(batch), _READ_AT_ONCE)]
                 read_parts = pool.map(lambda part: [read(name, size) for name in part], parts)
                 images = list(itertools.chain.from_iterable(read_parts))
                 pixels = np.array([image.pixels for image in images if image.pixels is not None])
-                logits = iter(score_images(passed, pixels, _BATCH))
+                logits = iter(scores(pixels, _BATCH))
                 yield from (self._row(image, None if image.error else float(next(logits))) for image in images)
 
     def _row(self, image: Image, logit: float | None) -> Row:

@@ -5,7 +5,6 @@ memory does not grow with the number of images.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from analysis.detector.stored import Stored
 from data_prep import InputError
 
 _IMAGES_AT_ONCE = 1_000
-_BATCHES = 4  # training batches that fit into memory without gradients, as in `trainables.training.loop.score`
+_BATCHES = 4  # training batches that fit into memory without gradients, as in `trainables.training.loop.Run.scores`
 _MOST_LOSSES = 3  # of workers, by one task
 _GPU_SHARE = 0.5  # one corrupts images while the other scores
 
@@ -24,8 +23,8 @@ Logits = dict[str, np.ndarray]
 #: How the images are corrupted, and the trials that score them.
 Job = tuple[Setting, list[str]]
 
-#: Trial → its compiled forward pass, in this worker.
-_loaded: dict[str, Callable[[np.ndarray], Any]] = {}
+#: Trial → its network's compiled scoring, in this worker.
+_loaded: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {}
 
 
 def scores(networks: Sequence[Stored], images: ScoredImages, jobs: Sequence[Job]) -> Iterator[tuple[Setting, Logits]]:
@@ -60,12 +59,11 @@ def scores(networks: Sequence[Stored], images: ScoredImages, jobs: Sequence[Job]
 
 def _score(networks: Sequence[Stored], images: ScoredImages, setting: Setting) -> tuple[Setting, Logits]:
     """The logits of all images, by every one of the networks. Runs in a worker."""
-    from trainables.training.loop import score_images
-    from trainables.training.pipeline import forward, set_up
+    from trainables.training.pipeline import scorer, set_up
 
     if not _loaded:
         set_up(threads=1)
-    _loaded.update({one.trial: forward(one.network) for one in networks if one.trial not in _loaded})
+    _loaded.update({one.trial: scorer(one.network) for one in networks if one.trial not in _loaded})
     logits: dict[str, list[np.ndarray]] = {one.trial: [] for one in networks}
     for start in range(0, len(images), _IMAGES_AT_ONCE):
         part = slice(start, start + _IMAGES_AT_ONCE)
@@ -73,5 +71,5 @@ def _score(networks: Sequence[Stored], images: ScoredImages, setting: Setting) -
         for one in networks:
             used = one.row["batch_size_used"]
             batch = int(used if used == used and used else one.row["batch_size"])
-            logits[one.trial].append(score_images(_loaded[one.trial], changed, _BATCHES * batch))
+            logits[one.trial].append(_loaded[one.trial](changed, _BATCHES * batch))
     return setting, {trial: np.concatenate(parts) for trial, parts in logits.items()}

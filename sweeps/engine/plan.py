@@ -19,6 +19,7 @@ from trainables.training.silence import silent_tensorflow
 
 #: Hyperparameters on which the time of a trial depends, beside its network and arguments.
 _COSTLY = ("batch_size", "epochs", "precision")
+_STEPS = 32  # that are timed
 
 
 def show(sweep: Sweep, options: Options) -> int:
@@ -80,17 +81,17 @@ def _kind(recipe: Recipe) -> tuple[object, ...]:
 
 def _measure(recipe: Recipe, image_size: int, images: dict[str, int], threads: int) -> tuple[Cost, float]:
     """A network's cost, and the seconds that a trial would take, from one timed round of steps on noise."""
-    from trainables.training.loop import score, start, train
-    from trainables.training.pipeline import STEPS_PER_EXECUTION, set_up
+    from trainables.training.loop import start, train
+    from trainables.training.pipeline import set_up
 
     set_up(max(1, threads))
-    sample = _noise(recipe.batch_size * STEPS_PER_EXECUTION, image_size)
+    sample = _noise(_STEPS * recipe.batch_size, image_size)
     data = Data(sample, _noise(500, image_size), sample, "", is_smoke=True)  # which needs no pretrained weights
     twice = {"epochs": 2, "early_stopping_epochs": 0, "pause_epoch": 0, "head_epochs": 0}
     run = start(Recipe.of(recipe.hyperparameters() | twice), data)
     train(run, data)
     started = time.perf_counter()
-    score(run.model, data.validation)
+    run.scores(data.validation)
     scoring = (time.perf_counter() - started) / len(data.validation)
     training = (run.history[-1]["wall_seconds"] - scoring * len(data.validation)) / len(sample)
     epoch = training * images["train"] + scoring * images["validation"]

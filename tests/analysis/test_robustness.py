@@ -100,13 +100,13 @@ def test_the_clean_row_is_what_the_record_says(place: Path) -> None:
 def test_a_spoilt_row_is_what_the_network_says_of_spoilt_images(place: Path) -> None:
     from analysis.detector.scored_images import images_to_score
     from analysis.detector.stored import stored
-    from trainables.training.pipeline import forward
+    from trainables.training.pipeline import scorer
 
     record = place / "results/zoo"
     one = stored(str(record))
     images = images_to_score(one.results, Folder(str(place / "shards/tree")))
     spoilt = corruptions.noise(images.images, 32, images.rows)
-    logits = np.asarray(forward(one.network)(spoilt))[:, 0]
+    logits = scorer(one.network)(spoilt, 128)
     table = pd.read_parquet(record / "robustness.parquet").query("corruption == 'noise' and severity == 32")
     row = table[table["part"] == "test"].iloc[0]
     right = (logits > row["threshold"]) == (images.labels == 1)

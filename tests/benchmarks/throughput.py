@@ -54,7 +54,7 @@ def one(kind: str, network: str, batch_size: int) -> float:
     images = generator.integers(0, 256, (IMAGES, 32, 32, 3), np.uint8)
     split = Split(images, labels, np.arange(IMAGES, dtype=np.int32), np.zeros(IMAGES, bool))
     run = start(Recipe(network, batch_size=batch_size), Data(split, split, split, ""))
-    epoch = {"ours": _ours, "fit on arrays": _fit, "bare step": _bare}[kind](run.model, split, batch_size)
+    epoch = {"ours": _ours, "fit on arrays": _fit, "bare step": _bare}[kind](run, split, batch_size)
     epoch(1)
     started = time.perf_counter()
     for number in (2, 3):
@@ -62,17 +62,14 @@ def one(kind: str, network: str, batch_size: int) -> float:
     return 2 * IMAGES / (time.perf_counter() - started)
 
 
-def _ours(model, split, batch_size):  # type: ignore[no-untyped-def]
-    from trainables.training.pipeline import training_batches
-
-    return lambda number: (
-        model.fit(training_batches(split, batch_size, 0, number), epochs=1, shuffle=False, verbose=0).history
-    )
+def _ours(run, split, batch_size):  # type: ignore[no-untyped-def]
+    return lambda number: run.trainer.train_epoch(0, number, batch_size)
 
 
-def _fit(model, split, batch_size):  # type: ignore[no-untyped-def]
+def _fit(run, split, batch_size):  # type: ignore[no-untyped-def]
     import keras
 
+    model = run.model
     # As most write it: a step at a time, with accuracy.
     model.compile(
         keras.optimizers.Adam(1e-3),
@@ -82,10 +79,11 @@ def _fit(model, split, batch_size):  # type: ignore[no-untyped-def]
     return lambda number: model.fit(split.images, split.labels, batch_size=batch_size, epochs=1, verbose=0).history
 
 
-def _bare(model, split, batch_size):  # type: ignore[no-untyped-def]
+def _bare(run, split, batch_size):  # type: ignore[no-untyped-def]
     import keras
     import tensorflow as tf
 
+    model = run.model
     loss_of = keras.losses.BinaryCrossentropy(from_logits=True)
     images, labels = tf.constant(split.images), tf.constant(split.labels, tf.float32)
 

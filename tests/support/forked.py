@@ -19,3 +19,11 @@ def endless() -> Iterator[int]:
     """This process's number, and then nothing for an hour."""
     yield os.getpid()
     time.sleep(3600)
+
+
+def looking_for_gpus() -> Iterator[int]:
+    """This process's number, once TensorFlow has looked for GPUs."""
+    import tensorflow as tf
+
+    tf.config.list_physical_devices("GPU")
+    yield os.getpid()

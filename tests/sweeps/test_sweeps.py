@@ -25,8 +25,8 @@ from support.sweeps import (
 )
 from trainables.record import EPOCHS, SCHEMAS, TRIALS
 from trainables.training import checkpoint
-from trainables.training.loop import score
 from trainables.training.metrics import epoch_metrics
+from trainables.training.pipeline import scorer
 from trainables.training.selection import DataSelection
 
 pytestmark = pytest.mark.cluster
@@ -67,7 +67,7 @@ def test_a_stored_checkpoint_scores_exactly_as_recorded(place: Path) -> None:
     for row in trials(place / "results").iloc[[1, 9]].to_dict("records"):
         stored = pd.read_parquet(place / "results" / "age" / "scores" / f"{row['trial']}.parquet")
         test = stored[stored["split"] == "test"]
-        scores = score(checkpoint.load_best(record.folder(f"checkpoints/{row['trial']}")), data.test)
+        scores = scorer(checkpoint.load_best(record.folder(f"checkpoints/{row['trial']}")))(data.test.images, 128)
         assert np.allclose(scores, test["score"], rtol=0, atol=1e-5)
         assert np.array_equal(scores > row["threshold"], test["score"] > row["threshold"])
         assert epoch_metrics(test["label"].to_numpy(), test["score"].to_numpy(), row["threshold"]) == {

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import socket
 import subprocess
 import sys
@@ -122,3 +123,39 @@ def test_a_server_whose_starter_is_gone_stays_until_its_children_have_ended() ->
     starter.wait()
     assert list(values) == [True]
     wait_until(lambda: not place.exists(), 20)
+
+
+#: Writes a line for each process that starts CUDA, and says that there is no GPU.
+STAND_IN = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+int cuInit(unsigned flags) {
+    FILE *log = fopen(getenv("CUDA_LOG"), "a");
+    fprintf(log, "%d sees %s\\n", getpid(), getenv("CUDA_VISIBLE_DEVICES"));
+    fclose(log);
+    return 100;
+}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="compiles a stand-in for CUDA's library, and there is no gcc")
+def test_only_forked_processes_touch_a_gpu_and_each_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cuda.c").write_text(STAND_IN)
+    command = ["gcc", "-shared", "-fPIC", "-o", str(tmp_path / "libcuda.so.1"), str(tmp_path / "cuda.c")]
+    subprocess.run(command, check=True)
+    for name, value in {
+        "LD_LIBRARY_PATH": tmp_path,
+        "CUDA_LOG": tmp_path / "log",
+        "PYTHONPATH": PATH_TO_SUPPORT,
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    place = fork_server.node_folder(f"test-gpu-{os.getpid()}")
+    fork_server.start(place)
+    list(stream(place, "builtins:range", 1))
+    assert not (tmp_path / "log").exists()
+    lines = []
+    for gpu in "01":
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpu)
+        lines += [f"{process} sees {gpu}" for process in stream(place, "support.forked:looking_for_gpus")]
+    assert (tmp_path / "log").read_text().split("\n")[:-1] == lines

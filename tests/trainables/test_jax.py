@@ -1,5 +1,6 @@
 """The same code on JAX: the twelve age networks compute what they compute on TensorFlow, and sweep."""
 
+import json
 import os
 from pathlib import Path
 
@@ -67,6 +68,26 @@ def test_the_age_networks_give_the_same_scores(tmp_path: Path) -> None:
 def test_a_resumed_run_gives_the_same_curve(tmp_path: Path) -> None:
     done = run_python("-c", CURVE, cwd=tmp_path, env=ON_JAX | {"PYTHONPATH": PATH_TO_SUPPORT})
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_pipeline_does_what_it_does_on_tensorflow() -> None:
+    tests = ["-m", "pytest", "-q", "-n", "0", "-m", "", "tests/trainables/test_pipeline.py"]
+    done = run_python(*tests, cwd=ROOT, env=ON_JAX)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.slow
+def test_the_gpu_benchmark_runs_to_its_end(tmp_path: Path) -> None:
+    done = run_python(ROOT / "tests/benchmarks/gpu.py", "out", "--tiny", cwd=tmp_path, env=os.environ)
+    assert done.returncode == 0, done.stderr
+    parts = json.loads((tmp_path / "out/gpu.json").read_text())
+    assert len(parts) == 21
+    assert {name: part for name, part in parts.items() if part["code"]}.keys() == {"deterministic, killed"}, parts
+    assert parts["program"]["said"][-2]["is_resident"]
+    assert not parts["fit"]["said"][-1]["is_resident"]
+    assert all(row["same_bits"] for row in parts["agreement"]["said"])
+    assert [row["status"] for row in parts["study"]["said"][:-1]] == ["finished"] * 2
 
 
 @pytest.mark.cluster

@@ -11,9 +11,10 @@ from data_prep.storage import Folder
 from support.networks import curve, losses
 from trainables import Recipe
 from trainables.training import checkpoint
-from trainables.training.loop import Run, score, score_best, start, train
+from trainables.training.loop import Run, score_best, start, train
 from trainables.training.metrics import epoch_metrics
 from trainables.training.outcome import best_epoch, stop_reason
+from trainables.training.pipeline import scorer
 from trainables.training.schedule import learning_rate
 from trainables.training.selection import Data, DataSelection
 
@@ -75,7 +76,7 @@ def test_a_resumed_run_gives_the_curve_of_an_undisturbed_one(
     train(resumed, data, [lambda run: checkpoint.save(checkpoint.snapshot(run), folder)])
     assert curve(resumed.history) == curve(undisturbed.history)
     assert np.array_equal(score_best(resumed, data)["test"], expected["test"])
-    assert np.array_equal(score(checkpoint.load_best(folder), data.test), expected["test"])
+    assert np.array_equal(scorer(checkpoint.load_best(folder))(data.test.images, 128), expected["test"])
 
 
 def test_training_learns(data: Data) -> None:
@@ -87,8 +88,8 @@ def test_training_learns(data: Data) -> None:
 def test_scores_are_those_of_keras_in_order(data: Data) -> None:
     model = start(Recipe("custom-3"), data).model
     expected = model.predict(data.test.images.astype(np.float32), verbose=0)[:, 0]
-    for training_batch in (1, 4, 32):  # 60 images in whole batches, with a rest, and in one
-        assert np.allclose(score(model, data.test, training_batch), expected, rtol=1e-5, atol=1e-6)
+    for batch in (4, 16, 128):  # 60 images in whole batches, with a rest, and in one
+        assert np.allclose(scorer(model)(data.test.images, batch), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_scores_are_of_the_best_epoch(data: Data) -> None:

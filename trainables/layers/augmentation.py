@@ -25,6 +25,7 @@ class RandomAffine(keras.layers.Layer):  # type: ignore[misc]
         super().__init__(**arguments)
         self.limits = {"rotation": rotation, "shift": shift, "shear": shear, "zoom": zoom}
         self.seed_generator = keras.random.SeedGenerator()
+        self.supports_jit = keras.backend.backend() != "tensorflow"  # whose affine map XLA lacks
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make the same layer again."""

@@ -20,7 +20,7 @@ from trainables.layers.pretrained import Layers
 from trainables.training import outcome
 from trainables.training.metrics import epoch_metrics, right_bits
 from trainables.training.network import Network, build, unfrozen_layers
-from trainables.training.pipeline import JIT_COMPILE, STEPS_PER_EXECUTION, forward, trainer, training_batches
+from trainables.training.pipeline import Trainer, scorer
 from trainables.training.recipe import Recipe
 from trainables.training.schedule import begin_epoch, is_head_stage, optimizer
 from trainables.training.selection import Data, Split
@@ -32,8 +32,9 @@ class Run:
 
     recipe: Recipe
     model: keras.Model
-    #: What is compiled and fitted: the model, or one around it that holds the training images.
-    trainer: keras.Model
+    trainer: Trainer
+    #: The model's compiled scoring: images and how many at once → logits.
+    scorer: Callable[[np.ndarray, int], np.ndarray]
     #: A hash of the weights that training starts from.
     initial_weights: str
     #: Images per step: the recipe's, or fewer where memory is too short for that many.
@@ -74,18 +75,18 @@ class Run:
         """Compile with a fresh optimizer for the stage of the next epoch, whose layers it frees or freezes."""
         for layer in self.unfrozen:
             layer.trainable = not is_head_stage(self.recipe, self.history)
-        self.trainer.compile(
-            optimizer=optimizer(self.recipe, self.history, self.steps_per_epoch),
-            loss=keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=self.recipe.label_smoothing),
-            metrics=[keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)],
-            steps_per_execution=STEPS_PER_EXECUTION,
-            jit_compile=JIT_COMPILE,
-        )
-        self.trainer.optimizer.build(self.model.trainable_variables)
+        self.trainer.compile(optimizer(self.recipe, self.history, self.steps_per_epoch), self.recipe.label_smoothing)
+
+    def scores(self, split: Split) -> np.ndarray:
+        """The scores of a split's images, in order: logits (n,) float32, positive for FAKE.
+
+        A batch is four times that of training: without gradients, as many images fit into memory.
+        """
+        return self.scorer(split.images, 4 * self.batch_size)
 
     def variables(self) -> list[Any]:
         """Everything that training changes, in a fixed order: weights, random states, the optimizer's variables."""
-        return [*self.model.variables, *self.trainer.optimizer.variables]
+        return [*self.model.variables, *self.model.optimizer.variables]
 
 
 def start(
@@ -114,7 +115,8 @@ def start(
     run = Run(
         recipe,
         model,
-        trainer(model, data.train),
+        Trainer(model, data.train),
+        scorer(model),
         hashlib.sha256(b"".join(array.tobytes() for array in model.get_weights())).hexdigest()[:16],
         batch_size or recipe.batch_size,
         len(data.train),
@@ -140,13 +142,12 @@ def epochs(run: Run, data: Data) -> Iterator[outcome.EpochRow]:
         recipe, epoch = run.recipe, len(run.history) + 1
         if run.unfrozen and epoch == recipe.head_epochs + 1:
             run.compile()
-        rate = begin_epoch(run.trainer.optimizer, recipe, run.history)
-        batches = training_batches(data.train, run.batch_size, recipe.seed, epoch)
-        logs = run.trainer.fit(batches, epochs=1, shuffle=False, verbose=0).history
-        scores = score(run.model, data.validation, run.batch_size)
+        rate = begin_epoch(run.model.optimizer, recipe, run.history)
+        means = run.trainer.train_epoch(recipe.seed, epoch, run.batch_size)
+        scores = run.scores(data.validation)
         row = {
             "epoch": epoch,
-            **{f"train_{name}": float(logs[name][0]) for name in ("loss", "accuracy")},
+            **{f"train_{name}": mean for name, mean in means.items()},
             **{f"validation_{name}": value for name, value in epoch_metrics(data.validation.labels, scores).items()},
             "validation_right": right_bits(data.validation.labels, scores),
             **rate,
@@ -158,26 +159,12 @@ def epochs(run: Run, data: Data) -> Iterator[outcome.EpochRow]:
         yield row
 
 
-def score(model: keras.Model, split: Split, training_batch: int = 32) -> np.ndarray:
-    """The scores of a split's images, in order: (n,) float32 logits, positive for FAKE.
-
-    `training_batch` is a batch size that fits into memory with gradients: without them, four times as many images do.
-    """
-    return score_images(forward(model), split.images, 4 * training_batch)
-
-
-def score_images(logits_of: Callable[[np.ndarray], Any], images: np.ndarray, batch: int) -> np.ndarray:
-    """The logits (n,) float32 of images (n, side, side, 3) uint8 by a compiled forward pass, `batch` at a time."""
-    parts = [np.asarray(logits_of(images[start : start + batch])) for start in range(0, len(images), batch)]
-    return np.concatenate([np.zeros((0, 1)), *parts])[:, 0].astype(np.float32)
-
-
 def score_best(run: Run, data: Data) -> dict[str, np.ndarray]:
     """The scores of validation and test by the weights of the best epoch. Training scores test only here."""
     run.model.set_weights(run.best_weights)
     if run.best_scores is None:
-        run.best_scores = score(run.model, data.validation, run.batch_size)
+        run.best_scores = run.scores(data.validation)
     started = time.perf_counter()
-    test = score(run.model, data.test, run.batch_size)
+    test = run.scores(data.test)
     run.seconds_per_image = (time.perf_counter() - started) / max(1, len(test))
     return {"validation": run.best_scores, "test": test}

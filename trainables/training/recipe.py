@@ -59,6 +59,9 @@ class Recipe:
     label_smoothing: Annotated[float, Between(0, 0.9)] = 0.0
     #: Keras's dtype policy. The mixed ones compute in 16 bits, which pays on GPUs; weights stay float32.
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    #: Whether a GPU computes the same bits each time, at half the speed; a CPU always does. Without it, two trials of
+    #: one recipe on GPUs differ by rounding, which training amplifies, and so does a trial that resumes.
+    deterministic: bool = False
     #: Seed of the initial weights, the order of the images, dropout and augmentation.
     seed: Annotated[int, Between(0, 2**31 - 1)] = 0
     #: The training set, counted from 1, of those that `--resample-train` takes; 0: there is one, with all images.

@@ -47,7 +47,7 @@ def run_trial(assignment: Assignment, node_folder: Path) -> Iterator[Report]:
 
 def _train_and_score(assignment: Assignment, data: Data, known: dict[str, Any]) -> Iterator[Report]:
     """Train, in smaller batches after running out of memory, and score. Fills `known` with facts on the trial."""
-    pipeline.set_up(assignment.threads)
+    pipeline.set_up(assignment.threads, assignment.recipe.deterministic)
     recipe, shared = assignment.recipe, assignment.shared
     folder = checkpoints(shared.record, assignment.trial)
     parent = checkpoints(shared.record, recipe.parent) if recipe.parent else None

@@ -1,34 +1,7 @@
-"""Arrays → batches → gradients, on Keras's backend. Only the files in this folder import TensorFlow or JAX."""
+"""Arrays → epochs, scores and gradients, on Keras's backend. Only the files in this folder import TensorFlow or JAX."""
 
-import keras
+from trainables.training.pipeline.backend import gradient, set_up
+from trainables.training.pipeline.scoring import scorer
+from trainables.training.pipeline.trainer import Trainer
 
-if keras.backend.backend() == "tensorflow":
-    from trainables.training.pipeline.tensorflow_backend import (
-        JIT_COMPILE,
-        STEPS_PER_EXECUTION,
-        forward,
-        gradient,
-        set_up,
-        trainer,
-        training_batches,
-    )
-else:
-    from trainables.training.pipeline.jax_backend import (  # type: ignore[assignment]
-        JIT_COMPILE,
-        STEPS_PER_EXECUTION,
-        forward,
-        gradient,
-        set_up,
-        trainer,
-        training_batches,
-    )
-
-__all__ = [
-    "JIT_COMPILE",
-    "STEPS_PER_EXECUTION",
-    "forward",
-    "gradient",
-    "set_up",
-    "trainer",
-    "training_batches",
-]
+__all__ = ["Trainer", "gradient", "scorer", "set_up"]

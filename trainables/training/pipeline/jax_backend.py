@@ -1,5 +1,7 @@
-"""Batches and gradients on JAX. Training images lie in the device's memory, on a CPU too."""
+"""Training, scoring and gradients on JAX."""
 
+import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -7,44 +9,105 @@ import jax
 import keras
 import numpy as np
 
-from trainables.training.pipeline.batches import ResidentTrainer, epoch_order
 from trainables.training.selection import Split
 
-#: One at a time: JAX would unroll several, and compile for minutes.
-STEPS_PER_EXECUTION = 1
-JIT_COMPILE = True
+
+def set_up(threads: int, deterministic: bool = False) -> None:
+    """If `deterministic`, let a GPU compute the same bits each time, before JAX first computes.
+
+    Threads and memory are left to JAX, which takes no such numbers.
+    """
+    if deterministic:
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true"
 
 
-def set_up(threads: int) -> None:
-    """Leave threads and memory to JAX, which takes no such numbers."""
+def gpu_bytes() -> int:
+    """The memory of the GPU that this process may use; 0 on a CPU."""
+    return int((jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", 0))
 
 
-def trainer(model: keras.Model, split: Split) -> keras.Model:
-    """The model to compile and fit on `training_batches`: one around `model` that holds the images."""
-    return ResidentTrainer(model, split.images)
+def compile_options() -> dict[str, Any]:
+    """Options of Keras's `compile`. One step an execution: JAX would unroll several, and compile for minutes."""
+    return {"steps_per_execution": 1, "jit_compile": True}
 
 
-def training_batches(split: Split, batch_size: int, seed: int, epoch: int) -> keras.utils.PyDataset:
-    """One epoch for `trainer`, in the order of (seed, epoch): indices (b,) int32 and labels (b, 1) float32."""
-    return _IndexBatches(epoch_order(split, seed, epoch), split.labels, batch_size)
+def batches(split: Split, order: np.ndarray, batch_size: int) -> keras.utils.PyDataset:
+    """One epoch for `fit`: images (b, h, w, 3) uint8 and labels (b, 1) float32.
+
+    Keras sends one batch ahead to a GPU, and the host goes further ahead: it does not wait for a step to be computed.
+    """
+    return _Batches(split, order, batch_size)
 
 
-class _IndexBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    def __init__(self, order: np.ndarray, labels: np.ndarray, batch_size: int) -> None:
+class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    def __init__(self, split: Split, order: np.ndarray, batch_size: int) -> None:
         super().__init__(workers=0)
-        self._batches = np.split(order, range(batch_size, len(order), batch_size))
-        self._labels = labels.astype(np.float32)[:, None]
+        self._split = split
+        self._indices = np.split(order, range(batch_size, len(order), batch_size))
 
     def __len__(self) -> int:
-        return len(self._batches)
+        return len(self._indices)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        return self._batches[index], self._labels[self._batches[index]]
+        indices = self._indices[index]
+        return self._split.images[indices], self._split.labels[indices].astype(np.float32)[:, None]
 
 
-def forward(model: keras.Model) -> Callable[[np.ndarray], Any]:
-    """The model's compiled forward pass: (n, h, w, 3) uint8 → (n, 1)."""
-    return model.predict_on_batch  # type: ignore[no-any-return]
+def epoch_program(
+    model: keras.Model, images: np.ndarray, labels: np.ndarray
+) -> Callable[[np.ndarray, np.ndarray], None]:
+    """One epoch of a compiled model as one program, over images and labels that it puts into the device's memory.
+
+    It takes the images' order: whole batches (steps, b) int32, and an incomplete last one (r,), r from 0.
+    """
+    device_images, device_labels = jax.device_put((images, labels))
+    program = compiled_epoch(model)
+
+    def train(order: np.ndarray, rest: np.ndarray) -> None:
+        variables = training_variables(model)
+        state = program(_values(variables), device_images, device_labels, order, rest)
+        for part, values in zip(variables, state, strict=True):
+            for variable, value in zip(part, values, strict=True):
+                variable.assign(value)
+
+    return train
+
+
+def compiled_epoch(model: keras.Model) -> jax.stages.Wrapped:
+    """The program itself: (state, images, labels, order, rest) → state, the values of `training_variables`."""
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def program(state: Any, images: jax.Array, labels: jax.Array, order: jax.Array, rest: jax.Array) -> Any:
+        def step(state: Any, indices: jax.Array) -> tuple[Any, None]:
+            return model.train_step(state, (images[indices], labels[indices]))[1], None
+
+        state, _ = jax.lax.scan(step, state, order)
+        return step(state, rest)[0] if len(rest) else state
+
+    return program
+
+
+def training_variables(model: keras.Model) -> list[list[Any]]:
+    """What a compiled model's `train_step` takes and gives on JAX, in its order."""
+    weights = [model.trainable_variables, model.non_trainable_variables]
+    return [*weights, model.optimizer.variables, model.metrics_variables]
+
+
+def _values(variables: list[list[Any]]) -> tuple[list[jax.Array], ...]:
+    return tuple([variable.value for variable in part] for part in variables)
+
+
+def forward(model: keras.Model) -> Callable[[np.ndarray], jax.Array]:
+    """The model's compiled forward pass: images (n, h, w, 3) uint8 → (n, 1), or batches (k, n, h, w, 3) → (k, n, 1)."""
+
+    @jax.jit
+    def program(trainable: list[jax.Array], others: list[jax.Array], images: jax.Array) -> jax.Array:
+        def logits(batch: jax.Array) -> jax.Array:
+            return model.stateless_call(trainable, others, batch, training=False)[0]  # type: ignore[no-any-return]
+
+        return jax.lax.map(logits, images) if images.ndim == 5 else logits(images)
+
+    return lambda images: program(*_values(training_variables(model)[:2]), images)
 
 
 def gradient(model: keras.Model, images: np.ndarray) -> np.ndarray:

@@ -1,8 +1,7 @@
-"""Batches and gradients on TensorFlow.
+"""Training, scoring and gradients on TensorFlow.
 
-On a CPU, batches are cut out of the arrays some dozens at a time: one numpy gather feeds that many steps, so that
-Python's time does not show, and the arrays, shared by all trials of a node, are never copied. On a GPU, the training
-images lie in its memory, and only indices are fed.
+`fit` is fed with batches that are cut out of the arrays some dozens at a time: one numpy gather feeds that many steps,
+so that Python's time does not show, and the arrays, shared by all trials of a node, are never copied.
 """
 
 import functools
@@ -13,23 +12,24 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.client import device_lib
 
-from trainables.training.pipeline.batches import ResidentTrainer, epoch_order
 from trainables.training.selection import Split
 
-#: TensorFlow loops over this many steps without returning to Python.
-STEPS_PER_EXECUTION = 32
-#: TensorFlow's XLA is two to three times slower on a CPU.
-JIT_COMPILE = False
+_STEPS_PER_EXECUTION = 32
 
 
-def set_up(threads: int) -> None:
+def set_up(threads: int, deterministic: bool = False) -> None:
     """Limit this process to that many threads, and to the GPU memory that it needs, before TensorFlow first computes.
 
-    A process that has computed cannot change its limits: it must have been set up with the same number.
+    If `deterministic`, a GPU computes the same bits each time. A process that has computed cannot change its limits: it
+    must have been set up with the same number.
     """
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus and deterministic:
+        tf.config.experimental.enable_op_determinism()
     try:
-        for gpu in tf.config.list_physical_devices("GPU"):
+        for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
@@ -37,27 +37,30 @@ def set_up(threads: int) -> None:
         assert tf.config.threading.get_intra_op_parallelism_threads() == threads
 
 
-def is_resident() -> bool:
-    """Whether training images are kept in a device's memory, rather than in the node's shared one: on a GPU."""
-    return bool(tf.config.list_logical_devices("GPU"))
+@functools.cache
+def gpu_bytes() -> int:
+    """The memory of the GPU that this process may use; 0 on a CPU."""
+    if not tf.config.list_logical_devices("GPU"):
+        return 0
+    devices = device_lib.list_local_devices()
+    return next(int(device.memory_limit) for device in devices if device.device_type == "GPU")
 
 
-def trainer(model: keras.Model, split: Split) -> keras.Model:
-    """The model to compile and fit on `training_batches`: `model`, or on a GPU one around it that holds the images."""
-    return ResidentTrainer(model, split.images) if is_resident() else model
+def compile_options() -> dict[str, Any]:
+    """Options of Keras's `compile`. XLA is two to three times slower on a CPU; Keras does without where a layer must.
 
-
-def training_batches(split: Split, batch_size: int, seed: int, epoch: int) -> tf.data.Dataset:
-    """One epoch for `trainer`, in the order of (seed, epoch): images and labels (b, 1) float32.
-
-    The images are (b, h, w, 3) uint8, or indices (b,) int32 if the trainer holds them.
+    TensorFlow loops over the steps of an execution without returning to Python.
     """
-    inputs = np.arange(len(split), dtype=np.int32) if is_resident() else split.images
-    order = epoch_order(split, seed, epoch)
+    return {"steps_per_execution": _STEPS_PER_EXECUTION, "jit_compile": gpu_bytes() > 0}
+
+
+def batches(split: Split, order: np.ndarray, batch_size: int) -> tf.data.Dataset:
+    """One epoch for `fit`: images (b, h, w, 3) uint8 and labels (b, 1) float32, two batches ahead."""
+    images = split.images
     dataset = tf.data.Dataset.from_generator(
-        lambda: _stacks(inputs, split.labels, order, batch_size),
+        lambda: _stacks(split, order, batch_size),
         output_signature=(
-            tf.TensorSpec((None, None, *inputs.shape[1:]), inputs.dtype),
+            tf.TensorSpec((None, None, *images.shape[1:]), images.dtype),
             tf.TensorSpec((None, None, 1), tf.float32),
         ),
     )
@@ -69,27 +72,60 @@ def training_batches(split: Split, batch_size: int, seed: int, epoch: int) -> tf
     return dataset.unbatch().apply(steps).prefetch(2).with_options(options)
 
 
-def _stacks(
-    inputs: np.ndarray, labels: np.ndarray, order: np.ndarray, batch_size: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield whole batches, (k, b, …), up to STEPS_PER_EXECUTION at a time, and an incomplete last one alone."""
-    whole = len(order) // batch_size * batch_size
-    stops = [*range(batch_size * STEPS_PER_EXECUTION, whole, batch_size * STEPS_PER_EXECUTION), whole]
-    for indices in filter(len, np.split(order, stops)):
+def _stacks(split: Split, order: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield whole batches, (k, b, …), for up to so many steps at a time, and an incomplete last one alone."""
+    whole, at_once = len(order) // batch_size * batch_size, batch_size * _STEPS_PER_EXECUTION
+    for indices in filter(len, np.split(order, [*range(at_once, whole, at_once), whole])):
         size = min(batch_size, len(indices))
-        stacked = inputs[indices].reshape(-1, size, *inputs.shape[1:])
-        yield stacked, labels[indices].astype(np.float32).reshape(-1, size, 1)
+        stacked = split.images[indices].reshape(-1, size, *split.images.shape[1:])
+        yield stacked, split.labels[indices].astype(np.float32).reshape(-1, size, 1)
 
 
-@functools.lru_cache(maxsize=1)
-def forward(model: keras.Model) -> Callable[[np.ndarray], Any]:
-    """The model's compiled forward pass: (n, h, w, 3) uint8 → (n, 1).
+def epoch_program(
+    model: keras.Model, images: np.ndarray, labels: np.ndarray
+) -> Callable[[np.ndarray, np.ndarray], None]:
+    """One epoch of a compiled model as one program, over images and labels that it puts into the device's memory.
+
+    It takes the images' order: whole batches (steps, b) int32, and an incomplete last one (r,), r from 0.
+    """
+    resident = tf.Variable(images, trainable=False), tf.Variable(labels, trainable=False)
+
+    def step(indices: tf.Tensor) -> None:
+        # Of a variable, not of its value, this is ResourceGather, which GPUs have for uint8 too; GatherV2 they lack.
+        model.train_step(tuple(tf.gather(variable, indices) for variable in resident))
+
+    @tf.function(autograph=False, jit_compile=model.jit_compile)  # type: ignore[untyped-decorator]
+    def program(order: tf.Tensor, rest: tf.Tensor) -> None:
+        def body(number: tf.Tensor) -> tuple[tf.Tensor]:
+            step(order[number])
+            return (number + 1,)
+
+        tf.while_loop(lambda number: number < order.shape[0], body, [0], parallel_iterations=1)
+        if rest.shape[0]:
+            step(rest)
+
+    return program  # type: ignore[no-any-return]
+
+
+def forward(model: keras.Model) -> Callable[[np.ndarray], tf.Tensor]:
+    """The model's compiled forward pass: images (n, h, w, 3) uint8 → (n, 1), or batches (k, n, h, w, 3) → (k, n, 1).
 
     Keras's `predict` takes twice as long on 10,000 images: it unrolls the steps of an execution, and traces them anew
     for every number of steps.
     """
-    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)]
-    return tf.function(lambda images: model(images, training=False), input_signature=signature)  # type: ignore[no-any-return]
+
+    def logits(images: tf.Tensor) -> tf.Tensor:
+        return model(images, training=False)
+
+    one = tf.function(logits, input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)])
+
+    @tf.function(autograph=False, jit_compile=all(layer.supports_jit for layer in model.layers))  # type: ignore[untyped-decorator]
+    def many(images: tf.Tensor) -> tf.Tensor:  # by number: GPUs have no lists of uint8
+        return tf.map_fn(
+            lambda number: logits(images[number]), tf.range(images.shape[0]), fn_output_signature=tf.float32
+        )
+
+    return lambda images: many(images) if len(images.shape) == 5 else one(images)
 
 
 def gradient(model: keras.Model, images: np.ndarray) -> np.ndarray:
