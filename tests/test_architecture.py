@@ -45,8 +45,9 @@ ON_THE_WAY = reached("data_prep/__main__.py", "analysis/explain.py")
 # 7,737 were 10 % fewer than the 8,658 of 5f58b5b, without the 61 of the simulator of searches. Instant answers, sweeps
 # from Python, reports that begin with their answer and the page of all sweeps took 460 more; verdicts over images and
 # seeds, looks, and the luck of the winner 380; training sets crossed with seeds 165, and what readers of the report
-# misread 65; near-copies 135, collapse by tests 55, measured probabilities, a forest plot, mean curves 140.
-MOST_STATEMENTS = 9_140
+# misread 65; near-copies 135, collapse by tests 55, measured probabilities, a forest plot, mean curves 140; GPUs
+# made right 240.
+MOST_STATEMENTS = 9_380
 LONGEST_FUNCTION, SHORTEST_MEAN = 40, 8.37  # lines; the mean was 8.37 too: nothing is cut up to be short
 
 

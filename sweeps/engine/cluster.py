@@ -141,6 +141,11 @@ def nodes() -> list[dict[str, float]]:
     return alive + to_come[: max(0, len(to_come) + 1 - len(alive))]
 
 
+def has_all_gpus() -> bool:
+    """Whether no other job holds a GPU of the connected cluster."""
+    return bool(ray.available_resources().get("GPU", 0) == resources()["gpus"])
+
+
 def smallest_gpu_bytes(otherwise: float) -> float:
     """The memory of the cluster's smallest GPU; `otherwise` of one that nvidia-smi does not tell of."""
     having = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]

@@ -183,6 +183,7 @@ def _train(
                 backend=backend,
                 hang_minutes=options.hang_minutes,
                 data=ray.put(in_memory(inputs.data)) if cluster.must_send(inputs.selection.folder) else None,
+                has_all_gpus=cluster.has_all_gpus(),
             )
             tune.run_trials(execution, shared, request, deadline)
     finally:

@@ -9,11 +9,14 @@ import os
 import platform
 import random
 import time
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
+from ray._private.worker import global_worker  # no public function tells it; pyproject.toml bounds Ray for this
 
 from trainables.record import MANIFEST
 from trainables.training.arrays import mapped
@@ -22,6 +25,7 @@ from trainables.training.recipe import Recipe
 from trainables.worker import fork_server
 from trainables.worker.assignment import Assignment, Shared
 from trainables.worker.fork_server import HungError, LostError
+from trainables.worker.gpus import place
 from trainables.worker.preemption import notice, refuse_more_work
 
 _SECONDS_BEFORE_RETRY = (2.0, 10.0)
@@ -49,8 +53,14 @@ def supervise_trial(config: dict[str, Any], *, shared: Shared) -> None:
     fork_server.start(node_folder)
     if shared.data is not None:
         mapped(node_folder, lambda: ray.get(shared.data))
-    assignment = _assignment(config, shared, max(1, int(resources["cpus"])))
-    known = {"device": _device(), "backend": shared.backend, **resources}
+    with _gpu(resources["gpus"], node_folder, shared.has_all_gpus) as device:
+        _run(_assignment(config, shared, max(1, int(resources["cpus"]))), {"device": device, **resources})
+
+
+def _run(assignment: Assignment, resources: dict[str, Any]) -> None:
+    """Run a trial in a process of this node's fork server, and report what it yields."""
+    shared = assignment.shared
+    node_folder, known = fork_server.node_folder(shared.token), {"backend": shared.backend, **resources}
     trial = (node_folder, "trainables.worker.trial:run_trial", assignment, node_folder)
     has_ended, stream = False, fork_server.stream(*trial, seconds=60 * shared.hang_minutes, stop=notice())
     try:
@@ -84,7 +94,22 @@ def _resources() -> dict[str, float]:
     return {"cpus": float(required.get("CPU", 1)), "gpus": float(required.get("GPU", 0))}
 
 
-def _device() -> str:
-    """Host, processors, and which of its GPUs."""
-    gpus = "".join(f", GPU {number}" for number in ray.get_gpu_ids())
-    return f"{platform.node()}, {os.cpu_count()} x {platform.processor() or platform.machine()}{gpus}"
+@contextlib.contextmanager
+def _gpu(share: float, node_folder: Path, has_all_gpus: bool) -> Iterator[str]:
+    """Show a trial's process its GPUs, or none. Yields the device column: host, processors, and which of its GPUs.
+
+    A share is one of any GPU of the node if they are all the sweep's, and else of the GPU that Ray gave.
+    """
+    given = [str(gpu) for gpu in ray.get_gpu_ids()]
+    chosen = place(node_folder, node_gpus() if has_all_gpus else given, share) if 0 < share < 1 else None
+    with chosen or contextlib.nullcontext(",".join(given)) as visible:
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible
+        gpus = f", GPU {visible}" if visible else ""
+        yield f"{platform.node()}, {os.cpu_count()} x {platform.processor() or platform.machine()}{gpus}"
+
+
+def node_gpus() -> list[str]:
+    """All GPUs that Ray has on this node, by their names in CUDA_VISIBLE_DEVICES."""
+    here = ray.get_runtime_context().get_node_id()
+    count = next(int(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["NodeID"] == here)
+    return global_worker.original_visible_accelerator_ids.get("GPU") or list(map(str, range(count)))

@@ -21,7 +21,8 @@ class Shared:
     """What all trials of a sweep are handed.
 
     `token` identifies the sweep on every node; `weights` are ImageNet's, by body; `backend` is Keras's; `data` is a Ray
-    reference to the images, for nodes that cannot read the shards.
+    reference to the images, for nodes that cannot read the shards; `has_all_gpus` says that no other job holds a GPU of
+    the cluster.
     """
 
     token: str
@@ -32,6 +33,7 @@ class Shared:
     backend: str
     hang_minutes: float
     data: Any = None
+    has_all_gpus: bool = True
 
 
 @dataclass(frozen=True)

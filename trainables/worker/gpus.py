@@ -1,0 +1,47 @@
+"""Places on the GPUs of a node: which trial computes on which.
+
+Ray fills the first GPU before it gives any of the second, so that with shares of GPUs alone the first trials would
+crowd there. Here each trial takes its place on the GPU of which the least is taken.
+"""
+
+import contextlib
+import fcntl
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+_SECONDS_BETWEEN_LOOKS = 0.2
+_ROUNDING = 0.01  # shares are rounded down: 0.333 is a third
+
+
+@contextlib.contextmanager
+def place(folder: Path, gpus: Sequence[str], share: float) -> Iterator[str]:
+    """Hold `share`, 0–1, of the GPU of which trials of this node hold the least; of equals, of the first.
+
+    `gpus` are names as CUDA_VISIBLE_DEVICES has them. Waits until that much is free; who comes later waits behind. A
+    place is a locked file in `folder`, so it is free as soon as its holder ends, however that ends.
+    """
+    with (folder / "gpus.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        while min(taken := _taken(folder, len(gpus))) + share > 1 + _ROUNDING:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        number = taken.index(min(taken))
+        with tempfile.NamedTemporaryFile(prefix=f"gpu-{number}-{share:.4f}-", dir=folder) as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            fcntl.flock(turn, fcntl.LOCK_UN)
+            yield gpus[number]
+
+
+def _taken(folder: Path, gpus: int) -> list[float]:
+    """How much of each GPU is taken. Deletes the files of places whose holders were killed."""
+    taken = [0.0] * gpus
+    for path in folder.glob("gpu-*"):
+        _, number, share, _ = path.name.split("-")
+        with contextlib.suppress(FileNotFoundError), path.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+            except BlockingIOError:
+                taken[int(number)] += float(share)
+    return taken
