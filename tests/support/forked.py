@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,3 +20,10 @@ def endless() -> Iterator[int]:
     """This process's number, and then nothing for an hour."""
     yield os.getpid()
     time.sleep(3600)
+
+
+def aborting(words: str) -> Iterator[int]:
+    """This process's number, and then its end as C++ ends one, with words on standard error."""
+    yield os.getpid()
+    print(f"a line before\n{words}", file=sys.stderr)
+    os.abort()

@@ -26,8 +26,10 @@ from trainables.worker import fork_server
 from trainables.worker.assignment import Assignment, Shared
 from trainables.worker.fork_server import HungError, LostError
 from trainables.worker.gpus import place
+from trainables.worker.memory import lacks_library
 from trainables.worker.preemption import notice, refuse_more_work
 
+_GROWTH = (1, 2, 4, 8, 16)  # of a trial's share of a GPU that had no room for it, up to a whole one
 _SECONDS_BEFORE_RETRY = (2.0, 10.0)
 
 #: Why a sweep ends if a node does not see the results folder.
@@ -41,8 +43,9 @@ class MovedError(Exception):
 def supervise_trial(config: dict[str, Any], *, shared: Shared) -> None:
     """Run the trial `config["trial"]` with `config["recipe"]`, as JSON, and report to Tune, flat, an epoch at a time.
 
-    A trial that reports nothing for `shared.hang_minutes` is stopped and has failed. Raises LostError if the trial's
-    process dies, and MovedError if its machine is about to go: Tune repeats those.
+    A trial for which its GPU has no room is tried again with twice its share, once that much is free, and so on up to a
+    whole GPU. A trial that reports nothing for `shared.hang_minutes` is stopped and has failed. Raises LostError if the
+    trial's process dies, and MovedError if its machine is about to go: Tune repeats those.
     """
     if not shared.record.exists(MANIFEST):  # which the driver writes first: this node joined later
         tune.report({"refusal": UNSHARED.format(host=platform.node(), folder=shared.record)})
@@ -53,12 +56,22 @@ def supervise_trial(config: dict[str, Any], *, shared: Shared) -> None:
     fork_server.start(node_folder)
     if shared.data is not None:
         mapped(node_folder, lambda: ray.get(shared.data))
-    with _gpu(resources["gpus"], node_folder, shared.has_all_gpus) as device:
-        _run(_assignment(config, shared, max(1, int(resources["cpus"]))), {"device": device, **resources})
+    assignment = _assignment(config, shared, max(1, int(resources["cpus"])))
+    for factor in _GROWTH:
+        gpus = min(factor * resources["gpus"], max(1.0, resources["gpus"]))
+        with _gpu(gpus, node_folder, shared.has_all_gpus) as device:
+            lack = _run(replace(assignment, gpus=gpus), {"device": device, "cpus": resources["cpus"], "gpus": gpus})
+        if not lack:
+            return
+        time.sleep(random.uniform(*_SECONDS_BEFORE_RETRY))  # meanwhile other trials may end
+    tune.report(failed_row(lack))
 
 
-def _run(assignment: Assignment, resources: dict[str, Any]) -> None:
-    """Run a trial in a process of this node's fork server, and report what it yields."""
+def _run(assignment: Assignment, resources: dict[str, Any]) -> str:
+    """Run a trial in a process of this node's fork server, and report what it yields.
+
+    Returns why it needs more of a GPU; empty if it does not.
+    """
     shared = assignment.shared
     node_folder, known = fork_server.node_folder(shared.token), {"backend": shared.backend, **resources}
     trial = (node_folder, "trainables.worker.trial:run_trial", assignment, node_folder)
@@ -66,18 +79,23 @@ def _run(assignment: Assignment, resources: dict[str, Any]) -> None:
     try:
         with contextlib.closing(stream) as reports:  # if Tune stops the trial, `report` raises
             for report in reports:
+                if "no_room" in report:
+                    return str(report["no_room"])
                 has_ended = "status" in report
                 tune.report(known | report)
     except HungError:
         reason = f"it hung: no sign of life for {shared.hang_minutes:g} minutes, so it was stopped"
         tune.report(known | failed_row(reason))
-    except LostError:
+    except LostError as error:
+        if assignment.gpus and lacks_library(str(error)):
+            return str(error)
         time.sleep(random.uniform(*_SECONDS_BEFORE_RETRY))  # whatever killed it may be over by then
         raise
     else:
         if notice().is_set() and not has_ended:
             refuse_more_work()
             raise MovedError("its machine is being taken away")
+    return ""
 
 
 def _assignment(config: dict[str, Any], shared: Shared, threads: int) -> Assignment:
@@ -95,17 +113,17 @@ def _resources() -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def _gpu(share: float, node_folder: Path, has_all_gpus: bool) -> Iterator[str]:
+def _gpu(gpus: float, node_folder: Path, has_all_gpus: bool) -> Iterator[str]:
     """Show a trial's process its GPUs, or none. Yields the device column: host, processors, and which of its GPUs.
 
-    A share is one of any GPU of the node if they are all the sweep's, and else of the GPU that Ray gave.
+    It is any GPU of the node if they are all the sweep's, and else the one that Ray gave.
     """
     given = [str(gpu) for gpu in ray.get_gpu_ids()]
-    chosen = place(node_folder, node_gpus() if has_all_gpus else given, share) if 0 < share < 1 else None
+    chosen = place(node_folder, node_gpus() if has_all_gpus else given, gpus) if 0 < gpus <= 1 else None
     with chosen or contextlib.nullcontext(",".join(given)) as visible:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible
-        gpus = f", GPU {visible}" if visible else ""
-        yield f"{platform.node()}, {os.cpu_count()} x {platform.processor() or platform.machine()}{gpus}"
+        processors = f"{platform.node()}, {os.cpu_count()} x {platform.processor() or platform.machine()}"
+        yield f"{processors}, GPU {visible}" if visible else processors
 
 
 def node_gpus() -> list[str]:

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 _ROUNDING = 0.01  # shares are rounded down: 0.333 is a third
@@ -24,24 +25,25 @@ def place(folder: Path, gpus: Sequence[str], share: float) -> Iterator[str]:
     """
     with (folder / "gpus.lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
-        while min(taken := _taken(folder, len(gpus))) + share > 1 + _ROUNDING:
+        while min((taken := _taken(folder, gpus)).values()) + share > 1 + _ROUNDING:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-        number = taken.index(min(taken))
-        with tempfile.NamedTemporaryFile(prefix=f"gpu-{number}-{share:.4f}-", dir=folder) as held:
+        gpu = min(taken, key=taken.__getitem__)
+        with tempfile.NamedTemporaryFile(prefix=f"gpu {share:.4f} {quote(gpu, '')} ", dir=folder) as held:
             fcntl.flock(held, fcntl.LOCK_EX)
             fcntl.flock(turn, fcntl.LOCK_UN)
-            yield gpus[number]
+            yield gpu
 
 
-def _taken(folder: Path, gpus: int) -> list[float]:
+def _taken(folder: Path, gpus: Sequence[str]) -> dict[str, float]:
     """How much of each GPU is taken. Deletes the files of places whose holders were killed."""
-    taken = [0.0] * gpus
-    for path in folder.glob("gpu-*"):
-        _, number, share, _ = path.name.split("-")
+    taken = dict.fromkeys(gpus, 0.0)
+    for path in folder.glob("gpu *"):
+        _, share, gpu, _ = path.name.split()
         with contextlib.suppress(FileNotFoundError), path.open() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
             except BlockingIOError:
-                taken[int(number)] += float(share)
+                if unquote(gpu) in taken:
+                    taken[unquote(gpu)] += float(share)
     return taken

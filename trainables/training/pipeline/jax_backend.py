@@ -1,5 +1,6 @@
 """Batches and gradients on JAX. Training images lie in the device's memory, on a CPU too."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,8 @@ JIT_COMPILE = True
 
 
 def set_up(threads: int) -> None:
-    """Leave threads and memory to JAX, which takes no such numbers."""
+    """Limit this process to that many threads on a CPU, before JAX first computes."""
+    os.environ["NPROC"] = str(threads)  # which XLA takes for the number of processors
 
 
 def trainer(model: keras.Model, split: Split) -> keras.Model:
