@@ -184,6 +184,7 @@ def _train(
                 hang_minutes=options.hang_minutes,
                 data=ray.put(in_memory(inputs.data)) if cluster.must_send(inputs.selection.folder) else None,
                 has_all_gpus=cluster.has_all_gpus(),
+                mps=options.mps,
             )
             tune.run_trials(execution, shared, request, deadline)
     finally:

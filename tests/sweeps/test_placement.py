@@ -23,12 +23,15 @@ from sweeps.engine.resources import cpu_share, gpu_share, room
 from sweeps.engine.sweep import FixedList, Sweep
 from sweeps.record.writer import Record
 from trainables import Recipe
+from trainables.training.selection import DataSelection
 from trainables.worker import actor
+from trainables.worker.assignment import Shared
 from trainables.worker.gpus import place
 
 #: Of the table's points, twelve that two cores can run: each with 12 trials and with 36.
 REAL = ((1, 8), (2, 8), (4, 8), (8, 8), (2, 16), (8, 12))
 FINISHED = {"status": "finished", "reason": "all epochs are trained", "best_epoch": 1, "validation_accuracy": 0.6}
+SHARED = Shared("", DataSelection(Folder("")), {}, {}, Folder(""), "tensorflow", 1.0)
 GPUS, CPUS, TRIALS = (1, 2, 4, 8), (8, 12, 16, 64, 192), (12, 36, 50, 720)
 SMALL = 10**7  # operations of an image
 
@@ -119,7 +122,7 @@ def test_ray_alone_would_crowd_the_first_gpus(trials: int, gpus: int, cpus: int,
 
 def placed(config: dict[str, Any], folder: Path, share: float, most: int) -> None:
     """A trial that does nothing but hold its GPU, until `most` have, and write down when: in turn, so in true order."""
-    held = actor._gpu(share, folder, True)
+    held = actor._gpu(share, folder, SHARED)
     with turn(folder) as events:
         held.__enter__()
         print("start", os.environ["CUDA_VISIBLE_DEVICES"], file=events)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 import pytest
 import ray
 import tensorflow as tf
@@ -187,6 +188,7 @@ def test_a_trial_without_room_is_tried_again_with_more_of_a_gpu(
     gpus, told = supervised([lack, aborted, FINISHED], 0.25, tmp_path, monkeypatch)
     assert gpus == [0.25, 0.5, 1.0]
     assert [(report["status"], report["gpus"]) for report in told] == [("finished", 1.0)]
+    assert told[0]["versions"] == f"keras {keras.__version__}, tensorflow {tf.__version__}"
 
 
 def test_a_trial_that_never_has_room_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

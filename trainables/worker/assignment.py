@@ -22,7 +22,7 @@ class Shared:
 
     `token` identifies the sweep on every node; `weights` are ImageNet's, by body; `backend` is Keras's; `data` is a Ray
     reference to the images, for nodes that cannot read the shards; `has_all_gpus` says that no other job holds a GPU of
-    the cluster.
+    the cluster, `mps` that trials share GPUs through NVIDIA's MPS.
     """
 
     token: str
@@ -34,6 +34,7 @@ class Shared:
     hang_minutes: float
     data: Any = None
     has_all_gpus: bool = True
+    mps: bool = False
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from typing import Any
 
+from trainables.worker import mps
+
 _SOCKET, _STOP = "socket", b"stop"
 # OpenBLAS and Arrow's jemalloc would start threads as soon as they are imported. By default malloc returns every large
 # array of a training step to the system, and faults in fresh pages for the next one: a tenth of the time. JAX would
@@ -195,6 +197,7 @@ def _connected(folder: Path) -> Connection | None:
 
 def _serve(listener: socket.socket, folder: Path) -> None:
     """Fork for every connection, until standard input ends. Then wait for the children, and delete the folder."""
+    daemon = mps.serve(folder)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
     tempfile.tempdir = str(folder)  # TensorFlow leaves a temporary file for each traced function
     if os.environ.get("KERAS_BACKEND") == "jax":
@@ -212,6 +215,8 @@ def _serve(listener: socket.socket, folder: Path) -> None:
         client.close()
     listener.close()
     (folder / _SOCKET).unlink(missing_ok=True)
+    if daemon and daemon.stdin:
+        daemon.stdin.close()  # the children hold it open, too
     # The children may serve other processes than the server's starter. Those may start a server anew, to which the
     # folder then belongs.
     with contextlib.suppress(ChildProcessError):

@@ -6,6 +6,7 @@ crowd there. Here each trial takes its place on the GPU of which the least is ta
 
 import contextlib
 import fcntl
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,17 @@ def place(folder: Path, gpus: Sequence[str], share: float) -> Iterator[str]:
             fcntl.flock(held, fcntl.LOCK_EX)
             fcntl.flock(turn, fcntl.LOCK_UN)
             yield gpu
+
+
+def nvidia(*fields: str, gpu: str = "") -> list[list[str]]:
+    """These fields of one GPU of this machine, or of all, as nvidia-smi tells them; empty where it does not."""
+    command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run(command + [f"--id={gpu}"] * bool(gpu), capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    lines = [line.split(", ") for line in answer.stdout.splitlines()]
+    return [line for line in lines if len(line) == len(fields)]
 
 
 def _taken(folder: Path, gpus: Sequence[str]) -> dict[str, float]:

@@ -37,7 +37,8 @@ def room(gpus: float, has_trained: Callable[[], bool]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if gpus and (lacks_library(str(error)) or (gpus < 1 and is_full(error) and not has_trained())):
+        is_lack = lacks_library(str(error)) or (gpus < 1 and is_full(error) and not has_trained())
+        if gpus and is_lack and not isinstance(error, NoRoomError):
             raise NoRoomError(f"the GPU has no room for it ({gist(error)})")
         raise
 

@@ -47,8 +47,9 @@ def run_trial(assignment: Assignment, node_folder: Path) -> Iterator[Report]:
             return
         data = shared_data(assignment.shared.selection, node_folder).subset(assignment.recipe.training_subset)
         for report in _train_and_score(assignment, data, known):
-            ends = {"wall_seconds": time.perf_counter() - started, "peak_device_bytes": device.peak_bytes()}
-            yield known | report | (ends if "status" in report else {})
+            if "status" in report:
+                report |= {"wall_seconds": time.perf_counter() - started, "peak_device_bytes": device.peak_bytes()}
+            yield known | report
     except NoRoomError as error:
         yield {"no_room": str(error)}
     except Exception as error:
