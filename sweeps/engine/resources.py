@@ -1,6 +1,9 @@
 """What each trial asks of the cluster."""
 
 import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from data_prep import InputError
 from sweeps.engine import cluster
@@ -8,6 +11,7 @@ from sweeps.engine.inputs import Inputs
 from sweeps.engine.options import Options
 from sweeps.engine.sweep import Strategy
 from trainables.training.cost import training_bytes
+from trainables.training.recipe import Recipe
 
 _GIB = float(2**30)
 _PROCESS_BYTES = 1.5 * _GIB  # of a GPU, for CUDA and cuDNN, whatever the network
@@ -16,12 +20,15 @@ _ROUNDING = 1e-6
 _UNKNOWN_GPU_BYTES = 16 * _GIB  # of a GPU that nvidia-smi does not tell of
 
 
-def request(strategy: Strategy, inputs: Inputs, options: Options) -> dict[str, float]:
+def request(
+    strategy: Strategy, inputs: Inputs, options: Options, rows: Iterable[Mapping[str, Any]] = ()
+) -> dict[str, float]:
     """CPUs and GPUs a trial, the same for all trials: Ray reuses a warm actor only for an equal request.
 
     `auto` CPUs are those of all nodes that can run a trial, shared among the concurrent trials, one at least; a small
     network does not fill more than two. `auto` GPUs are shared among as many trials as these CPUs admit, and memory
-    allows. Raises InputError if no node could ever run a trial.
+    allows: by what earlier trials took, which `rows` of the record say, or by an estimate. Raises InputError if no node
+    could ever run a trial.
     """
     nodes, recipes = cluster.nodes(), [*strategy.representatives, *strategy.follow_ups]
     cpus, gpus = options.cpus_per_trial, options.gpus_per_trial
@@ -30,19 +37,30 @@ def request(strategy: Strategy, inputs: Inputs, options: Options) -> dict[str, f
         node_cpus = [node["CPU"] for node in with_gpus or nodes if node.get("CPU")] or [1.0]
         flops = max(inputs.cost(recipe).flops for recipe in recipes)
         cpus = cpu_share(strategy.concurrency, sum(node_cpus), min(node_cpus), flops)
-    if gpus is None:
-        most = max(training_bytes(inputs.cost(recipe), recipe) for recipe in recipes)
-        most += inputs.data.subset(1).train.images.nbytes  # each trial's process holds its own
+    if gpus is None and with_gpus:
+        most = max(_memory(recipes, inputs, rows))
         memory = (most + _PROCESS_BYTES) / cluster.smallest_gpu_bytes(_UNKNOWN_GPU_BYTES)
         trials = min(strategy.concurrency, sum(_fitting({"cpu": cpus}, node) for node in with_gpus))
-        gpus = gpu_share(trials, sum(node["GPU"] for node in with_gpus), memory) if with_gpus else 0.0
-    for name, amount in {"CPU": cpus, "GPU": gpus}.items():
+        gpus = gpu_share(trials, sum(node["GPU"] for node in with_gpus), memory)
+    for name, amount in {"CPU": cpus, "GPU": gpus or 0.0}.items():
         largest = max(node.get(name, 0) for node in nodes)
         if amount > largest:
             raise InputError(
                 f"A trial asks for {amount:g} {name}s and no node has more than {largest:g}; ask for less."
             )
-    return {"cpu": cpus, "gpu": gpus}
+    return {"cpu": cpus, "gpu": gpus or 0.0}
+
+
+def _memory(recipes: Iterable[Recipe], inputs: Inputs, rows: Iterable[Mapping[str, Any]]) -> Iterator[int]:
+    """Yield the bytes of a GPU that a trial of each recipe takes: the most that earlier ones took, or an estimate."""
+    peaks = Counter[tuple[Any, ...]]()
+    for row in rows:
+        kind = (row["network"], row["arguments"], row["precision"], row.get("batch_size_used"))
+        peaks[kind] = max(peaks[kind], row.get("peak_device_bytes") or 0)
+    images = inputs.data.subset(1).train.images.nbytes  # each trial's process holds its own
+    for recipe in recipes:
+        peak = peaks[recipe.network, recipe.arguments, recipe.precision, recipe.batch_size]
+        yield peak or training_bytes(inputs.cost(recipe), recipe) + images
 
 
 def room(asked: dict[str, float]) -> int:

@@ -147,7 +147,7 @@ def _run_on_cluster(
     print(cluster.connect(), flush=True)
     importlib.import_module("sweeps.engine.tune")
     measured.result()
-    request = resources.request(sweep.strategy, inputs, options)
+    request = resources.request(sweep.strategy, inputs, options, record.trials.values())
     execution.room = functools.partial(resources.room, request)
     manifest = describe(sweep, options, inputs, cluster.hardware(), record.folder)
     lease.check()
