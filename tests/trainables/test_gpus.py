@@ -1,6 +1,8 @@
 """A node's GPUs: places on them, what a trial's row says of them, and MPS by a stand-in for its control program."""
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +16,11 @@ import ray
 from ray import tune
 
 from data_prep.storage import Folder
-from support.commands import wait_until
+from support.commands import ROOT, refused, run_python, wait_until
+from trainables import Recipe
 from trainables.training.selection import DataSelection
 from trainables.worker import actor, fork_server, mps
-from trainables.worker.assignment import Report, Shared
+from trainables.worker.assignment import Assignment, Report, Shared
 from trainables.worker.gpus import nvidia, place
 
 CARD = """#!/bin/sh
@@ -131,10 +134,8 @@ def test_a_trial_without_a_gpu_sees_none(tmp_path: Path, monkeypatch: pytest.Mon
 def place_with_mps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of a node whose fork server, once it starts, starts MPS."""
     program(tmp_path, mps.CONTROL, CONTROL.replace("LOG", str(tmp_path / "log")), monkeypatch)
-    for name in ("CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"):
-        monkeypatch.setenv(name, "")  # and so it is as before, afterwards
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")  # of whoever starts the server first
-    folder = fork_server.node_folder(f"mps-{os.getpid()}")
+    folder = fork_server.node_folder(f"mps-{os.getpid()}-{tmp_path.name}")
     mps.choose(folder)
     yield folder
     fork_server.stop()
@@ -152,9 +153,10 @@ def ended(folder: Path, tmp_path: Path) -> None:
 
 def daemon(folder: Path, tmp_path: Path) -> psutil.Process:
     """The daemon, once it runs."""
-    wait_until(lambda: log(tmp_path) == ["start all"], 30)
-    wait_until(lambda: Path(f"{folder}-mps", "daemon").exists(), 10)
-    return psutil.Process(int(Path(f"{folder}-mps", "daemon").read_text()))
+    number = Path(f"{folder}-mps", "daemon")
+    wait_until(lambda: number.exists() and number.read_text() != "", 30)
+    assert log(tmp_path) == ["start all"]
+    return psutil.Process(int(number.read_text()))
 
 
 def test_mps_serves_the_trials_of_a_node_and_ends_with_them(place_with_mps: Path, tmp_path: Path) -> None:
@@ -204,3 +206,73 @@ def test_without_mps_a_sweep_that_wants_it_ends_in_one_sentence(
     assert told[0]["refusal"].endswith(
         " has no nvidia-cuda-mps-control, which --mps needs; install it with NVIDIA's driver, or leave --mps out."
     )
+
+
+@pytest.mark.cluster
+def test_a_sweep_starts_mps_and_ends_it_even_if_it_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [ROOT / "sweeps" / "zoo.py", "--models", "age-c2-f1", "--smoke", "--mps"]
+    assert "has no nvidia-cuda-mps-control, which --mps needs" in refused(run_python(*words, cwd=tmp_path))
+    program(tmp_path, mps.CONTROL, CONTROL.replace("LOG", str(tmp_path / "log")), monkeypatch)
+    killed = subprocess.Popen([sys.executable, *words], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    wait_until(lambda: log(tmp_path) == ["start all"])
+    killed.kill()
+    killed.wait()
+    wait_until(lambda: log(tmp_path) == ["start all", "quit"], state=lambda: log(tmp_path))
+    done = run_python(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: log(tmp_path) == ["start all", "quit"] * 2, 30, lambda: log(tmp_path))
+
+
+# ── who touches a GPU ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+#: NVIDIA's driver, as a library that finds no GPU and writes down who loads it and who initialises it.
+DRIVER = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void note(const char *event) {
+    const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+    FILE *file = fopen(getenv("DRIVER_LOG"), "a");
+    fprintf(file, "%s %d %s\\n", event, (int)getpid(), visible ? visible : "all");
+    fclose(file);
+}
+
+__attribute__((constructor)) static void loaded(void) { note("loaded"); }
+int cuInit(unsigned flags) { note("cuInit"); return 100; }
+int cuDriverGetVersion(int *version) { *version = 12080; return 0; }
+int cuGetErrorName(int error, const char **name) { *name = "CUDA_ERROR_NO_DEVICE"; return 0; }
+int cuGetErrorString(int error, const char **text) { *text = "no CUDA-capable device is detected"; return 0; }
+"""
+
+
+def test_only_trials_touch_a_gpu_and_each_only_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler = shutil.which("cc")
+    if not compiler:
+        pytest.skip("needs a C compiler, for a stand-in for NVIDIA's driver")
+    (tmp_path / "driver.c").write_text(DRIVER)
+    words = [compiler, "-shared", "-fPIC", "-o", tmp_path / "libcuda.so.1", tmp_path / "driver.c"]
+    subprocess.run(words, check=True)
+    monkeypatch.setenv("LD_LIBRARY_PATH", f"{tmp_path}{os.pathsep}{os.environ.get('LD_LIBRARY_PATH', '')}")
+    monkeypatch.setenv("DRIVER_LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setattr(ray, "get_gpu_ids", lambda: [0])
+    monkeypatch.setattr(actor, "node_gpus", lambda: ["0", "1"])
+    folder = fork_server.node_folder(f"driver-{os.getpid()}")
+    fork_server.start(folder)
+    try:
+        server = next(fork_server.stream(folder, "builtins:eval", "[__import__('os').getppid()]"))
+        assert log(tmp_path) == []
+        with contextlib.ExitStack() as running:
+            for _ in range(2):
+                running.enter_context(actor._gpu(0.5, folder, shared(tmp_path)))
+                assignment = Assignment("t", Recipe("age-c2-f1"), 1, shared(tmp_path), 0.5)
+                trial = fork_server.stream(folder, "trainables.worker.trial:run_trial", assignment, folder)
+                assert "sees none" in next(trial)["refusal"]
+    finally:
+        fork_server.stop()
+    seen: dict[str, set[tuple[str, str]]] = {}
+    for event, process, visible in map(str.split, log(tmp_path)):
+        seen.setdefault(process, set()).add((event, visible))
+    assert str(server) not in seen
+    assert list(seen.values()) == [{("loaded", gpu), ("cuInit", gpu)} for gpu in "01"]
