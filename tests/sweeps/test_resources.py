@@ -49,6 +49,8 @@ def test_as_many_trials_fit_as_the_scarcest_resource_allows(monkeypatch: pytest.
     assert resources.room({"cpu": 2.0, "gpu": 0.0}) == 8 + 2
     assert resources.room({"cpu": 1.0, "gpu": 0.2}) == 5
     assert resources.room({"cpu": 64.0, "gpu": 0.0}) == 1
+    monkeypatch.setattr(cluster, "nodes", lambda: [{"CPU": 16.0, "GPU": 2.0}])
+    assert resources.room({"cpu": 1.0, "gpu": 0.4}) == 4  # a share is one of a single GPU
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,6 @@ def _gpu(gpus: float, node_folder: Path, shared: Shared) -> Iterator[dict[str, A
     chosen = place(node_folder, node_gpus() if shared.has_all_gpus else given, gpus) if 0 < gpus <= 1 else None
     with chosen or contextlib.nullcontext(",".join(given)) as visible:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible
-        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # that of Ray and nvidia-smi
         processors = f"{platform.node()}, {os.cpu_count()} x {platform.processor() or platform.machine()}"
         if not visible:
             yield {"device": processors}
@@ -154,4 +153,5 @@ def node_gpus() -> list[str]:
     """All GPUs that Ray has on this node, by their names in CUDA_VISIBLE_DEVICES."""
     here = ray.get_runtime_context().get_node_id()
     count = next(int(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["NodeID"] == here)
-    return global_worker.original_visible_accelerator_ids.get("GPU") or list(map(str, range(count)))
+    names = global_worker.original_visible_accelerator_ids.get("GPU") or list(map(str, range(count)))
+    return names[:count]

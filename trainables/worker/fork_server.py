@@ -37,7 +37,7 @@ from trainables.worker import mps
 _SOCKET, _STOP = "socket", b"stop"
 # OpenBLAS and Arrow's jemalloc would start threads as soon as they are imported. By default malloc returns every large
 # array of a training step to the system, and faults in fresh pages for the next one: a tenth of the time. JAX would
-# take three quarters of a GPU's memory for each process.
+# take three quarters of a GPU's memory for each process. GPUs have the numbers that Ray and nvidia-smi give them.
 _ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
@@ -45,6 +45,7 @@ _ENVIRONMENT = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "OPENBLAS_NUM_THREADS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
 }
