@@ -58,11 +58,12 @@ SCHEMAS = {
             *[(f"{split}_images", pa.int64()) for split in ("train", *SCORED_SPLITS)],
             ("cpus", pa.float64()),
             ("gpus", pa.float64()),
-            ("device", pa.string()),  # host, processors, and which GPU
+            ("device", pa.string()),  # host, processors, which GPU, and its name
             ("driver", pa.string()),  # of the GPU
             ("backend", pa.string()),  # of Keras: tensorflow or jax
+            ("versions", pa.string()),  # of Keras and its backend
             ("mps", pa.bool_()),  # whether trials shared the GPU through NVIDIA's MPS
-            ("peak_device_bytes", pa.int64()),
+            ("peak_device_bytes", pa.int64()),  # of the process that ended it, on its first GPU
             ("traceback", pa.string()),
         ]
     ),

@@ -5,7 +5,6 @@ import logging
 import os
 import platform
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +17,14 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from data_prep import Folder, InputError
 from trainables.worker.actor import UNSHARED
+from trainables.worker.gpus import nvidia
 
 # Read by every process of a cluster started here. TensorFlow's chatter and Tune's own tables would bury ours; Tune's
 # state, which nothing reads, and its loggers would be a second record; its Ctrl-C handler would train for minutes. By
 # default Tune holds one trial ready for a custom searcher; ours limits trials itself.
 _ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
@@ -141,6 +142,11 @@ def nodes() -> list[dict[str, float]]:
     return alive + to_come[: max(0, len(to_come) + 1 - len(alive))]
 
 
+def has_all_gpus() -> bool:
+    """Whether no other job holds a GPU of the connected cluster."""
+    return bool(ray.available_resources().get("GPU", 0) == resources()["gpus"])
+
+
 def smallest_gpu_bytes(otherwise: float) -> float:
     """The memory of the cluster's smallest GPU; `otherwise` of one that nvidia-smi does not tell of."""
     having = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
@@ -148,12 +154,8 @@ def smallest_gpu_bytes(otherwise: float) -> float:
 
 
 def _smallest_gpu_bytes(otherwise: float) -> float:
-    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    try:
-        answer = subprocess.run(query, capture_output=True, text=True, check=True).stdout
-        return min(int(mebibytes) for mebibytes in answer.split()) * 2.0**20
-    except (OSError, ValueError, subprocess.CalledProcessError):
-        return otherwise
+    sizes = [int(mebibytes) * 2.0**20 for (mebibytes,) in nvidia("memory.total") if mebibytes.isdecimal()]
+    return min(sizes, default=otherwise)
 
 
 def resources() -> dict[str, float]:

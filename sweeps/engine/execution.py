@@ -125,8 +125,6 @@ class Execution:
 
         An epoch, and the stop that follows from it, are written to disk together.
         """
-        if "refusal" in report:
-            self._end(InputError(report["refusal"]))
         if "storage_errno" in report:
             number = report["storage_errno"]
             self._end(OSError(number, os.strerror(number), report["storage_path"] or str(self.record.folder)))
@@ -136,6 +134,8 @@ class Execution:
         reason = self.sweep.strategy.stop_reason(self.record, trial) if epoch else None
         ending = outcome.stopped_row(self.record.history(trial), reason, self._images) if reason else {}
         row = self._update(trial, ending)
+        if "refusal" in report:
+            self._end(InputError(report["refusal"]))
         if self._display and epoch:
             self._display.epoch(row, epoch, is_new)
         if self._display and "status" in columns | ending:

@@ -15,7 +15,7 @@ from trainables.layers.pretrained import Weights, find_weights
 from trainables.training.arrays import shared_data
 from trainables.training.cost import Cost
 from trainables.training.selection import Data, DataSelection
-from trainables.worker import fork_server
+from trainables.worker import fork_server, mps
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ def prepare_inputs(strategy: Strategy, options: Options) -> Inputs:
     selection = options.selection()
     read_manifest(selection.folder)  # a wrong folder is refused before weights are downloaded
     token = secrets.token_hex(6)
+    if options.mps:
+        mps.choose(fork_server.node_folder(token))
     fork_server.start(fork_server.node_folder(token))
     bodies = sorted({MODELS[recipe.network].pretrained for recipe in strategy.representatives} - {""})
     if bodies and options.smoke and not options.weights:

@@ -75,6 +75,10 @@ class Options:
     )
     batch_size: int | None = option("Images per step.", type=click.IntRange(1))
     gpus_per_trial: float | None = option("GPUs per trial; below 1, trials share one.", **_share(0))
+    mps: bool = option(
+        "Let trials that share a GPU compute at the same time, through NVIDIA's MPS, which is started on each node.",
+        False,
+    )
     cpus_per_trial: float | None = option("Threads per trial.", **_share(0.1))
     weights: str | None = option(
         "ImageNet's weights: a file, or a folder of Keras's files; by default Keras downloads them."

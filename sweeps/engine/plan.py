@@ -28,6 +28,11 @@ def show(sweep: Sweep, options: Options) -> int:
     manifest = shards.read_manifest(selection.folder)
     images, cpus = selection.counts(manifest), os.cpu_count() or 1
     threads = options.cpus_per_trial or max(1, cpus // strategy.concurrency)
+    with silent_tensorflow():
+        from trainables.training.pipeline import device
+    if options.gpus_per_trial == 0:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+        device.use_cpu()
     numbers = [Column(name, justify="right") for name in ("parameters", "memory", "epochs", "trials", "time a trial")]
     table, total = Table("network", *numbers, title=f"{sweep.name}: {sweep.question}"), 0.0
     for name, recipes in by_cost(strategy.representatives).items():
@@ -42,10 +47,7 @@ def show(sweep: Sweep, options: Options) -> int:
             str(len(recipes)),
             duration(seconds),
         )
-    import keras  # which `_measure` has imported, silently
-
-    gpus = len(keras.distribution.list_devices("gpu"))  # trials share a GPU's time, and so take as long as in turn
-    at_once = gpus or max(1, min(int(cpus / threads), strategy.concurrency))
+    at_once, where = _at_once(device.gpus(), options.gpus_per_trial or 0, int(cpus / threads), strategy.concurrency)
     hours, dollars = total / at_once / 3600, options.hourly_price
     price = "" if dollars is None else f", about ${hours * dollars:.2f} at ${dollars:g} an hour"
     follow_ups = "More trials follow from their results, and are not in these numbers. " if strategy.follow_ups else ""
@@ -54,10 +56,18 @@ def show(sweep: Sweep, options: Options) -> int:
     console.print(
         f"{strategy.planned} trials on {images['train']:,} training images: "
         f"{'at most ' if strategy.stops_early else ''}about {duration(total / at_once)} on this machine's "
-        f"{'GPUs' if gpus else 'CPUs'}, {at_once} at a time{price}. {follow_ups}Nothing was started.",
+        f"{where}{price}. {follow_ups}Nothing was started.",
         soft_wrap=not console.is_terminal,
     )
     return 0
+
+
+def _at_once(gpus: int, gpus_per_trial: float, on_cpus: int, trials: int) -> tuple[int, str]:
+    """How many trials' time passes at once, and where. Trials that share a GPU take as long as in turn."""
+    if gpus >= max(1, gpus_per_trial):
+        return min(int(gpus / max(1, gpus_per_trial)), trials), f"{gpus} GPUs"
+    at_once = max(1, min(on_cpus, trials))
+    return at_once, f"CPUs, {at_once} at a time"
 
 
 def by_cost(recipes: Sequence[Recipe]) -> dict[str, list[Recipe]]:

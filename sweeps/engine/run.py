@@ -148,7 +148,7 @@ def _run_on_cluster(
     print(cluster.connect(), flush=True)
     importlib.import_module("sweeps.engine.tune")
     measured.result()
-    request = resources.request(sweep.strategy, inputs, options)
+    request = resources.request(sweep.strategy, inputs, options, record.trials.values())
     execution.room = functools.partial(resources.room, request)
     manifest = describe(sweep, options, inputs, cluster.hardware(), record.folder)
     lease.check()
@@ -185,6 +185,8 @@ def _train(
                 backend=backend,
                 hang_minutes=options.hang_minutes,
                 data=ray.put(in_memory(inputs.data)) if cluster.must_send(inputs.selection.folder) else None,
+                has_all_gpus=cluster.has_all_gpus(),
+                mps=options.mps,
             )
             tune.run_trials(execution, shared, request, deadline)
     finally:

@@ -55,7 +55,10 @@ NEW_VALUES = {"duplicate": {True: "exact", False: None}}
 #: Command-line option → its new name.
 OPTIONS = {"--knobs": "--tune"}
 #: Columns that one version may lack.
-OPTIONAL = {"backend", "mps", "training_subset", "deterministic", "validation_right", "generator", "cluster", "crop"}
+OPTIONAL = {
+    *("backend", "versions", "mps", "training_subset", "deterministic"),
+    *("validation_right", "generator", "cluster", "crop"),
+}
 #: Columns that are never compared: times, memory, machines.
 IGNORED = {"wall_seconds", "seconds_per_image", "peak_device_bytes", "device", "driver", "traceback"}
 #: Columns of prose, of which only the numbers are compared.

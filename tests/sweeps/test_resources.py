@@ -1,14 +1,20 @@
 """What trials take: time, shares of CPUs and GPUs, and the cluster they are shares of."""
 
 import socket
+from typing import Any
 
+import numpy as np
 import pytest
 
 from data_prep.errors import InputError
 from sweeps.engine import cluster, resources
-from sweeps.engine.plan import by_cost
-from sweeps.engine.resources import cpu_share, gpu_share
+from sweeps.engine.options import Options
+from sweeps.engine.plan import _at_once, by_cost
+from sweeps.engine.resources import cpu_share, gpu_share, request
+from sweeps.engine.sweep import FixedList
 from trainables import Recipe
+from trainables.training.cost import Cost
+from trainables.training.selection import Data, Split
 
 
 def test_the_address_of_a_dashboard_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,6 +49,24 @@ def test_as_many_trials_fit_as_the_scarcest_resource_allows(monkeypatch: pytest.
     assert resources.room({"cpu": 2.0, "gpu": 0.0}) == 8 + 2
     assert resources.room({"cpu": 1.0, "gpu": 0.2}) == 5
     assert resources.room({"cpu": 64.0, "gpu": 0.0}) == 1
+    monkeypatch.setattr(cluster, "nodes", lambda: [{"CPU": 16.0, "GPU": 2.0}])
+    assert resources.room({"cpu": 1.0, "gpu": 0.4}) == 4  # a share is one of a single GPU
+
+
+@pytest.mark.parametrize(
+    ("gpus", "share", "cpus", "trials", "found"),
+    [
+        (0, 0, 4, 12, (4, "CPUs, 4 at a time")),
+        (0, 0, 4, 2, (2, "CPUs, 2 at a time")),
+        (2, 0, 16, 12, (2, "2 GPUs")),
+        (8, 0.25, 16, 3, (3, "8 GPUs")),
+        (8, 2, 16, 12, (4, "8 GPUs")),
+    ],
+)
+def test_a_plan_knows_how_much_time_passes_at_once(
+    gpus: int, share: float, cpus: int, trials: int, found: tuple[int, str]
+) -> None:
+    assert _at_once(gpus, share, cpus, trials) == found
 
 
 def test_trials_of_one_network_that_take_other_times_are_planned_apart() -> None:
@@ -54,3 +78,29 @@ def test_trials_of_one_network_that_take_other_times_are_planned_apart() -> None
         "vgg16": 1,
         "vgg16 batch_norm=True": 1,
     }
+
+
+class Measured:
+    """Inputs of networks that cost the same, with so many bytes of training images."""
+
+    def __init__(self, images: int) -> None:
+        self.data = Data(*[Split(np.zeros((images, 1, 1, 1), np.uint8), *[np.zeros(0)] * 3)] * 3, "data")
+
+    def cost(self, recipe: Recipe) -> Cost:
+        return Cost(parameters=1000, trainable_parameters=1000, activations=2**20, flops=10**6)
+
+
+def test_trials_share_a_gpu_by_the_memory_that_earlier_ones_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 9 GiB a process takes 1.5 for CUDA. The estimates are 2 and 3 GiB besides; the peaks 1.5 and 1, and then 8."""
+    monkeypatch.setattr(cluster, "nodes", lambda: [{"CPU": 16.0, "GPU": 1.0}])
+    monkeypatch.setattr(cluster, "smallest_gpu_bytes", lambda otherwise: 9.0 * 2**30)
+    recipes = [Recipe("age-c2-f1", batch_size=size) for size in (128, 256)]
+    strategy, inputs = FixedList(recipes * 6), Measured(2**30 - 2**15)
+    rows: list[dict[str, Any]] = [
+        {**recipe.hyperparameters(), "arguments": recipe.arguments, "batch_size_used": used, "peak_device_bytes": peak}
+        for recipe, used, peak in [(recipes[0], 128, 3 * 2**29), (recipes[1], 256, 2**30), (recipes[1], 128, 2**33)]
+    ]
+    shares = [request(strategy, inputs, Options(), rows[:some])["gpu"] for some in (0, 1, 2)]  # type: ignore[arg-type]
+    assert shares == [0.5, 0.5, 0.333]
+    rows.append(recipes[0].hyperparameters())  # which has not run
+    assert request(strategy, inputs, Options(), rows)["gpu"] == 1.0  # type: ignore[arg-type]

@@ -123,8 +123,7 @@ def test_a_curve_does_not_depend_on_how_many_run_beside_it(place: Path, undistur
 # ── clusters, seeds, and new starts ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_trials_share_pretended_gpus_so_that_all_run_at_once(place: Path) -> None:
-    """Ray fills the first GPU before the second: only a share of a half spreads four trials over two GPUs."""
+def test_gpus_that_no_backend_sees_are_refused_in_one_sentence_and_hidden_where_none_is_asked_for(place: Path) -> None:
     port = free_port()
     words = [
         "start",
@@ -141,14 +140,21 @@ def test_trials_share_pretended_gpus_so_that_all_run_at_once(place: Path) -> Non
     try:
         address = f"127.0.0.1:{port}"
         wait_until(lambda: is_listening(port))
-        models = "age-c2-f1,age-c2-f2,age-c2-f3,cifake-cnn"
-        words = ("--models", models, "--smoke", "--results", "gpus")
-        done = run_python(ZOO, *words, cwd=place, env=environment | {"RAY_ADDRESS": address})
-        assert done.returncode == 0, done.stderr
+        words = (ZOO, "--models", "age-c2-f1,age-c2-f2,age-c2-f3,cifake-cnn", "--smoke", "--results", "gpus")
+        done = run_python(*words, cwd=place, env=environment | {"RAY_ADDRESS": address})
+        refusal = refused(done)
+        assert "sees none" in refusal
+        assert '-e ".[gpu]"` there, or give --gpus-per-trial 0.' in refusal
         assert f"Joined the Ray cluster at {address}: 1 node, 4 CPUs, 2 GPUs" in done.stdout
         rows = trials(place / "gpus")
-        assert (rows["gpus"] == 0.5).all()
-        assert set(rows["device"].str.extract(r"GPU (\d)$")[0]) == {"0", "1"}  # one that ends soon hands its GPU on
+        failed = rows[rows["status"] == "failed"]
+        assert set(failed["reason"]) == {refusal}
+        assert (failed["gpus"] == 0.5).all()
+        assert failed["device"].str.contains(r", GPU [01]$").all()
+        done = run_python(*words, "--gpus-per-trial", 0, cwd=place, env=environment | {"RAY_ADDRESS": address})
+        assert done.returncode == 0, done.stderr
+        assert (trials(place / "gpus")["status"] == "finished").all()
+        assert not trials(place / "gpus")["device"].str.contains("GPU").any()
     finally:
         cluster.terminate()
         cluster.wait(timeout=60)

@@ -65,6 +65,12 @@ def test_a_death_is_an_error(place: Path) -> None:
         list(stream(place, "os:_exit", 3))
 
 
+def test_a_death_comes_with_the_last_words(place: Path) -> None:
+    with pytest.raises(LostError, match=r"^its process died: F0000 Check failed: no stream$"):
+        list(stream(place, "support.forked:aborting", "F0000 Check failed: no stream"))
+    assert not list(place.glob("errors-*"))
+
+
 def test_a_process_ends_with_its_caller(place: Path) -> None:
     numbers = stream(place, "itertools:count")
     assert [next(numbers), next(numbers)] == [0, 1]

@@ -2,8 +2,10 @@
 
 import json
 import os
+import random
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from support.commands import PATH_TO_SUPPORT, ROOT, run_python
 from support.networks import PARAMETERS, split_of
 from trainables import MODELS
+from trainables.worker import fork_server
 
 pytest.importorskip("jax")
 ON_JAX = os.environ | {"KERAS_BACKEND": "jax"}
@@ -88,6 +91,29 @@ def test_the_gpu_benchmark_runs_to_its_end(tmp_path: Path) -> None:
     assert not parts["fit"]["said"][-1]["is_resident"]
     assert all(row["same_bits"] for row in parts["agreement"]["said"])
     assert [row["status"] for row in parts["study"]["said"][:-1]] == ["finished"] * 2
+
+
+def test_a_forked_trial_has_no_tensorflow_and_keeps_to_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a second one finds what the first one compiled, and computes the same with it."""
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setenv("PYTHONPATH", PATH_TO_SUPPORT)
+    place = fork_server.node_folder(f"jax-{os.getpid()}")
+    fork_server.start(place)
+    try:
+        (first,) = fork_server.stream(place, "support.forked:trained_on_jax", 1)
+        compiled = sorted(path.name for path in (place / "jax").glob("*-cache"))
+        (second,) = fork_server.stream(place, "support.forked:trained_on_jax", 1)
+        (wider,) = fork_server.stream(place, "support.forked:trained_on_jax", 3)
+        assert len(compiled) > 5
+        assert sorted(path.name for path in (place / "jax").glob("*-cache")) == compiled
+    finally:
+        fork_server.stop()
+    assert (first["threads"], wider["threads"]) == (1, 3)
+    assert first["curve"] == second["curve"]
+    assert first["preallocates"] == "false"
+    assert not first["tensorflow"]
+    keras.utils.set_random_seed(3)  # which seeds TensorFlow too, here
+    assert first["seeded"][:2] == [random.random(), np.random.rand()]
 
 
 @pytest.mark.cluster

@@ -31,7 +31,10 @@ class Cost:
 
 def measure_all(recipes: Sequence[Recipe], image_size: int, models: Mapping[str, Network]) -> Iterator[Cost | str]:
     """Yield each recipe's cost, or the reason why it does not fit its network. Runs in a helper, which takes no GPU."""
+    from trainables.training.pipeline import device
+
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    device.use_cpu()
     for recipe in recipes:
         try:
             yield cost(build(recipe, image_size, models))

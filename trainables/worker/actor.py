@@ -4,30 +4,42 @@ It imports no TensorFlow, so Ray starts it at once, and one actor runs many tria
 """
 
 import contextlib
+import functools
 import json
 import os
 import platform
 import random
 import time
+from collections.abc import Iterator
 from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
+from ray._private.worker import global_worker  # no public function tells it; pyproject.toml bounds Ray for this
 
 from trainables.record import MANIFEST
 from trainables.training.arrays import mapped
 from trainables.training.outcome import failed_row
 from trainables.training.recipe import Recipe
-from trainables.worker import fork_server
-from trainables.worker.assignment import Assignment, Shared
+from trainables.worker import fork_server, mps
+from trainables.worker.assignment import Assignment, Report, Shared
 from trainables.worker.fork_server import HungError, LostError
+from trainables.worker.gpus import nvidia, place
+from trainables.worker.memory import NoRoomError, room
 from trainables.worker.preemption import notice, refuse_more_work
 
+_GROWTH = (1, 2, 4, 8, 16)  # of a trial's share of a GPU that had no room for it, up to a whole one
 _SECONDS_BEFORE_RETRY = (2.0, 10.0)
 
 #: Why a sweep ends if a node does not see the results folder.
 UNSHARED = "The node {host} does not see {folder}; give --results a folder that all nodes share, or s3://…"
+
+_NO_MPS = (
+    "{host} has no nvidia-cuda-mps-control, which --mps needs; install it with NVIDIA's driver, or leave --mps out."
+)
 
 
 class MovedError(Exception):
@@ -37,27 +49,54 @@ class MovedError(Exception):
 def supervise_trial(config: dict[str, Any], *, shared: Shared) -> None:
     """Run the trial `config["trial"]` with `config["recipe"]`, as JSON, and report to Tune, flat, an epoch at a time.
 
-    A trial that reports nothing for `shared.hang_minutes` is stopped and has failed. Raises LostError if the trial's
-    process dies, and MovedError if its machine is about to go: Tune repeats those.
+    A trial for which its GPU has no room is tried again with twice its share, once that much is free, and so on up to a
+    whole GPU. A trial that reports nothing for `shared.hang_minutes` is stopped and has failed. Raises LostError if the
+    trial's process dies, and MovedError if its machine is about to go: Tune repeats those.
     """
     if not shared.record.exists(MANIFEST):  # which the driver writes first: this node joined later
         tune.report({"refusal": UNSHARED.format(host=platform.node(), folder=shared.record)})
         return
+    if shared.mps and not mps.is_installed():
+        tune.report({"refusal": _NO_MPS.format(host=platform.node())})
+        return
     os.environ["KERAS_BACKEND"] = shared.backend  # the driver's, whatever this node's own is
     node_folder, resources = fork_server.node_folder(shared.token), _resources()
+    if shared.mps:
+        mps.choose(node_folder)
     fork_server.is_detached = True
     fork_server.start(node_folder)
     if shared.data is not None:
         mapped(node_folder, lambda: ray.get(shared.data))
     assignment = _assignment(config, shared, max(1, int(resources["cpus"])))
-    known = {"device": _device(), "backend": shared.backend, **resources}
+    for factor in _GROWTH:
+        gpus = min(factor * resources["gpus"], max(1.0, resources["gpus"]))
+        try:
+            with _gpu(gpus, node_folder, shared) as columns:
+                return _run(replace(assignment, gpus=gpus), columns | {"cpus": resources["cpus"], "gpus": gpus})
+        except NoRoomError as error:
+            row = failed_row(str(error))
+        time.sleep(random.uniform(*_SECONDS_BEFORE_RETRY))  # meanwhile other trials may end
+    tune.report(row)
+
+
+def _run(assignment: Assignment, columns: dict[str, Any]) -> None:
+    """Run a trial in a process of this node's fork server, and report what it yields, with more columns of its row.
+
+    Raises NoRoomError where it needs more of a GPU.
+    """
+    shared, node_folder = assignment.shared, fork_server.node_folder(assignment.shared.token)
+    versions = ", ".join(f"{package} {version(package)}" for package in ("keras", shared.backend))
+    known = {"backend": shared.backend, "versions": versions, **columns}
     trial = (node_folder, "trainables.worker.trial:run_trial", assignment, node_folder)
-    has_ended, stream = False, fork_server.stream(*trial, seconds=60 * shared.hang_minutes, stop=notice())
+    last: Report = {}
+    stream = fork_server.stream(*trial, seconds=60 * shared.hang_minutes, stop=notice())
     try:
-        with contextlib.closing(stream) as reports:  # if Tune stops the trial, `report` raises
-            for report in reports:
-                has_ended = "status" in report
-                tune.report(known | report)
+        # If Tune stops the trial, `report` raises. A process may abort where others raise an error.
+        with room(assignment.gpus, lambda: "epoch" in last), contextlib.closing(stream) as reports:
+            for last in reports:
+                if "no_room" in last:
+                    raise NoRoomError(last["no_room"])
+                tune.report(known | last)
     except HungError:
         reason = f"it hung: no sign of life for {shared.hang_minutes:g} minutes, so it was stopped"
         tune.report(known | failed_row(reason))
@@ -65,7 +104,7 @@ def supervise_trial(config: dict[str, Any], *, shared: Shared) -> None:
         time.sleep(random.uniform(*_SECONDS_BEFORE_RETRY))  # whatever killed it may be over by then
         raise
     else:
-        if notice().is_set() and not has_ended:
+        if notice().is_set() and "status" not in last:
             refuse_more_work()
             raise MovedError("its machine is being taken away")
 
@@ -84,7 +123,35 @@ def _resources() -> dict[str, float]:
     return {"cpus": float(required.get("CPU", 1)), "gpus": float(required.get("GPU", 0))}
 
 
-def _device() -> str:
-    """Host, processors, and which of its GPUs."""
-    gpus = "".join(f", GPU {number}" for number in ray.get_gpu_ids())
-    return f"{platform.node()}, {os.cpu_count()} x {platform.processor() or platform.machine()}{gpus}"
+@contextlib.contextmanager
+def _gpu(gpus: float, node_folder: Path, shared: Shared) -> Iterator[dict[str, Any]]:
+    """Show a trial's process its GPUs, or none. Yields the columns of the trial's row that are about them.
+
+    It is any GPU of the node if they are all the sweep's, and else the one that Ray gave.
+    """
+    given = [str(gpu) for gpu in ray.get_gpu_ids()]
+    chosen = place(node_folder, node_gpus() if shared.has_all_gpus else given, gpus) if 0 < gpus <= 1 else None
+    with chosen or contextlib.nullcontext(",".join(given)) as visible:
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible
+        processors = f"{platform.node()}, {os.cpu_count()} x {platform.processor() or platform.machine()}"
+        if not visible:
+            yield {"device": processors}
+            return
+        name, driver = _card(visible.partition(",")[0])
+        device = f"{processors}, GPU {visible}" + (f" ({name})" if name else "")
+        yield {"device": device, "driver": driver, "mps": shared.mps}
+
+
+@functools.cache
+def _card(gpu: str) -> tuple[str | None, str | None]:
+    """Name and driver of a GPU, where nvidia-smi tells them."""
+    found = nvidia("name", "driver_version", gpu=gpu)
+    return (found[0][0], found[0][1]) if found else (None, None)
+
+
+def node_gpus() -> list[str]:
+    """All GPUs that Ray has on this node, by their names in CUDA_VISIBLE_DEVICES."""
+    here = ray.get_runtime_context().get_node_id()
+    count = next(int(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["NodeID"] == here)
+    names = global_worker.original_visible_accelerator_ids.get("GPU") or list(map(str, range(count)))
+    return names[:count]

@@ -11,8 +11,8 @@ from trainables.training.recipe import Recipe
 from trainables.training.selection import DataSelection
 
 #: A trial's report, flat, by the column names of `trainables.record`: an epoch (it has `epoch`), or at the end the
-#: trial's row (it has `status`). Three names are no columns: `refusal`, why the sweep cannot run at all, and
-#: `storage_errno` with `storage_path`, what can no longer be read or written.
+#: trial's row (it has `status`). Four names are no columns: `refusal`, why the sweep cannot run at all; `no_room`, why
+#: the trial needs more of a GPU; and `storage_errno` with `storage_path`, what can no longer be read or written.
 Report = dict[str, Any]
 
 
@@ -21,7 +21,8 @@ class Shared:
     """What all trials of a sweep are handed.
 
     `token` identifies the sweep on every node; `weights` are ImageNet's, by body; `backend` is Keras's; `data` is a Ray
-    reference to the images, for nodes that cannot read the shards.
+    reference to the images, for nodes that cannot read the shards; `has_all_gpus` says that no other job holds a GPU of
+    the cluster, `mps` that trials share GPUs through NVIDIA's MPS.
     """
 
     token: str
@@ -32,11 +33,13 @@ class Shared:
     backend: str
     hang_minutes: float
     data: Any = None
+    has_all_gpus: bool = True
+    mps: bool = False
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """A trial to run with so many threads, from its last checkpoint where it has one.
+    """A trial to run with so many threads and GPUs, from its last checkpoint where it has one.
 
     `shared` has no more weights than the trial's, and no `data`: the images are in the node folder.
     """
@@ -45,3 +48,4 @@ class Assignment:
     recipe: Recipe
     threads: int
     shared: Shared
+    gpus: float = 0.0

@@ -12,7 +12,7 @@ import _thread
 import contextlib
 import fcntl
 import gc
-import importlib
+import importlib.abc
 import math
 import os
 import pickle
@@ -32,9 +32,12 @@ from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from typing import Any
 
+from trainables.worker import mps
+
 _SOCKET, _STOP = "socket", b"stop"
 # OpenBLAS and Arrow's jemalloc would start threads as soon as they are imported. By default malloc returns every large
-# array of a training step to the system, and faults in fresh pages for the next one: a tenth of the time.
+# array of a training step to the system, and faults in fresh pages for the next one: a tenth of the time. JAX would
+# take three quarters of a GPU's memory for each process. GPUs have the numbers that Ray and nvidia-smi give them.
 _ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
@@ -42,10 +45,14 @@ _ENVIRONMENT = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "OPENBLAS_NUM_THREADS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
 }
 _PYTHON = [sys.executable, "-P", "-m", "trainables.worker.fork_server"]  # -P: nothing from the working folder
 # Ray kills the children of a worker that ends, before they could clean up. A grandchild sees its standard input end.
 _DETACHED = ["sh", "-c", 'exec 3<&0; "$@" <&3 3<&- &', "sh"]
+_STANDARD_ERROR, _MOST_WORDS = 2, 500  # letters
 _CAN_FORK = sys.platform == "linux"  # elsewhere system libraries do not survive it
 
 #: Whether the servers that this process starts are detached, as within Ray's workers.
@@ -55,7 +62,7 @@ _servers: list[tuple["subprocess.Popen[bytes]", Path]] = []  # their standard in
 
 
 class LostError(Exception):
-    """The process died before it answered."""
+    """The process died before it answered; the message ends in what it last wrote to standard error."""
 
 
 class HungError(Exception):
@@ -64,6 +71,15 @@ class HungError(Exception):
 
 class RemoteError(Exception):
     """The function raised an error; the message is its traceback."""
+
+
+class _NoTensorFlow(importlib.abc.MetaPathFinder):
+    """Hides TensorFlow: Keras imports it where it finds it, to seed it, which takes 2 s and 460 MB a trial."""
+
+    def find_spec(self, name: str, path: object, target: object = None) -> None:
+        """Find nothing, and let others find what is not TensorFlow."""
+        if name == "tensorflow":
+            raise ModuleNotFoundError("Trials on JAX do without TensorFlow.")
 
 
 def node_folder(token: str) -> Path:
@@ -85,7 +101,7 @@ def start(folder: Path) -> None:
             command = [*_PYTHON, "serve", str(listener.fileno()), str(folder)]
             server = subprocess.Popen(
                 [*_DETACHED, *command] if is_detached else command,
-                env=os.environ | _ENVIRONMENT,
+                env={"JAX_COMPILATION_CACHE_DIR": str(folder / "jax")} | os.environ | _ENVIRONMENT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -128,11 +144,26 @@ def stream(
                 else:
                     yield content
         except (EOFError, ConnectionError):
-            raise LostError("its process died")
+            raise LostError(f"its process died{_last_words(_errors(folder, process))}")
         except HungError:
             if process:
                 os.kill(process, signal.SIGKILL)
             raise
+        finally:
+            _errors(folder, process).unlink(missing_ok=True)
+
+
+def _errors(folder: Path, process: int) -> Path:
+    """The file that is a forked process's standard error."""
+    return folder / f"errors-{process}"
+
+
+def _last_words(errors: Path) -> str:
+    """The last line of a process's standard error after a colon; nothing if it wrote none."""
+    with contextlib.suppress(FileNotFoundError, IndexError):
+        lines = errors.read_text(errors="replace").strip().splitlines()
+        return f": {lines[-1][:_MOST_WORDS]}"
+    return ""
 
 
 def _messages(connection: Connection, seconds: float, stop: threading.Event | None) -> Iterator[tuple[str, Any]]:
@@ -167,8 +198,11 @@ def _connected(folder: Path) -> Connection | None:
 
 def _serve(listener: socket.socket, folder: Path) -> None:
     """Fork for every connection, until standard input ends. Then wait for the children, and delete the folder."""
+    daemon = mps.serve(folder)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
     tempfile.tempdir = str(folder)  # TensorFlow leaves a temporary file for each traced function
+    if os.environ.get("KERAS_BACKEND") == "jax":
+        sys.meta_path.insert(0, _NoTensorFlow())
     for module in ("trainables.worker.trial", "sklearn.metrics"):  # else each trial imports scikit-learn: 0.8 s
         importlib.import_module(module)
     gc.freeze()  # no child's collector visits, and so copies, what is imported
@@ -178,10 +212,12 @@ def _serve(listener: socket.socket, folder: Path) -> None:
             subprocess.Popen([*_PYTHON, "answer", str(client.fileno())], pass_fds=[client.fileno()])
         elif os.fork() == 0:
             listener.close()
-            _answer(Connection(client.detach()))
+            _answer(Connection(client.detach()), _errors(folder, os.getpid()))
         client.close()
     listener.close()
     (folder / _SOCKET).unlink(missing_ok=True)
+    if daemon and daemon.stdin:
+        daemon.stdin.close()  # the children hold it open, too
     # The children may serve other processes than the server's starter. Those may start a server anew, to which the
     # folder then belongs.
     with contextlib.suppress(ChildProcessError):
@@ -192,12 +228,16 @@ def _serve(listener: socket.socket, folder: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _answer(connection: Connection) -> None:
-    """Run one function, send what it yields, and exit. Exit at once if the other side goes away."""
+def _answer(connection: Connection, errors: Path = Path(os.devnull)) -> None:
+    """Run one function, send what it yields, and exit. Exit at once if the other side goes away.
+
+    Standard error goes to the file `errors`.
+    """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         function, arguments, environment = pickle.loads(connection.recv_bytes())
+        os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), _STANDARD_ERROR)
         connection.send(("process", os.getpid()))
         threading.Thread(target=_listen, args=[connection], daemon=True).start()
         os.environ.update(environment | _ENVIRONMENT)

@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import platform
 import time
 import traceback
 from collections.abc import Iterator
@@ -17,10 +18,17 @@ from trainables.record import SCORES, checkpoints, scores_file
 from trainables.training import checkpoint, loop, outcome, pipeline
 from trainables.training.arrays import shared_data
 from trainables.training.cost import cost
+from trainables.training.pipeline import device
 from trainables.training.selection import Data
 from trainables.worker.assignment import Assignment, Report
+from trainables.worker.memory import NoRoomError, gist, is_full, room
 
 _MOST_HALVINGS = 3
+_EXTRAS = {"tensorflow": "gpu", "jax": "jax-gpu"}  # by backend, with what it needs on a GPU
+_UNSEEN = (
+    '{host} gave a trial a GPU, and {backend} sees none; run `pip install -c constraints.txt -e ".[{extra}]"` there, '
+    "or give --gpus-per-trial 0."
+)
 _STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.ETIMEDOUT)
 
 
@@ -28,37 +36,59 @@ def run_trial(assignment: Assignment, node_folder: Path) -> Iterator[Report]:
     """Train, checkpoint and score one trial, from its last checkpoint on.
 
     The trial's own errors are reported, not raised, for Tune would repeat the trial, and they would recur. A full
-    disk, or storage that no longer answers, is not the trial's own, and ends the sweep.
+    disk, or storage that no longer answers, is not the trial's own, and ends the sweep; a GPU without room for the
+    trial is not its own either.
     """
     started = time.perf_counter()
     known: dict[str, Any] = {}
     try:
+        if refusal := _set_up(assignment):
+            yield outcome.failed_row(refusal) | {"refusal": refusal}
+            return
         data = shared_data(assignment.shared.selection, node_folder).subset(assignment.recipe.training_subset)
         for report in _train_and_score(assignment, data, known):
-            ends = {"wall_seconds": time.perf_counter() - started} if "status" in report else {}
-            yield known | report | ends
+            if "status" in report:
+                report |= {"wall_seconds": time.perf_counter() - started, "peak_device_bytes": device.peak_bytes()}
+            yield known | report
+    except NoRoomError as error:
+        yield {"no_room": str(error)}
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _STORAGE_ERRORS:
             yield {"storage_errno": error.errno, "storage_path": error.filename}
             return
-        row = outcome.failed_row(f"{type(error).__name__}: {_gist(error)}", traceback.format_exc())
+        row = outcome.failed_row(f"{type(error).__name__}: {gist(error)}", traceback.format_exc())
         yield known | row | {"wall_seconds": time.perf_counter() - started}
 
 
-def _train_and_score(assignment: Assignment, data: Data, known: dict[str, Any]) -> Iterator[Report]:
-    """Train, in smaller batches after running out of memory, and score. Fills `known` with facts on the trial."""
+def _set_up(assignment: Assignment) -> str:
+    """Set limits before the backend first computes. Returns why the sweep cannot run here; empty if it can."""
     pipeline.set_up(assignment.threads, assignment.recipe.deterministic)
+    if not assignment.gpus:
+        device.use_cpu()
+        return ""
+    with room(assignment.gpus, lambda: False):
+        is_seen = device.gpus() > 0
+    backend = assignment.shared.backend
+    return "" if is_seen else _UNSEEN.format(host=platform.node(), backend=backend, extra=_EXTRAS[backend])
+
+
+def _train_and_score(assignment: Assignment, data: Data, known: dict[str, Any]) -> Iterator[Report]:
+    """Train, in smaller batches after running out of memory, and score. Fills `known` with facts on the trial.
+
+    Raises NoRoomError where smaller batches would not help.
+    """
     recipe, shared = assignment.recipe, assignment.shared
     folder = checkpoints(shared.record, assignment.trial)
     parent = checkpoints(shared.record, recipe.parent) if recipe.parent else None
-    run = loop.start(recipe, data, shared.models, shared.weights)
-    counted = cost(run.model)
-    known |= {"parameters": counted.parameters, "flops": counted.flops, "initial_weights": run.initial_weights}
-    checkpoint.restore(run, folder, parent)
+    with room(assignment.gpus, lambda: False):
+        run = loop.start(recipe, data, shared.models, shared.weights)
+        counted = cost(run.model)
+        known |= {"parameters": counted.parameters, "flops": counted.flops, "initial_weights": run.initial_weights}
+        checkpoint.restore(run, folder, parent)
     while True:
         try:
             known["batch_size_used"] = run.batch_size
-            yield from _train(run, data, folder)
+            yield from _train(run, data, folder, assignment.gpus)
             if run.stop_reason == outcome.PAUSED:
                 yield outcome.stopped_row(
                     run.history, outcome.PAUSED, {"train": len(data.train), "validation": len(data.validation)}
@@ -66,9 +96,11 @@ def _train_and_score(assignment: Assignment, data: Data, known: dict[str, Any]) 
                 return
             scores = loop.score_best(run, data)
             break
+        except NoRoomError:
+            raise
         except Exception as error:
             half = run.batch_size // 2
-            if not _is_out_of_memory(error) or half < max(1, recipe.batch_size >> _MOST_HALVINGS):
+            if not is_full(error) or half < max(1, recipe.batch_size >> _MOST_HALVINGS):
                 raise
         del run  # and its memory, before another run is made
         gc.collect()
@@ -80,30 +112,20 @@ def _train_and_score(assignment: Assignment, data: Data, known: dict[str, Any]) 
     yield row | {"seconds_per_image": run.seconds_per_image}
 
 
-def _train(run: loop.Run, data: Data, folder: Folder) -> Iterator[Report]:
+def _train(run: loop.Run, data: Data, folder: Folder, gpus: float) -> Iterator[Report]:
     """Report each epoch, those before this process included, and keep a checkpoint of each in `folder`.
 
     The next epoch does not wait for a checkpoint to be written.
     """
     yield from run.history
-    with ThreadPoolExecutor(1) as writer:
+    before = len(run.history)
+    with ThreadPoolExecutor(1) as writer, room(gpus, lambda: len(run.history) > before):
         writing = writer.submit(lambda: None)
         for row in loop.epochs(run, data):
             writing.result()
             writing = writer.submit(checkpoint.save, checkpoint.snapshot(run), folder)
             yield row
         writing.result()
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether a device ran out of memory, by TensorFlow's or JAX's name for it."""
-    return type(error).__name__ == "ResourceExhaustedError" or "RESOURCE_EXHAUSTED" in str(error)
-
-
-def _gist(error: Exception) -> str:
-    """First and last line of an error's message: TensorFlow puts a screenful of layers between them."""
-    lines = [line for line in map(str.strip, str(error).splitlines()) if line and not line.startswith(("[", "Hint:"))]
-    return " ".join(dict.fromkeys([*lines[:1], *lines[-1:]]))
 
 
 def _score_table(data: Data, scores: dict[str, np.ndarray]) -> pa.Table:

@@ -13,10 +13,11 @@ from trainables.training.selection import Split
 
 
 def set_up(threads: int, deterministic: bool = False) -> None:
-    """If `deterministic`, let a GPU compute the same bits each time, before JAX first computes.
+    """Limit this process to that many threads on a CPU, before JAX first computes.
 
-    Threads and memory are left to JAX, which takes no such numbers.
+    If `deterministic`, a GPU computes the same bits each time.
     """
+    os.environ["NPROC"] = str(threads)  # which XLA takes for the number of processors
     if deterministic:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true"
 
