@@ -51,18 +51,18 @@ def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
                 markerfacecolor="white" if is_clean else PALETTE[0],
                 label=TITLES[str(part)],
             )
-        seeds = frame[(frame["part"] == "test") & (frame["n"] > 1)].explode("values")
+        on_test = frame[frame["part"] == "test"]
+        seeds = on_test[on_test["n"] > 1].explode("values")
         if len(seeds):
             shares, places = seeds["values"].astype(float), seeds["place"] - 0.12
             axes.plot(shares, places, "|", markersize=6, color=INK, alpha=0.7, label="one trial")
         for name, level in results.provenance.floors.items():
             axes.axvline(level, color=GREY, linestyle=":", linewidth=1.2, label=f"{name} ({percent(level, 1)} %)")
         label_rows(axes, names, "Accuracy (%)")
-        rows = frame.loc[frame["part"] == "test", ["mean", "low", "high"]].to_numpy(float)
-        cut_outliers(axes, rows, *results.provenance.floors.values())
+        cut_outliers(axes, on_test[["mean", "low", "high"]].to_numpy(float), *results.provenance.floors.values())
         add_legend(figure)
-    best_rows = frame[frame["part"] == "test"].head(_MOST_IN_WORDS).to_dict("records")
-    words = "; ".join(f"{row['configuration']} {percent(row['mean'])} %" for row in best_rows)
+    first = on_test.head(_MOST_IN_WORDS).to_dict("records")
+    words = "; ".join(f"{row['configuration']} {percent(row['mean'])} %" for row in first)
     return Drawing(
         figure,
         "Accuracy on test",
@@ -102,7 +102,7 @@ def footer(results: Results, frame: pd.DataFrame) -> str:
     scope = f"over {results.scope}" if frame["n"].max() > 1 else "over images, of these trained networks"
     if frame["n"].min() == 1 < frame["n"].max():
         scope = f"over images, of one trained network, or where there are several over {results.scope}"
-    names, means = frame["configuration"].nunique(), ""
+    names, means = frame["place"].nunique(), ""
     if frame["n"].max() > 1:
         means = ": of the mean, for which networks share what is known of the spread"
     total = results.ranked["configuration"].nunique()
