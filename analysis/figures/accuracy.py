@@ -1,6 +1,7 @@
 """Accuracy on test with intervals: of each configuration, beside the floor of linear probes, and of each class."""
 
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from analysis.results.trials import Results
 
 _MOST_ROWS, _MOST_IN_WORDS = 40, 12
 _PARTS = ("test", "test_clean")
+_DOT: dict[str, Any] = {"fmt": "o", "markersize": 4, "linewidth": 1.1}
 _CLEAN = " Filled: all test images. Hollow: the clean test, without copies of training images."
 _SEVERAL = (
     " Ticks: single trials, on all of test. These intervals do not compare networks: those of their differences do."
@@ -44,9 +46,7 @@ def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
                 rows["mean"],
                 rows["place"] + (0.18 if is_clean else -0.12),
                 xerr=np.abs(rows[["low", "high"]].to_numpy(float).T - rows["mean"].to_numpy(float)),
-                fmt="o",
-                markersize=4,
-                linewidth=1.1,
+                **_DOT,
                 color=PALETTE[int(is_clean)],
                 markerfacecolor="white" if is_clean else PALETTE[0],
                 label=TITLES[str(part)],
