@@ -4,6 +4,7 @@ By hand: with joblib's forked processes one of five reports hung at its end, and
 everything anew, a report took 13 and 16 s instead of 7 and 9 s on a busy machine.
 """
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -31,6 +32,7 @@ def side_by_side(calls: Sequence[Callable[[], Any]]) -> list[Any]:
 
 
 def _begin(calls: Sequence[Callable[[], Any]]) -> None:
+    gc.freeze()  # garbage of TensorFlow's, which a notebook may have, cannot be collected in a fork: it crashes
     threadpool_limits(1)  # of the BLAS library, whose threads would wait for each other's cores
     _calls.extend(calls)
 

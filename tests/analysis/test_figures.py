@@ -1,5 +1,7 @@
 """Figures, by their data, never by pixels."""
 
+import gc
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -26,6 +28,7 @@ from analysis.figures.style import (
 )
 from analysis.results import judged, seeds
 from analysis.results.judged import findings
+from analysis.results.processes import side_by_side
 from analysis.results.trials import Results, read
 from data_prep.storage import Folder
 from support.figures import FIGURES, drawn
@@ -212,3 +215,7 @@ def test_the_data_of_a_figure_lie_beside_it(analysed: tuple[Folder, str]) -> Non
     for name, cells in table.groupby("configuration"):
         labels, logits = scores(RIGHT[str(name)][1], TEST)
         assert cells["images"].tolist() == confusion_matrix(labels, logits > 0).ravel().tolist()
+
+
+def test_forked_work_leaves_the_garbage_of_its_parent_alone() -> None:
+    assert min(side_by_side([gc.get_freeze_count] * 2)) > 0 or threading.active_count() > 1

@@ -18,6 +18,8 @@ from trainables.training.loop import start
 from trainables.training.pipeline.backend import backend
 from trainables.training.selection import Data
 
+pytestmark = pytest.mark.slow
+
 #: What runs no kernel of its own: calls, loops, and the inputs and outputs of functions.
 CALLS = {"PartitionedCall", "StatefulPartitionedCall", "While", "StatelessWhile", "If", "StatelessIf"}
 NO_KERNELS = CALLS | {"Placeholder", "NoOp"}

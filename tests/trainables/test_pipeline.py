@@ -17,6 +17,8 @@ from trainables.training.pipeline import scoring
 from trainables.training.pipeline.backend import backend
 from trainables.training.selection import Data
 
+pytestmark = pytest.mark.slow
+
 # ── batches ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
