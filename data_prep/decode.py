@@ -13,8 +13,9 @@ from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
 Pixels = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
 
 #: How `decode` brings images to their size, as manifests and fingerprints have it.
-_SIDE = 32  # of thumbnails, in pixels
 FIT = "Lanczos, centre crop"
+
+_SIDE = 32  # of thumbnails, in pixels
 
 _SAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")  # Pillow would have Ghostscript run it, whatever the file's name

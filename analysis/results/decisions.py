@@ -93,12 +93,9 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS)
     """
     places, is_fake = np.argsort(probabilities, kind="stable"), np.asarray(labels) == 1
     parts = np.array_split(places, min(bins, len(places))) if len(places) else []
-    rows = [(probabilities[part].mean(), is_fake[part].mean(), len(part)) for part in parts]
-    table = pd.DataFrame(rows, columns=["probability", "share", "n"])
-    table[["low", "high"]] = [wilson(*pair) for pair in zip(table["share"], table["n"], strict=True)] or np.empty(
-        (0, 2)
-    )
-    return table
+    shares = [(probabilities[part].mean(), is_fake[part].mean(), len(part)) for part in parts]
+    rows = [(probability, share, n, *wilson(share, n)) for probability, share, n in shares]
+    return pd.DataFrame(rows, columns=["probability", "share", "n", "low", "high"])
 
 
 def roc(labels: np.ndarray, logits: np.ndarray, points: int = 200) -> pd.DataFrame:
