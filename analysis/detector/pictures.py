@@ -18,14 +18,14 @@ def keep_pictures(record: Folder, results: Results, rows: Sequence[int], data: F
     Raises InputError for other shards than the record's.
     """
     check_own(results, data)
-    tables, start = [], 0
+    image = shards.schema(results.provenance.manifest.data.image_size or 0).field("image")
+    tables, start = [pa.schema([image, ("row", pa.int64())]).empty_table()], 0
     for table in shards.read_tables(data, "test", ["image"]):
         here = [row for row in rows if start <= row < start + len(table)]
         images = table.take(pa.array([row - start for row in here], pa.int64()))
         tables.append(images.append_column("row", pa.array(here, pa.int64())))
         start += len(table)
-    if len(rows):
-        record.write_table(PICTURES, pa.concat_tables(tables))
+    record.write_table(PICTURES, pa.concat_tables(tables))
 
 
 def kept_pictures(record: Folder, results: Results) -> dict[int, np.ndarray]:

@@ -29,6 +29,12 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Folder, str]:
     return folder, analyse(folder)
 
 
+@pytest.fixture
+def again(analysed: tuple[Folder, str], tmp_path: Path) -> Folder:
+    """A copy of the analysed record, to be changed."""
+    return Folder(str(shutil.copytree(analysed[0].local_path(), tmp_path / "age")))
+
+
 @pytest.fixture(scope="session")
 def results(analysed: tuple[Folder, str]) -> Results:
     return read(analysed[0])

@@ -5,11 +5,10 @@ from pathlib import Path
 
 from data_prep.storage import Folder
 from support.commands import ROOT, Command, refused, run_python
-from support.records import analyse, twelve, write
+from support.records import twelve, write
 
 
-def test_the_root_lists_all_records_with_their_answers(tmp_path: Path, command_here: Command) -> None:
-    analyse(write(tmp_path, twelve()))
+def test_the_root_lists_all_records_with_their_answers(again: Folder, tmp_path: Path, command_here: Command) -> None:
     write(tmp_path / "other", twelve(), sweep="later", started="2026-11-24T08:30:00+00:00", wall_seconds=None)
     (tmp_path / "other" / "age").rename(tmp_path / "later")
     (tmp_path / "notes").mkdir()
@@ -35,9 +34,8 @@ def test_a_folder_without_records_is_refused(tmp_path: Path, command_here: Comma
     assert not Folder(str(tmp_path)).exists("index.html")
 
 
-def test_open_shows_the_page(tmp_path: Path) -> None:
+def test_open_shows_the_page(again: Folder, tmp_path: Path) -> None:
     """In the browser that the environment names."""
-    analyse(write(tmp_path, twelve()))
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" >> {tmp_path}/opened\n')
     browser.chmod(0o755)

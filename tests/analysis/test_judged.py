@@ -24,6 +24,7 @@ from support.records import (
     TEST,
     VALIDATION,
     analyse,
+    said,
     twelve,
 )
 from sweeps.record.writer import Record
@@ -60,7 +61,7 @@ def noisy(make: Callable[..., Folder], shares: dict[str, float], seeds: int, **c
 
 def test_with_seeds_verdicts_come_from_the_intervals_of_all_pairs(make: Callable[..., Folder]) -> None:
     folder = noisy(make, {AGE[0]: 0.95, AGE[1]: 0.94, AGE[2]: 0.6}, seeds=4)
-    html = analyse(folder).replace("\N{NO-BREAK SPACE}", " ")
+    html = said(folder)
     found = findings(read(folder)).compared
     words = found.configurations.set_index("configuration")["verdict"]
     assert words[AGE[2]] == "behind"
@@ -95,7 +96,7 @@ def test_images_of_few_photographs_say_less(make: Callable[..., Folder]) -> None
     assert widths[1] > 1.02 * widths[0]
     ends = [results.trials.set_index("trial")[["test_low", "test_high"]] for results in (plain, clustered)]
     assert not np.allclose(*(frame.loc[sorted(frame.index)].to_numpy() for frame in ends))
-    assert "CR2, over 5 clusters of images that are not independent" in analyse(folder)
+    assert "CR2, over 5 clusters of images that are not independent" in said(folder)
 
 
 def crossed(make: Callable[..., Folder]) -> Folder:
@@ -165,7 +166,7 @@ def test_an_unfinished_record_gets_no_verdict(make: Callable[..., Folder]) -> No
     record.write()
     found = findings(read(folder)).compared
     assert set(found.configurations["verdict"]) == {""}
-    assert "There is no verdict on networks: the sweep is not finished." in analyse(folder)
+    assert "There is no verdict on networks: the sweep is not finished." in said(folder)
 
 
 def test_a_second_look_widens_the_intervals(make: Callable[..., Folder]) -> None:
@@ -178,7 +179,7 @@ def test_a_second_look_widens_the_intervals(make: Callable[..., Folder]) -> None
     second = findings(read(folder)).compared
     assert second.level == pytest.approx(0.005)
     assert (second.pairs["high"] > first["high"]).all()
-    assert "This is look 2 at test" in analyse(folder).replace("\N{NO-BREAK SPACE}", " ")
+    assert "This is look 2 at test" in said(folder)
 
 
 def test_the_winner_is_quoted_from_seeds_that_did_not_choose_it(make: Callable[..., Folder]) -> None:
@@ -210,10 +211,10 @@ def test_metrics_are_at_the_threshold_of_validation(analysed: tuple[Folder, str]
 
 def test_a_network_that_is_no_better_than_a_linear_probe_is_named(make: Callable[..., Folder]) -> None:
     level = RIGHT[AGE[10]][1] / TEST
-    html = analyse(make(twelve(), floor={"both": {"test_accuracy": level}})).replace("\N{NO-BREAK SPACE}", " ")
+    html = said(make(twelve(), floor={"both": {"test_accuracy": level}}))
     assert f"The floor is {100 * level:.2f} % of the test images" in html
     assert f"2 configurations ({AGE[11]}; {AGE[10]}) stand no higher." in html
-    low = analyse(make(twelve(), floor={"both": {"test_accuracy": 0.5}}))
+    low = said(make(twelve(), floor={"both": {"test_accuracy": 0.5}}))
     assert "all that were scored on test stand above it" in low
 
 

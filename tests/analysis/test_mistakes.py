@@ -1,5 +1,6 @@
 """The mistakes that at least half of the networks make, by construction: in tables, in figures and on a sheet."""
 
+import io
 import re
 import shutil
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from analysis import __main__ as command
 from analysis.detector.pictures import PICTURES, keep_pictures, kept_pictures
 from analysis.figures import classes, mistakes
+from analysis.pages.tables import files
 from analysis.results.decisions import calibrated, calibration
 from analysis.results.judged import findings
 from analysis.results.trials import read
@@ -20,7 +22,7 @@ from data_prep import InputError, shards
 from data_prep.copies import SHEET
 from data_prep.job import prepare
 from data_prep.storage import Folder
-from support.records import AGE, LABELS, TEST, VALIDATION, analyse, manifest
+from support.records import AGE, LABELS, TEST, VALIDATION, manifest
 from support.trees import make_tree
 from sweeps.record.writer import Record
 from sweeps.stats.intervals import wilson
@@ -64,8 +66,9 @@ def with_images(folder: Folder, **columns: list[str | None]) -> Folder:
 def test_the_table_has_what_at_least_half_get_wrong_most_first(wrong_about: Callable[..., Folder]) -> None:
     folder = wrong_about(THREE)
     with_images(folder, duplicate=["near", "exact", *[None] * (TEST - 2)], generator=[None, "sd", *[None] * (TEST - 2)])
-    analyse(folder)
-    table = pd.read_csv(folder.local_path("tables/mistakes.csv"), keep_default_na=False)
+    results = read(folder)
+    written = files(results, findings(results))
+    table = pd.read_csv(io.BytesIO(written["mistakes.csv"]), keep_default_na=False)
     assert table["row"].tolist() == [1, 0]
     assert table["networks_wrong"].tolist() == [3, 2]
     assert set(table["networks"]) == {3}
@@ -73,9 +76,7 @@ def test_the_table_has_what_at_least_half_get_wrong_most_first(wrong_about: Call
         ["1.jpg", 1, "sd", "exact"],
         ["0.jpg", 0, "", "near"],
     ]
-    pd.testing.assert_frame_equal(
-        pd.read_parquet(folder.local_path("tables/mistakes.parquet")), findings(read(folder)).mistakes
-    )
+    pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(written["mistakes.parquet"])), findings(results).mistakes)
 
 
 def test_two_networks_that_disagree_are_half_wrong(wrong_about: Callable[..., Folder]) -> None:
@@ -156,20 +157,22 @@ def test_generators_without_classes_stand_alone(wrong_about: Callable[..., Folde
 
 def test_one_trial_has_mistakes_of_its_own_and_no_majority(wrong_about: Callable[..., Folder]) -> None:
     folder = with_images(wrong_about({(A, 0): [2, 3]}), object_class=["cat"] * TEST)
-    html = analyse(folder)
-    found = findings(read(folder))
+    results = read(folder)
+    found = findings(results)
     assert sorted(found.mistakes["row"]) == [2, 3]
     assert set(found.classes["configuration"]) == {A}
-    assert "The network is wrong on 2 of 400 test images, 1 of 200 REAL and 1 of 200 FAKE ones." in html
+    words = mistakes.words(results, found)
+    assert words.startswith("The network is wrong on 2 of 400 test images, 1 of 200 REAL and 1 of 200 FAKE ones.")
 
 
 def test_without_mistakes_or_ranked_trials_nothing_is_said(
     wrong_about: Callable[..., Folder], make: Callable[..., Folder]
 ) -> None:
-    assert "Mistakes of most networks" not in analyse(wrong_about({(A, 0): [], (B, 0): []}))
-    failed = make([(Recipe(A), "failed", {"reason": "no"})])
-    assert "Mistakes of most networks" not in analyse(failed)
-    assert not failed.exists("tables/mistakes.csv")
+    for folder in (wrong_about({(A, 0): [], (B, 0): []}), make([(Recipe(C), "failed", {"reason": "no"})])):
+        results = read(folder)
+        found = findings(results)
+        assert mistakes.words(results, found) == ""
+        assert files(results, found)["mistakes.csv"] is None
 
 
 # ── the sheet ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -252,7 +255,10 @@ def test_without_mistakes_the_shards_have_nothing_to_show(wrong_about: Callable[
     data = manifest()["data"] | {"fingerprint": shards.read_manifest(prepared).fingerprint}
     folder = wrong_about({(A, 0): []}, data=data)
     assert "Mistakes of most networks" not in report(folder, "--data", str(prepared))
-    assert not folder.exists(PICTURES)
+    assert not folder.exists("figures/mistakes.png")
+    before = folder.local_path("report.html").stat().st_mtime_ns
+    report(folder, "--data", str(prepared))
+    assert folder.local_path("report.html").stat().st_mtime_ns == before, "nothing has changed"
 
 
 def test_many_mistakes_are_twelve_of_each_label(wrong_about: Callable[..., Folder]) -> None:
@@ -260,9 +266,11 @@ def test_many_mistakes_are_twelve_of_each_label(wrong_about: Callable[..., Folde
     assert mistakes.shown(found)["row"].tolist() == [*range(0, 24, 2), 1, 3]
 
 
-def test_the_sheet_of_near_copies_stands_by_the_audit(wrong_about: Callable[..., Folder]) -> None:
-    folder = wrong_about(THREE)
-    assert "Near-copies" not in report(folder)
+def test_the_sheet_of_near_copies_stands_by_the_audit(
+    make: Callable[..., Folder], analysed: tuple[Folder, str]
+) -> None:
+    assert "Near-copies" not in analysed[1]
+    folder = make([(Recipe(A), "finished", {})])
     folder.write_bytes(SHEET, b"a PNG")
     html = report(folder)
     assert html.index("Audit of the data") < html.index("<h2>Near-copies</h2>") < html.index("YSBQTkc=")

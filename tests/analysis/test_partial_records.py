@@ -12,11 +12,13 @@ from analysis.results import judged
 from analysis.results.trials import read
 from data_prep import InputError
 from data_prep.storage import Folder
+from support.figures import drawn
 from support.records import (
     AGE,
     BEST,
     WORST,
     analyse,
+    said,
     twelve,
 )
 from sweeps.record.writer import Record
@@ -40,20 +42,18 @@ def test_a_half_finished_record(make: Callable[..., Folder]) -> None:
     assert all(name in html for name in AGE)
 
 
-def test_an_all_failed_record_deletes_what_an_earlier_analysis_left(make: Callable[..., Folder]) -> None:
-    folder = make(twelve())
-    analyse(folder)
-    folder.write_bytes("figures/mine.txt", b"the user's")
-    record = Record(folder)
+def test_an_all_failed_record_deletes_what_an_earlier_analysis_left(again: Folder) -> None:
+    again.write_bytes("figures/mine.txt", b"the user's")
+    record = Record(again)
     for trial in record.trials:
         record.update(trial, {"status": "failed", "reason": "MemoryError: <b>"})
     record.write()
-    html = analyse(folder)
+    html = analyse(again)
     assert "0 ranked, 12 failed." in html
     assert "MemoryError: &lt;b&gt;" in html
     curves = ["curves.csv", *(f"curves{width}.{kind}" for width in ("", "_column") for kind in FORMATS)]
-    assert folder.folder("figures").names() == [*sorted(curves), "mine.txt"]
-    assert folder.folder("tables").names() == ["results.csv", "results.md", "results.parquet", "shown.json"]
+    assert again.folder("figures").names() == [*sorted(curves), "mine.txt"]
+    assert again.folder("tables").names() == ["results.csv", "results.md", "results.parquet", "shown.json"]
 
 
 def test_scores_of_a_trial_that_was_stopped_as_it_ended_are_no_result(make: Callable[..., Folder]) -> None:
@@ -67,13 +67,13 @@ def test_scores_of_a_trial_that_was_stopped_as_it_ended_are_no_result(make: Call
 
 
 def test_nothing_but_failures_from_the_start_and_nothing_at_all(make: Callable[..., Folder], tmp_path: Path) -> None:
-    html = analyse(make([(Recipe(name), "failed", {"reason": "no"}) for name in AGE]))
+    html = said(make([(Recipe(name), "failed", {"reason": "no"}) for name in AGE]))
     assert "0 ranked, 12 failed." in html
     assert "<img" not in html
     empty = Record(Folder(str(tmp_path / "empty")))
     empty.folder.write_json("manifest.json", {"format_version": 2})
     empty.write()
-    assert "The record holds no trial yet." in analyse(empty.folder)
+    assert "The record holds no trial yet." in said(empty.folder)
 
 
 def test_metrics_that_are_not_numbers(make: Callable[..., Folder]) -> None:
@@ -100,13 +100,13 @@ def test_metrics_that_are_not_numbers(make: Callable[..., Folder]) -> None:
 def test_scores_that_are_missing_leave_the_matrix_out(make: Callable[..., Folder]) -> None:
     folder = make(twelve())
     folder.delete(f"scores/{Recipe(BEST).identity('data')}.parquet")
-    analyse(folder)
     results = read(folder)
+    assert "confusion" in drawn(results)
     assert results.trials.set_index("trial").loc[list(judged.confusions(results)), "network"].tolist() == [WORST]
 
 
 def test_a_record_on_another_file_system(make: Callable[..., Folder]) -> None:
-    local = make(twelve())
+    local = make([(Recipe(BEST), "finished", {})])
     remote = Folder(f"file://{local.local_path()}")  # a URI is handled as s3:// is
     analyse(remote)
     assert local.exists("tables/results.csv")

@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 
+from analysis.pages.tables import files
+from analysis.results.judged import findings
 from analysis.results.provenance import SAMPLE_CAVEAT, SMOKE_CAVEAT
 from analysis.results.trials import read
 from data_prep.storage import Folder
@@ -11,8 +13,8 @@ from support.figures import FIGURES, drawn
 from support.records import (
     AGE,
     TEST,
-    analyse,
     manifest,
+    said,
     twelve,
 )
 from sweeps.stats.intervals import wilson
@@ -66,8 +68,9 @@ def test_the_report_tells_what_won_and_how_sure_it_is(analysed: tuple[Folder, st
 def test_the_sample_and_a_smoke_run_are_named_for_what_they_are(make: Callable[..., Folder]) -> None:
     data = manifest()["data"] | {"source": "sample"}
     folder = make(twelve(), data=data, settings={"smoke": True})
-    html, markdown = analyse(folder), folder.read_bytes("tables/results.md").decode()
-    drawings = drawn(read(folder))
+    results = read(folder)
+    html, markdown = said(folder), files(results, findings(results))["results.md"].decode()
+    drawings = drawn(results)
     for caveat in (SAMPLE_CAVEAT, SMOKE_CAVEAT):
         assert caveat in html
         assert caveat in markdown

@@ -1,5 +1,6 @@
 """Tables: the ranking, and every number of the record in every format."""
 
+import io
 from collections.abc import Callable
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis.pages import tables
+from analysis.results.judged import findings
 from analysis.results.trials import Results, read
 from data_prep.errors import InputError
 from data_prep.storage import Folder
@@ -19,7 +21,7 @@ from support.records import (
     STOPPED,
     TEST,
     VALIDATION,
-    analyse,
+    said,
     twelve,
 )
 from sweeps.stats.intervals import wilson
@@ -65,23 +67,24 @@ def test_trials_of_equal_accuracy_share_a_rank(make: Callable[..., Folder]) -> N
     trials = [(Recipe(name), "finished", {"validation_accuracy": 0.9}) for name in AGE[:2]]
     folder = make([*trials, (Recipe(AGE[2]), "finished", {"validation_accuracy": 0.8})])
     assert read(folder).trials["rank"].tolist() == [1, 1, 3]
-    assert f"{AGE[0]} is the first by validation accuracy, tied with {AGE[1]}." in analyse(folder)
+    assert f"{AGE[0]} is the first by validation accuracy, tied with {AGE[1]}." in said(folder)
 
 
 def test_networks_over_their_seeds(make: Callable[..., Folder]) -> None:
     changed = {"validation_accuracy": 0.5}
     trials = [*twelve(), *((recipe, "finished", changed) for recipe, _, _ in twelve(seed=1))]
     folder = make(trials, seeds=[0, 1])
-    analyse(folder)
-    table = pd.read_parquet(folder.local_path("tables/networks.parquet")).set_index("network")
+    results = read(folder)
+    written = tables.files(results, findings(results))
+    table = pd.read_parquet(io.BytesIO(written["networks.parquet"])).set_index("network")
     assert len(table) == 12
     assert table.loc[BEST, "validation_accuracy_mean"] == pytest.approx((0.93 + 0.5) / 2)
     assert table.loc[BEST, "validation_accuracy_std"] == pytest.approx(np.std([0.93, 0.5], ddof=1))
     assert table.loc[[BEST, COLLAPSED], "n"].tolist() == [2, 1]
     assert table.loc[[BEST, COLLAPSED], "flagged"].tolist() == [0, 1]
     assert table.loc[COLLAPSED, "validation_accuracy_mean"] == 0.5
-    assert folder.exists("tables/networks.md")
-    assert folder.exists("tables/networks.csv")
+    assert written["networks.md"]
+    assert written["networks.csv"]
 
 
 def test_a_manifest_that_ranks_by_loss_is_obeyed(make: Callable[..., Folder]) -> None:

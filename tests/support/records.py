@@ -9,6 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from analysis import __main__ as command
+from analysis.pages.answer import answer
+from analysis.pages.page import report
+from analysis.results.judged import findings
+from analysis.results.trials import read
 from data_prep.storage import Folder
 from support.commands import ROOT
 from sweeps.record.writer import Record
@@ -121,6 +125,14 @@ def analyse(folder: Folder) -> str:
     """Run the command, which must succeed, and return the report."""
     command.main.main([str(folder)], standalone_mode=False)
     return folder.read_bytes("report.html").decode()
+
+
+def said(folder: Folder) -> str:
+    """What the report says, without its figures, which take long to draw."""
+    results = read(folder)
+    found = findings(results)
+    page = report(results, found, answer(results, found.compared, folder), "", [], [], None, ("", ""))
+    return page.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
