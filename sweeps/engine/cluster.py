@@ -1,5 +1,6 @@
 """The Ray cluster a sweep runs on: the one this machine belongs to, or one started here for the sweep alone."""
 
+import contextlib
 import gc
 import logging
 import os
@@ -151,6 +152,16 @@ def smallest_gpu_bytes(otherwise: float) -> float:
     """The memory of the cluster's smallest GPU; `otherwise` of one that nvidia-smi does not tell of."""
     having = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
     return float(min(ray.get([_on(node, _smallest_gpu_bytes, otherwise) for node in having]), default=otherwise))
+
+
+def on_gpu_node(function: Callable[..., Any], *arguments: Any, seconds: float) -> Any:
+    """What a function returns on a node that has a GPU; None without such a node, after so long, and if it fails."""
+    for node in ray.nodes():
+        if node["Alive"] and node["Resources"].get("GPU"):
+            with contextlib.suppress(ray.exceptions.RayError):
+                return ray.get(_on(node, function, *arguments), timeout=seconds)
+            break
+    return None
 
 
 def _smallest_gpu_bytes(otherwise: float) -> float:

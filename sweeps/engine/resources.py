@@ -1,8 +1,9 @@
 """What each trial asks of the cluster."""
 
 import math
+import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from data_prep import InputError
@@ -12,11 +13,13 @@ from sweeps.engine.options import Options
 from sweeps.engine.sweep import Strategy
 from trainables.training.cost import training_bytes
 from trainables.training.recipe import Recipe
+from trainables.worker.actor import stated_bytes
 
 _GIB = float(2**30)
 _PROCESS_BYTES = 1.5 * _GIB  # of a GPU, for CUDA and cuDNN, whatever the network
 _SMALL_FLOPS = 50_000_000  # an image: fewer do not fill more than two threads
 _ROUNDING = 1e-6
+_SECONDS_TO_COMPILE = 200.0  # a network with 121 layers takes 110
 _UNKNOWN_GPU_BYTES = 16 * _GIB  # of a GPU that nvidia-smi does not tell of
 
 
@@ -27,8 +30,8 @@ def request(
 
     `auto` CPUs are those of all nodes that can run a trial, shared among the concurrent trials, one at least; a small
     network does not fill more than two. `auto` GPUs are shared among as many trials as these CPUs admit, and memory
-    allows: by what earlier trials took, which `rows` of the record say, or by an estimate. Raises InputError if no node
-    could ever run a trial.
+    allows: by what earlier trials took, which `rows` of the record say, by what JAX states, or by an estimate. Raises
+    InputError if no node could ever run a trial.
     """
     nodes, recipes = cluster.nodes(), [*strategy.representatives, *strategy.follow_ups]
     cpus, gpus = options.cpus_per_trial, options.gpus_per_trial
@@ -38,7 +41,7 @@ def request(
         flops = max(inputs.cost(recipe).flops for recipe in recipes)
         cpus = cpu_share(strategy.concurrency, sum(node_cpus), min(node_cpus), flops)
     if gpus is None and with_gpus:
-        most = max(_memory(recipes, inputs, rows))
+        most = _memory(recipes, inputs, options, rows)
         memory = (most + _PROCESS_BYTES) / cluster.smallest_gpu_bytes(_UNKNOWN_GPU_BYTES)
         trials = min(strategy.concurrency, sum(_fitting({"cpu": cpus}, node) for node in with_gpus))
         gpus = gpu_share(trials, sum(node["GPU"] for node in with_gpus), memory)
@@ -51,16 +54,36 @@ def request(
     return {"cpu": cpus, "gpu": gpus or 0.0}
 
 
-def _memory(recipes: Iterable[Recipe], inputs: Inputs, rows: Iterable[Mapping[str, Any]]) -> Iterator[int]:
-    """Yield the bytes of a GPU that a trial of each recipe takes: the most that earlier ones took, or an estimate."""
+def _memory(recipes: Iterable[Recipe], inputs: Inputs, options: Options, rows: Iterable[Mapping[str, Any]]) -> int:
+    """The bytes of a GPU that the largest trial takes: the most that earlier ones of its kind took, or an estimate.
+
+    Of the recipes without earlier trials, that with the largest estimate is compiled where the backend is JAX, and
+    takes what JAX states.
+    """
     peaks = Counter[tuple[Any, ...]]()
     for row in rows:
         kind = (row["network"], row["arguments"], row["precision"], row.get("batch_size_used"))
         peaks[kind] = max(peaks[kind], row.get("peak_device_bytes") or 0)
-    images = inputs.data.subset(1).train.images.nbytes  # each trial's process holds its own
+    images = inputs.data.subset(1).train.images  # each trial's process holds its own
+    taken, estimates = [0], dict[Recipe, int]()
     for recipe in recipes:
-        peak = peaks[recipe.network, recipe.arguments, recipe.precision, recipe.batch_size]
-        yield peak or training_bytes(inputs.cost(recipe), recipe) + images
+        if peak := peaks[recipe.network, recipe.arguments, recipe.precision, recipe.batch_size]:
+            taken.append(peak)
+        else:
+            estimates[recipe] = training_bytes(inputs.cost(recipe), recipe) + images.nbytes
+    if not estimates:
+        return max(taken)
+    largest = max(estimates, key=estimates.__getitem__)
+    return max(*taken, _stated(largest, inputs, options.mps, len(images)) or estimates[largest])
+
+
+def _stated(recipe: Recipe, inputs: Inputs, has_mps: bool, images: int) -> int:
+    """What JAX states that a trial takes of a GPU, in bytes; 0 if it cannot be asked, and with TensorFlow."""
+    backend = os.environ.get("KERAS_BACKEND")
+    if backend != "jax":
+        return 0
+    asked = (inputs.token, backend, has_mps, recipe, inputs.data.image_size, images)
+    return int(cluster.on_gpu_node(stated_bytes, *asked, seconds=_SECONDS_TO_COMPILE) or 0)
 
 
 def room(asked: dict[str, float]) -> int:

@@ -176,3 +176,13 @@ def test_ray_places_trials_so(node: tuple[int, int], tmp_path: Path) -> None:
                 full.append(check(found, int(gpu), most))
         assert len(full) == trials
         assert any(full)
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("node", [(1, 2), (0, 2)], indirect=True, ids=["GPU", "none"])
+def test_a_node_with_a_gpu_is_asked_for_what_a_trial_takes(node: tuple[int, int]) -> None:
+    asked = ("asked", "jax", False, Recipe("age-c2-f1"), 32, 100)
+    stated = cluster.on_gpu_node(actor.stated_bytes, *asked, seconds=60)
+    assert stated == (0 if node[0] else None), "JAX sees no GPU, on a node that pretends to have one"
+    assert cluster.on_gpu_node(time.sleep, 60, seconds=0.1) is None
+    assert cluster.on_gpu_node(actor.stated_bytes, seconds=60) is None

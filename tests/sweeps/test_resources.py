@@ -83,8 +83,10 @@ def test_trials_of_one_network_that_take_other_times_are_planned_apart() -> None
 class Measured:
     """Inputs of networks that cost the same, with so many bytes of training images."""
 
+    token = "sweep"
+
     def __init__(self, images: int) -> None:
-        self.data = Data(*[Split(np.zeros((images, 1, 1, 1), np.uint8), *[np.zeros(0)] * 3)] * 3, "data")
+        self.data = Data(*[Split(np.zeros((images, 1, 1, 1), np.uint8), *[np.broadcast_to(0, images)] * 3)] * 3, "data")
 
     def cost(self, recipe: Recipe) -> Cost:
         return Cost(parameters=1000, trainable_parameters=1000, activations=2**20, flops=10**6)
@@ -104,3 +106,43 @@ def test_trials_share_a_gpu_by_the_memory_that_earlier_ones_took(monkeypatch: py
     assert shares == [0.5, 0.5, 0.333]
     rows.append(recipes[0].hyperparameters())  # which has not run
     assert request(strategy, inputs, Options(), rows)["gpu"] == 1.0  # type: ignore[arg-type]
+
+
+def test_on_jax_the_largest_trial_takes_what_its_program_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 9 GiB a process takes 1.5 for CUDA; the estimate of the larger recipe is 3 GiB."""
+    asked: list[tuple[Any, ...]] = []
+    answer: list[float | None] = [0.75 * 2**30]
+
+    def on_gpu_node(function: Any, *arguments: Any, seconds: float) -> float | None:
+        asked.append(arguments)
+        return answer[0]
+
+    monkeypatch.setattr(cluster, "nodes", lambda: [{"CPU": 16.0, "GPU": 1.0}])
+    monkeypatch.setattr(cluster, "smallest_gpu_bytes", lambda otherwise: 9.0 * 2**30)
+    monkeypatch.setattr(cluster, "on_gpu_node", on_gpu_node)
+    small, large = recipes = [Recipe("age-c2-f1", batch_size=size) for size in (128, 256)]
+    strategy, inputs = FixedList(recipes * 6), Measured(2**30 - 2**15)
+
+    def share(*rows: dict[str, Any]) -> float:
+        return request(strategy, inputs, Options(), rows)["gpu"]  # type: ignore[arg-type]
+
+    assert share() == 0.5
+    assert not asked, "TensorFlow states nothing"
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert share() == 0.25
+    assert asked == [("sweep", "jax", False, large, 1, 2**30 - 2**15)]
+    peaks = [
+        {
+            **recipe.hyperparameters(),
+            "arguments": "{}",
+            "batch_size_used": recipe.batch_size,
+            "peak_device_bytes": 2**30,
+        }
+        for recipe in recipes
+    ]
+    assert share(peaks[1]) == 0.333
+    assert asked[1][3] == small
+    assert share(*peaks) == 0.333
+    assert len(asked) == 2, "what has been measured is not asked for"
+    answer[0] = None  # no node with a GPU, or none that answers
+    assert share() == 0.5

@@ -55,11 +55,9 @@ state = tuple([variable.value for variable in part] for part in backend.training
 images, labels = np.zeros((90_000, 32, 32, 3), np.uint8), np.zeros((90_000, 1), np.float32)
 inputs = state, images, labels, np.zeros((2_812, 32), np.int32), np.zeros(16, np.int32)
 shapes = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=place), inputs)
-program = backend.compiled_epoch(run.model).lower(*shapes).compile()
-memory = program.memory_analysis()
 print(json.dumps({
-    "program": program.as_text(),
-    "stated": memory.temp_size_in_bytes + memory.argument_size_in_bytes - images.nbytes,
+    "program": backend.compiled_epoch(run.model).lower(*shapes).compile().as_text(),
+    "stated": backend.stated_bytes(run.model, images, 32, place) - images.nbytes,
     "estimated": cost.training_bytes(cost.cost(run.model), run.recipe),
 }))
 """
@@ -78,7 +76,7 @@ def test_a_step_is_few_kernels_and_takes_the_memory_that_is_reckoned(tmp_path: P
     assert done.returncode == 0, done.stderr
     compiled = json.loads(done.stdout.splitlines()[-1])
     assert 30 < len(instructions(compiled["program"])) <= 70
-    assert compiled["stated"] < 2 * compiled["estimated"]
+    assert compiled["estimated"] / 2 < compiled["stated"] < 2 * compiled["estimated"]
 
 
 def instructions(program: str) -> list[str]:

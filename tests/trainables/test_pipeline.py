@@ -10,10 +10,10 @@ import pytest
 
 from data_prep import Folder
 from support.networks import curve, split_of
-from trainables import Recipe
-from trainables.training import checkpoint
+from trainables import MODELS, Recipe
+from trainables.training import checkpoint, cost
 from trainables.training.loop import Run, score_best, start, train
-from trainables.training.pipeline import scoring
+from trainables.training.pipeline import device, scoring
 from trainables.training.pipeline.backend import backend
 from trainables.training.selection import Data
 
@@ -154,6 +154,28 @@ def test_images_of_more_than_a_quarter_of_the_gpu_are_streamed(
     losses = [[row["train_loss"] for row in run.history] for run in runs]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     assert np.allclose(*(run.best_scores for run in runs), atol=1e-5)
+
+
+def test_jax_states_the_memory_of_what_it_compiles(
+    twenty_steps: Data, on_gpu: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "gpus", lambda: 1)
+    images = 100 * 32 * 32 * 3
+
+    def stated(gpu_bytes: int, **changes: Any) -> int:
+        on_gpu(gpu_bytes)
+        return next(cost.stated_bytes(Recipe("age-c2-f1", batch_size=10, **changes), 32, 100, MODELS))
+
+    whole, streamed = stated(4 * images), stated(images)
+    if keras.backend.backend() == "tensorflow":
+        assert (whole, streamed) == (0, 0)
+        return
+    weights = 4 * sum(weight.size for weight in start(Recipe("age-c2-f1"), twenty_steps).model.get_weights())
+    assert images + 3 * weights < whole < images + 50 * weights
+    assert 0.8 * images < whole - streamed < images
+    assert stated(4 * images, optimizer="sgd") < whole
+    monkeypatch.setattr(device, "gpus", lambda: 0)
+    assert stated(4 * images) == 0
 
 
 @pytest.mark.parametrize("images", [0, 3, 16, 60])

@@ -3,12 +3,15 @@
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from data_prep import InputError
 from trainables.training.network import Network, build
 from trainables.training.recipe import Recipe
+from trainables.training.selection import Data, Split
 
 if TYPE_CHECKING:
     import keras
@@ -61,6 +64,25 @@ def training_bytes(cost: Cost, recipe: Recipe) -> int:
     weights = cost.parameters + cost.trainable_parameters * (1 + _SLOTS[recipe.optimizer])
     activation_bytes = _FLOAT32_BYTES if recipe.precision == "float32" else _FLOAT32_BYTES // 2
     return weights * _FLOAT32_BYTES + 2 * recipe.batch_size * cost.activations * activation_bytes
+
+
+def stated_bytes(recipe: Recipe, image_size: int, images: int, models: Mapping[str, Network]) -> Iterator[int]:
+    """Yield what the compiler states that training on so many images takes of this process's GPU, in bytes.
+
+    It is 0 where the compiler states nothing, and without a GPU. What the program computes is compiled for trials, too.
+    """
+    from trainables.training import loop, pipeline
+    from trainables.training.pipeline import device
+
+    pipeline.set_up(1, recipe.deterministic)
+    if not device.gpus():
+        yield 0
+        return
+    blank = np.broadcast_to(np.uint8(0), (images, image_size, image_size, 3))  # takes no memory
+    split = Split(blank, *(np.zeros(images, kind) for kind in (np.int8, np.int32, bool)))
+    data = Data(split, split, split, fingerprint="", is_smoke=True)  # which does without pretrained weights
+    run = loop.start(replace(recipe, head_epochs=0), data, models)
+    yield run.trainer.stated_bytes(run.batch_size)
 
 
 def _flops(layer: "keras.Layer") -> int:

@@ -20,6 +20,7 @@ import ray
 from ray import tune
 from ray._private.worker import global_worker  # no public function tells it; pyproject.toml bounds Ray for this
 
+from trainables import MODELS
 from trainables.record import MANIFEST
 from trainables.training.arrays import mapped
 from trainables.training.outcome import failed_row
@@ -59,12 +60,7 @@ def supervise_trial(config: dict[str, Any], *, shared: Shared) -> None:
     if shared.mps and not mps.is_installed():
         tune.report({"refusal": _NO_MPS.format(host=platform.node())})
         return
-    os.environ["KERAS_BACKEND"] = shared.backend  # the driver's, whatever this node's own is
-    node_folder, resources = fork_server.node_folder(shared.token), _resources()
-    if shared.mps:
-        mps.choose(node_folder)
-    fork_server.is_detached = True
-    fork_server.start(node_folder)
+    node_folder, resources = _start_server(shared.token, shared.backend, shared.mps), _resources()
     if shared.data is not None:
         mapped(node_folder, lambda: ray.get(shared.data))
     assignment = _assignment(config, shared, max(1, int(resources["cpus"])))
@@ -77,6 +73,26 @@ def supervise_trial(config: dict[str, Any], *, shared: Shared) -> None:
             row = failed_row(str(error))
         time.sleep(random.uniform(*_SECONDS_BEFORE_RETRY))  # meanwhile other trials may end
     tune.report(row)
+
+
+def stated_bytes(token: str, backend: str, has_mps: bool, recipe: Recipe, image_size: int, images: int) -> int:
+    """What the compiler states that training takes of this node's first GPU, in bytes; 0 where it states nothing."""
+    node_folder = _start_server(token, backend, has_mps)
+    os.environ["CUDA_VISIBLE_DEVICES"] = node_gpus()[0]
+    arguments = (recipe, image_size, images, MODELS)
+    with contextlib.closing(fork_server.stream(node_folder, "trainables.training.cost:stated_bytes", *arguments)) as it:
+        return int(next(it))
+
+
+def _start_server(token: str, backend: str, has_mps: bool) -> Path:
+    """Start the fork server of a sweep on this node, unless it runs. Returns its folder."""
+    os.environ["KERAS_BACKEND"] = backend  # the driver's, whatever this node's own is
+    node_folder = fork_server.node_folder(token)
+    if has_mps:
+        mps.choose(node_folder)
+    fork_server.is_detached = True
+    fork_server.start(node_folder)
+    return node_folder
 
 
 def _run(assignment: Assignment, columns: dict[str, Any]) -> None:

@@ -35,14 +35,14 @@ def compile_options() -> dict[str, Any]:
 def batches(split: Split, order: np.ndarray, batch_size: int) -> keras.utils.PyDataset:
     """One epoch for `fit`: images (b, h, w, 3) uint8 and labels (b, 1) float32.
 
-    Keras sends one batch ahead to a GPU, and the host goes further ahead: it does not wait for a step to be computed.
+    For a GPU a thread gathers the batch after the next, while Keras sends the next one.
     """
     return _Batches(split, order, batch_size)
 
 
 class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
     def __init__(self, split: Split, order: np.ndarray, batch_size: int) -> None:
-        super().__init__(workers=0)
+        super().__init__(workers=1 if gpu_bytes() else 0, max_queue_size=1)
         self._split = split
         self._indices = np.split(order, range(batch_size, len(order), batch_size))
 
@@ -86,6 +86,23 @@ def compiled_epoch(model: keras.Model) -> jax.stages.Wrapped:
         return step(state, rest)[0] if len(rest) else state
 
     return program
+
+
+def stated_bytes(
+    model: keras.Model, images: np.ndarray, batch_size: int, place: jax.sharding.Sharding | None = None
+) -> int:
+    """What XLA states that an epoch's program takes of the device's memory, its images included, in bytes.
+
+    It is compiled for this process's device, or for that of `place`, and no image is sent there.
+    """
+    steps, rest = divmod(len(images), batch_size)
+    orders = [jax.ShapeDtypeStruct(shape, np.int32) for shape in ((steps, batch_size), (rest,))]
+    labels = jax.ShapeDtypeStruct((len(images), 1), np.float32)
+    arguments = (_values(training_variables(model)), images, labels, *orders)
+    shapes = jax.tree.map(lambda one: jax.ShapeDtypeStruct(one.shape, one.dtype, sharding=place), arguments)
+    memory = compiled_epoch(model).lower(*shapes).compile().memory_analysis()
+    results = memory.output_size_in_bytes - memory.alias_size_in_bytes  # without what lies in the arguments' place
+    return int(memory.temp_size_in_bytes + memory.argument_size_in_bytes + results)
 
 
 def training_variables(model: keras.Model) -> list[list[Any]]:

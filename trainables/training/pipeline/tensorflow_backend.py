@@ -107,6 +107,11 @@ def epoch_program(
     return program  # type: ignore[no-any-return]
 
 
+def stated_bytes(model: keras.Model, images: np.ndarray, batch_size: int) -> int:
+    """Return 0: of a program's memory TensorFlow states nothing."""
+    return 0
+
+
 def forward(model: keras.Model) -> Callable[[np.ndarray], tf.Tensor]:
     """The model's compiled forward pass: images (n, h, w, 3) uint8 → (n, 1), or batches (k, n, h, w, 3) → (k, n, 1).
 

@@ -48,11 +48,20 @@ class Trainer:
             logs = self._model.fit(batches, epochs=1, shuffle=False, verbose=0).history
             return {name: float(logs[name][0]) for name in ("loss", "accuracy")}
         if self._program is None:
-            images, labels = self._split.images, self._split.labels.astype(np.float32)[:, None]
-            # What `fit` does first, and Keras has no public name for: make the variables of loss and metrics.
-            self._model._symbolic_build(data_batch=(images[:1], labels[:1]))
-            self._program = backend.epoch_program(self._model, images, labels)
+            self._make_metrics()
+            labels = self._split.labels.astype(np.float32)[:, None]
+            self._program = backend.epoch_program(self._model, self._split.images, labels)
         whole = len(order) // batch_size * batch_size
         self._model.reset_metrics()
         self._program(order[:whole].reshape(-1, batch_size), order[whole:])
         return {name: float(value) for name, value in self._model.get_metrics_result().items()}
+
+    def stated_bytes(self, batch_size: int) -> int:
+        """What the compiler states that an epoch takes of a GPU's memory, in bytes; 0 if it states nothing."""
+        self._make_metrics()
+        images = self._split.images if self.is_resident else self._split.images[:batch_size]
+        return backend.stated_bytes(self._model, images, batch_size)
+
+    def _make_metrics(self) -> None:
+        """Make the variables of loss and metrics, as `fit` does first, and Keras has no public name for."""
+        self._model._symbolic_build(data_batch=(self._split.images[:1], np.zeros((1, 1), np.float32)))
