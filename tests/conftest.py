@@ -1,14 +1,17 @@
 """Fixtures that all tests share: the real data where it is at hand, and commands as a user runs them."""
 
+import collections
 import functools
 import gc
 import io
 import os
 import re
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +20,14 @@ from xdist.scheduler import LoadScopeScheduling
 
 from support.commands import ROOT, Command, Done, run_python
 
+#: Each worker has its own folder for temporary files, and so its own Ray: no sweep joins another's cluster.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+if WORKER:
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix=f"{WORKER}-")
+
 
 class Groups(LoadScopeScheduling):
-    """Keeps tests on one worker: those of a file, which share fixtures; and files that share what is dear to make.
-
-    Files that start Ray are one group, lest a sweep joins another's cluster; `xdist_group` marks the others.
-    """
+    """Keeps tests on one worker: those of a file, which share fixtures; and files of one `xdist_group`."""
 
     def _split_scope(self, nodeid: str) -> str:
         # Not by --dist loadgroup itself: pytest-xdist 3.8 writes a group into a node's name, which pytest 9.2 ignores.
@@ -31,16 +36,29 @@ class Groups(LoadScopeScheduling):
 
 @functools.cache
 def group_of(file: str) -> str:
-    """The group of the tests in a file, by what the file marks."""
-    source = (ROOT / file).read_text()
-    marked = re.search(r'mark\.xdist_group\("(\w+)"\)', source)
-    starts_ray = re.search(r"mark\.(cluster|disaster)\b", source)
-    return "ray" if starts_ray else marked[1] if marked else file
+    """The group of the tests in a file: the one that it marks, of files that share what is dear to make, or itself."""
+    marked = re.search(r'mark\.xdist_group\("(\w+)"\)', (ROOT / file).read_text())
+    return marked[1] if marked else file
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
     return Groups(config, log)
+
+
+@pytest.hookimpl(trylast=True)  # once those that do not run are deselected
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the groups that take longest, so that in the end no worker is alone with one of them."""
+    groups = {item: group_of(item.nodeid.partition("::")[0]) for item in items}
+    seconds = collections.Counter[str]()
+    for item, group in groups.items():
+        seconds[group] += 20 if any(map(item.get_closest_marker, ("slow", "cluster", "real", "disaster"))) else 1
+    items.sort(key=lambda item: -seconds[groups[item]])
+
+
+def pytest_sessionfinish() -> None:
+    if WORKER:
+        shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -20,13 +20,13 @@ from analysis.figures.robustness_summary import paragraphs
 from analysis.results.judged import findings
 from analysis.results.trials import read
 from data_prep.storage import Folder
-from support.commands import ROOT, refused, run_python, wait_until
+from support.commands import ROOT, Command, refused, run_python, wait_until
 from support.sweeps import is_alive, processes_below
 from support.trees import make_tree
 from sweeps.stats.intervals import wilson
 from trainables.training.metrics import best_threshold
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("devices")]
 
 NETWORKS = ["age-c2-f1", "age-c3-f1"]
 LESS = ("--limit", "40")
@@ -48,12 +48,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         done = run_python(*words, cwd=folder)
         assert done.returncode == 0, done.stdout + done.stderr
-    (folder / "first.txt").write_text(robust(folder))
+    (folder / "first.txt").write_text(robust(run_python, folder))
     return folder
 
 
-def robust(folder: Path, *words: str, results: str = "results/zoo") -> str:
-    done = run_python("-m", "analysis", "robustness", results, *words, cwd=folder)
+def robust(command: Command, folder: Path, *words: str) -> str:
+    done = command("-m", "analysis", "robustness", "results/zoo", *words, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout
@@ -136,20 +136,22 @@ def test_it_tells_how_it_gets_on_and_where_things_are(place: Path) -> None:
         assert (place / "results/zoo" / name).stat().st_size > 1_000
 
 
-def test_the_same_again_scores_nothing_and_another_trial_is_added(place: Path, tmp_path: Path) -> None:
+def test_the_same_again_scores_nothing_and_another_trial_is_added(
+    place: Path, tmp_path: Path, command_here: Command
+) -> None:
     record = copy_of(place, tmp_path)
     shutil.copy(place / "results/zoo/robustness.parquet", record)
     before = pd.read_parquet(record / "robustness.parquet")
-    assert "scored already" in robust(tmp_path)
+    assert "scored already" in robust(command_here, tmp_path)
     pd.testing.assert_frame_equal(pd.read_parquet(record / "robustness.parquet"), before)
-    assert "28 settings x 1 networks" in robust(tmp_path, "--trials", ",".join(NETWORKS))
+    assert "28 settings x 1 networks" in robust(command_here, tmp_path, "--trials", ",".join(NETWORKS))
     after = pd.read_parquet(record / "robustness.parquet")
     assert set(after["network"]) == set(NETWORKS)
     kept = after[after["trial"] == before["trial"].iloc[0]].reset_index(drop=True)
     pd.testing.assert_frame_equal(kept, before, check_exact=True)
 
 
-def test_what_was_killed_goes_on(place: Path, tmp_path: Path) -> None:
+def test_what_was_killed_goes_on(place: Path, tmp_path: Path, command_here: Command) -> None:
     record = copy_of(place, tmp_path)
     words = [sys.executable, "-m", "analysis", "robustness", "results/zoo"]
     process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
@@ -163,7 +165,7 @@ def test_what_was_killed_goes_on(place: Path, tmp_path: Path) -> None:
     done = len(pd.read_parquet(record / "robustness.parquet")) // 2
     assert 4 <= done < 28
     wait_until(lambda: not any(map(is_alive, children)), 30)  # Ray's own notice that their driver is gone
-    assert f"{28 - done} settings x 1 networks" in robust(tmp_path)
+    assert f"{28 - done} settings x 1 networks" in robust(command_here, tmp_path)
     expected = pd.read_parquet(place / "results/zoo/robustness.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(record / "robustness.parquet"), expected, check_exact=True)
 
@@ -187,7 +189,9 @@ def test_what_was_stopped_early_is_told_as_far_as_it_goes(scored: str, is_drawn:
     assert bool(figures(results, findings(results), part)["robustness"]) == is_drawn
 
 
-def test_other_shards_stand_beside_the_records_own_with_a_warning(place: Path, tmp_path: Path) -> None:
+def test_other_shards_stand_beside_the_records_own_with_a_warning(
+    place: Path, tmp_path: Path, command_here: Command
+) -> None:
     record = copy_of(place, tmp_path)
     shutil.copy(place / "results/zoo/robustness.parquet", record)
     make_tree(tmp_path / "other", images=30, seed=1)
@@ -200,7 +204,7 @@ def test_other_shards_stand_beside_the_records_own_with_a_warning(place: Path, t
     mirrored.save(tmp_path / "other/test/REAL/mirrored.png")
     words = ("--source", "other", "--out", "shards/other", "--image-size", "64")
     assert run_python("-m", "data_prep", *words, cwd=tmp_path).returncode == 0
-    output = robust(tmp_path, "--data", "shards/other")
+    output = robust(command_here, tmp_path, "--data", "shards/other")
     assert "64 x 64 pixels, and are resampled to 32 x 32" in output
     assert "those of training JPEG quality 75 4:2:0" in output
     table = pd.read_parquet(record / "robustness.parquet")
@@ -215,10 +219,12 @@ def test_other_shards_stand_beside_the_records_own_with_a_warning(place: Path, t
     assert "Beware" in second
 
 
-def test_few_images_are_as_many_of_each_label_and_no_part_of_the_whole(place: Path, tmp_path: Path) -> None:
+def test_few_images_are_as_many_of_each_label_and_no_part_of_the_whole(
+    place: Path, tmp_path: Path, command_here: Command
+) -> None:
     record = copy_of(place, tmp_path)
     shutil.copy(place / "results/zoo/robustness.parquet", record)
-    robust(tmp_path, *LESS)
+    robust(command_here, tmp_path, *LESS)
     table = robustness_table(Folder(str(record)))
     few = table[table["limit"] == 40]
     assert set(few.loc[few["part"] == "test", "images"]) == {40}
@@ -306,41 +312,43 @@ def test_twelve_trials_have_five_colours(place: Path) -> None:
 # ── bad input ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def refusal(folder: Path, *words: str) -> str:
-    return refused(run_python("-m", "analysis", "robustness", "results/zoo", *words, cwd=folder))
+def refusal(command: Command, folder: Path, *words: str) -> str:
+    return refused(command("-m", "analysis", "robustness", "results/zoo", *words, cwd=folder))
 
 
-def test_shards_that_are_gone_are_asked_for(place: Path, tmp_path: Path) -> None:
+def test_shards_that_are_gone_are_asked_for(place: Path, tmp_path: Path, command_here: Command) -> None:
     copy_of(place, tmp_path)
     (tmp_path / "results/zoo/manifest.json").write_text(
         (tmp_path / "results/zoo/manifest.json").read_text().replace(str(place), str(tmp_path))
     )
     (tmp_path / "shards/tree").rename(tmp_path / "shards/moved")
-    assert "--data" in refusal(tmp_path)
-    assert "28 settings" in robust(tmp_path, "--data", "shards/moved", *LESS)
+    assert "--data" in refusal(command_here, tmp_path)
+    assert "28 settings" in robust(command_here, tmp_path, "--data", "shards/moved", *LESS)
     assert set(robustness_table(Folder(str(tmp_path / "results/zoo")))["data"]) == {"own"}
 
 
-def test_bad_input_is_refused_in_one_sentence(place: Path, tmp_path: Path) -> None:
+def test_bad_input_is_refused_in_one_sentence(place: Path, tmp_path: Path, command_here: Command) -> None:
     record = copy_of(place, tmp_path)
-    assert "the nearest is 'age-c2-f1'" in refusal(tmp_path, "--trials", "age-c2-f2")
-    assert "is empty or does not exist" in refusal(tmp_path, "--data", "nowhere")
+    assert "the nearest is 'age-c2-f1'" in refusal(command_here, tmp_path, "--trials", "age-c2-f2")
+    assert "is empty or does not exist" in refusal(command_here, tmp_path, "--data", "nowhere")
     (record / "robustness.parquet").write_bytes(b"no table")
-    assert "delete it" in refusal(tmp_path)
+    assert "delete it" in refusal(command_here, tmp_path)
     (record / "robustness.parquet").unlink()
     for path in record.glob("checkpoints/*/best.keras"):
         path.write_bytes(b"no network")
-    assert "best.keras" in refusal(tmp_path, *LESS)
+    assert "best.keras" in refusal(command_here, tmp_path, *LESS)
     assert not (record / "robustness.parquet").exists()
 
 
-def test_a_network_that_is_not_the_one_that_was_judged_is_refused(place: Path, tmp_path: Path) -> None:
+def test_a_network_that_is_not_the_one_that_was_judged_is_refused(
+    place: Path, tmp_path: Path, command_here: Command
+) -> None:
     record = copy_of(place, tmp_path)
     trial = best(record)
     scores = pd.read_parquet(record / f"scores/{trial}.parquet")
     scores["score"] = scores["score"].to_numpy() * np.where(np.arange(len(scores)) % 10, 1, -1).astype(np.float32)
     scores.to_parquet(record / f"scores/{trial}.parquet")
-    assert "disagrees with the record on 10% of the test images" in refusal(tmp_path)
+    assert "disagrees with the record on 10% of the test images" in refusal(command_here, tmp_path)
 
 
 def test_rows_are_replaced_and_not_doubled(place: Path, tmp_path: Path) -> None:
