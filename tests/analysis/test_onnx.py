@@ -9,8 +9,10 @@ from data_prep.errors import InputError
 from trainables import MODELS
 from trainables.layers.augmentation import without_augmentation
 
+LARGE = pytest.param("vgg16-transfer", marks=pytest.mark.slow)
 
-@pytest.mark.parametrize("name", ["age-c4-f4", "cifake-cnn", "custom-1", "custom-2", "custom-3", "vgg16-transfer"])
+
+@pytest.mark.parametrize("name", ["age-c4-f4", "cifake-cnn", "custom-1", "custom-2", "custom-3", LARGE])
 def test_networks_of_every_kind_become_onnx(name: str) -> None:
     pytest.importorskip("tf2onnx")
     keras.config.set_dtype_policy("float32")

@@ -76,6 +76,7 @@ def test_a_bucket_is_a_folder_like_any_other(server: Server) -> None:
     assert Folder("s3://sweeps/moved").names() == ["b"]
 
 
+@pytest.mark.slow
 def test_a_storage_that_hangs_is_waited_for(server: Server) -> None:
     folder = Folder("s3://sweeps/patient")
     folder.write_bytes("x", b"before")
@@ -87,6 +88,7 @@ def test_a_storage_that_hangs_is_waited_for(server: Server) -> None:
     assert folder.read_bytes("x") == b"after"
 
 
+@pytest.mark.slow
 def test_waiting_ends_with_a_sentence(
     server: Server, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,6 +23,7 @@ BODIES: dict[str, Callable[..., Any]] = {
     "ResNet50": lambda x: resnet50_body(x, "imagenet"),
     "DenseNet121": lambda x: densenet121_body(x, "imagenet"),
 }
+DEEP = ("ResNet50", "DenseNet121")  # which take long to build
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def test_parameters_are_the_published_ones(network: Network, parameters: int) ->
     assert network.build(32).count_params() == parameters
 
 
-@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize("name", ["VGG16", "VGG19", *(pytest.param(name, marks=pytest.mark.slow) for name in DEEP)])
 def test_bodies_compute_what_keras_applications_compute(name: str) -> None:
     theirs = shaken(getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(64, 64, 3)))
     pixels = keras.Input((64, 64, 3))

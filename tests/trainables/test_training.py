@@ -25,10 +25,10 @@ from trainables.training.selection import Data, DataSelection
     "hyperparameters",
     [
         {},
-        {"network": "custom-3", "epochs": 4},
+        pytest.param({"network": "custom-3", "epochs": 4}, marks=pytest.mark.slow),
         {"optimizer": "sgd", "momentum": 0.9, "schedule": "cosine"},
         {"optimizer": "adamw", "weight_decay": 0.01, "schedule": "plateau", "plateau_epochs": 1},
-        {"precision": "mixed_float16"},
+        pytest.param({"precision": "mixed_float16"}, marks=pytest.mark.slow),
         pytest.param(
             {"network": "vgg16-transfer", "arguments": {"train_from": "block5"}, "head_epochs": 2, "epochs": 4},
             marks=pytest.mark.slow,

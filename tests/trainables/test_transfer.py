@@ -77,6 +77,7 @@ def test_without_weights_there_is_no_transfer(data: Data) -> None:
         start(Recipe("vgg16-transfer"), dataclasses.replace(data, is_smoke=False))
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_the_weights_is_one_sentence(
     tmp_path: Path, command: Command, command_here: Command
 ) -> None:
