@@ -96,11 +96,11 @@ def stated_bytes(
     It is compiled for this process's device, or for that of `place`, and no image is sent there.
     """
     steps, rest = divmod(len(images), batch_size)
-    orders = [jax.ShapeDtypeStruct(shape, np.int32) for shape in ((steps, batch_size), (rest,))]
-    labels = jax.ShapeDtypeStruct((len(images), 1), np.float32)
-    arguments = (_values(training_variables(model)), images, labels, *orders)
-    shapes = jax.tree.map(lambda one: jax.ShapeDtypeStruct(one.shape, one.dtype, sharding=place), arguments)
-    memory = compiled_epoch(model).lower(*shapes).compile().memory_analysis()
+    labels, order = np.zeros((len(images), 1), np.float32), np.zeros((steps, batch_size), np.int32)
+    arguments = (_values(training_variables(model)), images, labels, order, np.zeros(rest, np.int32))
+    shape: Any = jax.ShapeDtypeStruct
+    shapes = jax.tree.map(lambda array: shape(array.shape, array.dtype, sharding=place), arguments)
+    memory: Any = compiled_epoch(model).lower(*shapes).compile().memory_analysis()
     results = memory.output_size_in_bytes - memory.alias_size_in_bytes  # without what lies in the arguments' place
     return int(memory.temp_size_in_bytes + memory.argument_size_in_bytes + results)
 
