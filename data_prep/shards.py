@@ -38,6 +38,7 @@ SPLITS = ("train", "validation", "test")
 MANIFEST = "manifest.json"
 
 _MOST_ROWS = 5_000
+_MOST_BYTES_AT_ONCE = 2**26
 _MOST_IMAGE_BYTES = 250_000_000  # so that a file stays below 256 MB even where nothing compresses
 
 # Parquet stores a byte as a 32-bit integer. Split into streams, three of the four are zero and compress away: as small
@@ -151,17 +152,26 @@ def read_manifest(folder: Folder) -> Manifest:
 
 
 def read_tables(folder: Folder, split: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """The shards of one split, in order. Raises InputError for one that is missing, corrupt or of the wrong length."""
-    for name, expected in read_manifest(folder).files.items():
+    """The shards of one split, in order, in tables of at most 64 MB of pixels.
+
+    Raises InputError for a shard that is missing, corrupt or of the wrong length.
+    """
+    manifest = read_manifest(folder)
+    rows = max(1, _MOST_BYTES_AT_ONCE // (3 * manifest.image_size**2))
+    for name, expected in manifest.files.items():
         if name.startswith(f"{split}-"):
-            yield _read_shard(folder, name, expected, columns)
+            yield from _read_shard(folder, name, expected, columns, rows)
 
 
-def _read_shard(folder: Folder, name: str, expected: dict[str, int], columns: list[str] | None) -> pa.Table:
+def _read_shard(
+    folder: Folder, name: str, expected: dict[str, int], columns: list[str] | None, rows: int
+) -> Iterator[pa.Table]:
     try:
-        table = folder.read_table(name, columns)
-        if expected == {"rows": table.num_rows, "bytes": folder.size(name)}:
-            return table
+        with folder.parquet(name) as file:
+            if expected == {"rows": file.metadata.num_rows, "bytes": folder.size(name)}:
+                for batch in file.iter_batches(rows, columns=columns):
+                    yield pa.Table.from_batches([batch])
+                return
         reason = "is corrupt (its rows or bytes are not the manifest's)"
     except FileNotFoundError:
         reason = "is missing"

@@ -3,11 +3,13 @@
 Operations on a remote file system that does not answer are tried again for five minutes.
 """
 
+import contextlib
 import errno
 import json
 import os
 import sys
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -176,9 +178,20 @@ class Folder:
     @_patient
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """A Parquet file, checksums verified. Raises FileNotFoundError, and OSError or ArrowInvalid if corrupt."""
-        path = self._path(name)
-        with self._system.open_input_file(path) if self.is_local else pa.BufferReader(self.read_bytes(name)) as file:
+        with self._opened(name) as file:
             return pq.read_table(file, columns=columns, page_checksum_verification=True)
+
+    @contextlib.contextmanager
+    def parquet(self, name: str) -> Iterator[pq.ParquetFile]:
+        """A Parquet file to be read in parts. Raises, then too, what `read_table` does."""
+        with self._opened(name) as file, pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+            yield parquet
+
+    def _opened(self, name: str) -> pa.NativeFile:
+        """A file to be read here and there; that of an object store is fetched first."""
+        return (
+            self._system.open_input_file(self._path(name)) if self.is_local else pa.BufferReader(self.read_bytes(name))
+        )
 
     @_patient
     def write_bytes(self, name: str, content: bytes | memoryview) -> None:

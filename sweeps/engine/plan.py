@@ -29,10 +29,10 @@ def show(sweep: Sweep, options: Options) -> int:
     images, cpus = selection.counts(manifest), os.cpu_count() or 1
     threads = options.cpus_per_trial or max(1, cpus // strategy.concurrency)
     with silent_tensorflow():
-        from trainables.training.pipeline import device
+        from trainables.training.pipeline.backend import backend
     if options.gpus_per_trial == 0:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-        device.use_cpu()
+        backend.use_cpu()
     numbers = [Column(name, justify="right") for name in ("parameters", "memory", "epochs", "trials", "time a trial")]
     table, total = Table("network", *numbers, title=f"{sweep.name}: {sweep.question}"), 0.0
     for name, recipes in by_cost(strategy.representatives).items():
@@ -47,7 +47,7 @@ def show(sweep: Sweep, options: Options) -> int:
             str(len(recipes)),
             duration(seconds),
         )
-    at_once, where = _at_once(device.gpus(), options.gpus_per_trial or 0, int(cpus / threads), strategy.concurrency)
+    at_once, where = _at_once(backend.gpus(), options.gpus_per_trial or 0, int(cpus / threads), strategy.concurrency)
     hours, dollars = total / at_once / 3600, options.hourly_price
     price = "" if dollars is None else f", about ${hours * dollars:.2f} at ${dollars:g} an hour"
     follow_ups = "More trials follow from their results, and are not in these numbers. " if strategy.follow_ups else ""

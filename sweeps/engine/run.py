@@ -32,7 +32,7 @@ from sweeps.record.writer import Record
 from sweeps.trackers import following
 from trainables import MODELS
 from trainables.record import IMAGES, read_manifest, replicate
-from trainables.training.arrays import in_memory
+from trainables.training.arrays import copied
 from trainables.worker import fork_server
 from trainables.worker.assignment import Shared
 
@@ -184,7 +184,7 @@ def _train(
                 record=record.folder.absolute(),
                 backend=backend,
                 hang_minutes=options.hang_minutes,
-                data=ray.put(in_memory(inputs.data)) if cluster.must_send(inputs.selection.folder) else None,
+                data=ray.put(copied(inputs.data)) if cluster.must_send(inputs.selection.folder) else None,
                 has_all_gpus=cluster.has_all_gpus(),
                 mps=options.mps,
             )

@@ -296,14 +296,14 @@ def study(words: argparse.Namespace) -> None:
     """The twelve networks side by side, 10 epochs each, as a sweep runs them on a node, but for Ray."""
     from data_prep import Folder
     from trainables import MODELS, Recipe
-    from trainables.training.arrays import mapped
+    from trainables.training.arrays import copied, mapped
     from trainables.training.selection import DataSelection
     from trainables.worker import fork_server
     from trainables.worker.assignment import Assignment, Shared
 
     names, epochs = (TWELVE[:2], 2) if words.tiny else (TWELVE, 10)
     node_folder, record = Path(tempfile.mkdtemp()), Folder(tempfile.mkdtemp())
-    mapped(node_folder, lambda: noise(words))
+    mapped(node_folder, lambda new: copied(noise(words), new))
     prepared = since_start()
     shared = Shared("gpu", DataSelection(record), MODELS, {}, record, "jax", hang_minutes=10)
 

@@ -17,7 +17,7 @@ from data_prep.storage import Folder
 from support.networks import split_of
 from trainables import MODELS, Recipe
 from trainables.training import loop
-from trainables.training.pipeline import device
+from trainables.training.pipeline.backend import backend
 from trainables.training.selection import Data, DataSelection
 from trainables.worker import actor, fork_server, trial
 from trainables.worker.assignment import Assignment, Report, Shared
@@ -80,8 +80,8 @@ def reports(
 
     monkeypatch.setattr(loop, "epochs", failing)
     monkeypatch.setattr(trial, "shared_data", lambda selection, node_folder: data)
-    monkeypatch.setattr(device, "gpus", lambda: 1)
-    monkeypatch.setattr(device, "peak_bytes", lambda: 7)
+    monkeypatch.setattr(backend, "gpus", lambda: 1)
+    monkeypatch.setattr(backend, "peak_bytes", lambda: 7)
     shared = Shared("", DataSelection(Folder(str(folder))), MODELS, {}, Folder(str(folder)), "tensorflow", 1.0)
     recipe = Recipe("age-c2-f1", epochs=2, batch_size=16)
     threads = tf.config.threading.get_intra_op_parallelism_threads()
@@ -126,7 +126,7 @@ def test_other_errors_fail_the_trial(error: Exception, tmp_path: Path, monkeypat
 
 
 def test_a_backend_without_a_gpu_refuses_one_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "gpus", lambda: 0)
+    monkeypatch.setattr(backend, "gpus", lambda: 0)
     shared = Shared("", DataSelection(Folder(str(tmp_path))), MODELS, {}, Folder(str(tmp_path)), "tensorflow", 1.0)
     threads = tf.config.threading.get_intra_op_parallelism_threads()
     (report,) = trial.run_trial(Assignment("t", Recipe("age-c2-f1"), threads, shared, 0.5), tmp_path)

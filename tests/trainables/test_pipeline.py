@@ -13,7 +13,7 @@ from support.networks import curve, split_of
 from trainables import MODELS, Recipe
 from trainables.training import checkpoint, cost
 from trainables.training.loop import Run, score_best, start, train
-from trainables.training.pipeline import device, scoring
+from trainables.training.pipeline import scoring
 from trainables.training.pipeline.backend import backend
 from trainables.training.selection import Data
 
@@ -159,7 +159,7 @@ def test_images_of_more_than_a_quarter_of_the_gpu_are_streamed(
 def test_jax_states_the_memory_of_what_it_compiles(
     twenty_steps: Data, on_gpu: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(device, "gpus", lambda: 1)
+    monkeypatch.setattr(backend, "gpus", lambda: 1)
     images = 100 * 32 * 32 * 3
 
     def stated(gpu_bytes: int, **changes: Any) -> int:
@@ -174,7 +174,7 @@ def test_jax_states_the_memory_of_what_it_compiles(
     assert images + 3 * weights < whole < images + 50 * weights
     assert 0.8 * images < whole - streamed < images
     assert stated(4 * images, optimizer="sgd") < whole
-    monkeypatch.setattr(device, "gpus", lambda: 0)
+    monkeypatch.setattr(backend, "gpus", lambda: 0)
     assert stated(4 * images) == 0
 
 

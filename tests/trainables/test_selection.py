@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_prep import shards
 from data_prep.errors import InputError
 from data_prep.job import prepare
+from data_prep.split import first_balanced
 from data_prep.storage import Folder
 from support.trees import make_tree
 from trainables.training.arrays import shared_data
-from trainables.training.selection import DataSelection, Split
+from trainables.training.selection import DataSelection, Split, _places
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,34 @@ def test_training_sets_are_disjoint_and_the_first_is_that_of_the_limit_alone(
         len({data.fingerprint, alone.fingerprint, DataSelection(shard_folder, 100, subsets=2).load().fingerprint}) == 3
     )
     assert len(DataSelection(shard_folder, smoke=True, subsets=3).load().subset(2).train) == 120  # of 360 images
+
+
+@pytest.mark.parametrize(("most", "parts"), [(40, 1), (7, 1), (500, 1), (30, 4), (500, 3), (2, 2)])
+def test_images_go_to_their_places_as_they_are_read(most: int, parts: int) -> None:
+    generator = np.random.default_rng(most)
+    labels = (generator.random(300) < 0.4).astype(np.int8)
+    half = min(most // 2, *(np.bincount(labels) // parts))
+    found, start = np.full(2 * half * parts, -1), 0
+    seen, filled = np.zeros(2, int), np.zeros(parts, int)
+    for part in np.split(labels, np.sort(generator.integers(0, 300, 9))):
+        places = _places(part, half, seen, filled)
+        assert (found[places[places >= 0]] == -1).all()
+        found[places[places >= 0]] = start + np.flatnonzero(places >= 0)
+        start += len(part)
+    assert found.tolist() == first_balanced(labels, most, parts).tolist()
+
+
+def test_shards_are_read_in_parts(shard_folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    selections = [DataSelection(shard_folder, 100, subsets=3), DataSelection(shard_folder)]
+    whole = [selection.load() for selection in selections]
+    monkeypatch.setattr(shards, "_MOST_BYTES_AT_ONCE", 7 * 3 * 32**2)
+    assert max(map(len, shards.read_tables(shard_folder, "test"))) == 7
+    for selection, expected in zip(selections, whole, strict=True):
+        found = selection.load()
+        for split in shards.SPLITS:
+            for field in dataclasses.fields(Split):
+                pair = (getattr(getattr(data, split), field.name) for data in (found, expected))
+                assert np.array_equal(*pair)
 
 
 def test_more_images_than_there_are_is_refused(shard_folder: Folder) -> None:

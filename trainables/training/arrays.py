@@ -1,33 +1,34 @@
-"""A sweep's images on a node: read once, kept in files, and mapped by every process there."""
+"""A sweep's images on a node: read once, into files, and mapped by every process there."""
 
 import fcntl
 import json
 from collections.abc import Callable
 from dataclasses import fields, replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data_prep import shards
-from trainables.training.selection import Data, DataSelection, Split
+from trainables.training.selection import Data, DataSelection, New, Split, in_memory
 
 _STORY = "data.json"  # written last: with it, the arrays beside it are complete
 _COLUMNS = [field.name for field in fields(Split)]
 
 
-def mapped(node_folder: Path, load: Callable[[], Data]) -> Data:
-    """Map the images that lie in a node's folder; without any, `load` them and lay them there first.
+def mapped(node_folder: Path, load: Callable[[New], Data]) -> Data:
+    """Map the images that lie in a node's folder; without any, `load` them into files there first.
 
     Other processes of the node wait meanwhile.
     """
+
+    def new_file(name: str, shape: tuple[int, ...], kind: Any) -> np.ndarray:
+        return np.lib.format.open_memmap(node_folder / f"{name}.npy", "w+", kind, shape)
+
     with (node_folder / "data.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (node_folder / _STORY).exists():
-            data = load()
-            for split, column in product(shards.SPLITS, _COLUMNS):
-                np.save(node_folder / f"{split}-{column}.npy", getattr(getattr(data, split), column))
+            data = load(new_file)
             story = {name: getattr(data, name) for name in ("fingerprint", "is_smoke", "subsets")}
             (node_folder / _STORY).write_text(json.dumps(story))
     splits: dict[str, Any] = {
@@ -42,10 +43,16 @@ def shared_data(selection: DataSelection, node_folder: Path) -> Data:
     return mapped(node_folder, selection.load)
 
 
-def in_memory(data: Data) -> Data:
-    """Copy mapped data into memory, to be sent to nodes that lack its files."""
-    copies: dict[str, Any] = {
-        split: Split(*(np.array(getattr(getattr(data, split), column)) for column in _COLUMNS))
+def copied(data: Data, new: New = in_memory) -> Data:
+    """Copy images into arrays that `new` makes: into memory, to be sent to nodes that lack the files, or into files."""
+
+    def copy(name: str, array: np.ndarray) -> np.ndarray:
+        made = new(name, array.shape, array.dtype)
+        made[...] = array
+        return made
+
+    splits: dict[str, Any] = {
+        split: Split(*(copy(f"{split}-{column}", getattr(getattr(data, split), column)) for column in _COLUMNS))
         for split in shards.SPLITS
     }
-    return replace(data, **copies)
+    return replace(data, **splits)

@@ -34,10 +34,10 @@ class Cost:
 
 def measure_all(recipes: Sequence[Recipe], image_size: int, models: Mapping[str, Network]) -> Iterator[Cost | str]:
     """Yield each recipe's cost, or the reason why it does not fit its network. Runs in a helper, which takes no GPU."""
-    from trainables.training.pipeline import device
+    from trainables.training.pipeline.backend import backend
 
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    device.use_cpu()
+    backend.use_cpu()
     for recipe in recipes:
         try:
             yield cost(build(recipe, image_size, models))
@@ -72,10 +72,10 @@ def stated_bytes(recipe: Recipe, image_size: int, images: int, models: Mapping[s
     It is 0 where the compiler states nothing, and without a GPU. What the program computes is compiled for trials, too.
     """
     from trainables.training import loop, pipeline
-    from trainables.training.pipeline import device
+    from trainables.training.pipeline.backend import backend
 
     pipeline.set_up(1, recipe.deterministic)
-    if not device.gpus():
+    if not backend.gpus():
         yield 0
         return
     blank = np.broadcast_to(np.uint8(0), (images, image_size, image_size, 3))  # takes no memory

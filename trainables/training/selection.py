@@ -3,15 +3,26 @@ and half FAKE, and all of test; with `--resample-train` K so many training sets 
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from data_prep import Folder, InputError, shards
-from data_prep.split import first_balanced
 
 _SMOKE_IMAGES = {"train": 400, "validation": 100, "test": 400}
+_TYPES = {"images": np.uint8, "labels": np.int8, "rows": np.int32, "duplicate": np.bool_}
+
+
+#: Makes an empty array of a name, a shape and a type.
+New = Callable[[str, tuple[int, ...], Any], np.ndarray]
+
+
+def in_memory(name: str, shape: tuple[int, ...], kind: Any) -> np.ndarray:
+    """An empty array in memory."""
+    return np.empty(shape, kind)
 
 
 @dataclass(frozen=True)
@@ -105,12 +116,12 @@ class DataSelection:
             for split, labels in manifest.counts.items()
         }
 
-    def load(self) -> Data:
-        """Read the selected images into memory. Raises InputError."""
+    def load(self, new: New = in_memory) -> Data:
+        """Read the selected images into arrays that `new` makes. Raises InputError."""
         manifest = shards.read_manifest(self.folder)
         self.counts(manifest)
         return Data(
-            **{split: self._read(split) for split in shards.SPLITS},
+            **{split: self._read(split, manifest, new) for split in shards.SPLITS},
             fingerprint=self.fingerprint(manifest.fingerprint),
             is_smoke=self.smoke,
             subsets=self.subsets,
@@ -127,19 +138,42 @@ class DataSelection:
             tables.append(table.append_column("row", pa.array(rows, pa.int64())))
         return pa.concat_tables(tables)
 
-    def _read(self, split: str) -> Split:
-        """Read a split, or its first balanced rows: shards are shuffled, so the first rows are a random sample."""
-        most, parts, tables = self.most.get(split), self.subsets if split == "train" else 1, []
-        for table in shards.read_tables(self.folder, split, ["image", "label", "duplicate"]):
-            tables.append(table)
-            if most and len(first_balanced(_labels(tables), most, parts)) == most // 2 * 2 * parts:
+    def _read(self, split: str, manifest: shards.Manifest, new: New) -> Split:
+        """Read a split, or its first balanced rows: shards are shuffled, so the first rows are a random sample.
+
+        Each image goes to its place as it is read, so that no more than a part of a shard is in memory besides.
+        """
+        most, parts, labels = self.most.get(split), self.subsets if split == "train" else 1, manifest.counts[split]
+        half = 0 if most is None else min(most // 2, *(count // parts for count in labels.values()))
+        rows, side = sum(labels.values()) if most is None else 2 * half * parts, manifest.image_size
+        shapes = {"images": (rows, side, side, 3), "labels": (rows,), "rows": (rows,), "duplicate": (rows,)}
+        made = Split(**{name: new(f"{split}-{name}", shape, _TYPES[name]) for name, shape in shapes.items()})
+        start, seen, filled = 0, np.zeros(2, int), np.zeros(parts, int)
+        for table in shards.read_tables(self.folder, split, ["image", "label", "duplicate"]) if rows else ():
+            found = table["label"].to_numpy()
+            here = np.arange(len(found))
+            places = here + start if most is None else _places(found, half, seen, filled)
+            here, places = here[places >= 0], places[places >= 0]
+            made.images[places] = shards.images_of(table)[here]
+            made.labels[places], made.rows[places] = found[here], here + start
+            made.duplicate[places] = table["duplicate"].is_valid().to_numpy()[here]
+            start += len(found)
+            if most is not None and filled.sum() == rows:
                 break  # the rest of the shards need not be read
-        labels = _labels(tables)
-        rows = first_balanced(labels, most, parts) if most else np.arange(len(labels))
-        images = np.concatenate([shards.images_of(table) for table in tables])
-        duplicate = pa.concat_tables(tables)["duplicate"].is_valid().to_numpy()
-        return Split(images[rows] if most else images, labels[rows], rows.astype(np.int32), duplicate[rows])
+        return made
 
 
-def _labels(tables: list[pa.Table]) -> np.ndarray:
-    return np.asarray(pa.concat_tables(tables)["label"].to_numpy())
+def _places(labels: np.ndarray, half: int, seen: np.ndarray, filled: np.ndarray) -> np.ndarray:
+    """Where the next rows go among balanced training sets, one after the other; -1 for those that are not taken.
+
+    Each set takes the next `half` rows of each label, in order. `seen` (2,) are the rows of each label before these,
+    and `filled` (sets,) those that each set has; both are brought up to date.
+    """
+    ranks = np.where(labels, np.cumsum(labels), np.cumsum(1 - labels)) - 1 + seen[labels]
+    sets, places = ranks // half, np.full(len(labels), -1)
+    for number in range(len(filled)):
+        taken = np.flatnonzero(sets == number)
+        places[taken] = 2 * half * number + filled[number] + np.arange(len(taken))
+        filled[number] += len(taken)
+    seen += np.bincount(labels, minlength=2)
+    return places

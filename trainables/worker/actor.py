@@ -22,7 +22,7 @@ from ray._private.worker import global_worker  # no public function tells it; py
 
 from trainables import MODELS
 from trainables.record import MANIFEST
-from trainables.training.arrays import mapped
+from trainables.training.arrays import copied, mapped
 from trainables.training.outcome import failed_row
 from trainables.training.recipe import Recipe
 from trainables.worker import fork_server, mps
@@ -62,7 +62,7 @@ def supervise_trial(config: dict[str, Any], *, shared: Shared) -> None:
         return
     node_folder, resources = _start_server(shared.token, shared.backend, shared.mps), _resources()
     if shared.data is not None:
-        mapped(node_folder, lambda: ray.get(shared.data))
+        mapped(node_folder, lambda new: copied(ray.get(shared.data), new))
     assignment = _assignment(config, shared, max(1, int(resources["cpus"])))
     for factor in _GROWTH:
         gpus = min(factor * resources["gpus"], max(1.0, resources["gpus"]))

@@ -18,7 +18,7 @@ from trainables.record import SCORES, checkpoints, scores_file
 from trainables.training import checkpoint, loop, outcome, pipeline
 from trainables.training.arrays import shared_data
 from trainables.training.cost import cost
-from trainables.training.pipeline import device
+from trainables.training.pipeline.backend import backend
 from trainables.training.selection import Data
 from trainables.worker.assignment import Assignment, Report
 from trainables.worker.memory import NoRoomError, gist, is_full, room
@@ -48,7 +48,7 @@ def run_trial(assignment: Assignment, node_folder: Path) -> Iterator[Report]:
         data = shared_data(assignment.shared.selection, node_folder).subset(assignment.recipe.training_subset)
         for report in _train_and_score(assignment, data, known):
             if "status" in report:
-                report |= {"wall_seconds": time.perf_counter() - started, "peak_device_bytes": device.peak_bytes()}
+                report |= {"wall_seconds": time.perf_counter() - started, "peak_device_bytes": backend.peak_bytes()}
             yield known | report
     except NoRoomError as error:
         yield {"no_room": str(error)}
@@ -64,12 +64,12 @@ def _set_up(assignment: Assignment) -> str:
     """Set limits before the backend first computes. Returns why the sweep cannot run here; empty if it can."""
     pipeline.set_up(assignment.threads, assignment.recipe.deterministic)
     if not assignment.gpus:
-        device.use_cpu()
+        backend.use_cpu()
         return ""
     with room(assignment.gpus, lambda: False):
-        is_seen = device.gpus() > 0
-    backend = assignment.shared.backend
-    return "" if is_seen else _UNSEEN.format(host=platform.node(), backend=backend, extra=_EXTRAS[backend])
+        is_seen = backend.gpus() > 0
+    name = assignment.shared.backend
+    return "" if is_seen else _UNSEEN.format(host=platform.node(), backend=name, extra=_EXTRAS[name])
 
 
 def _train_and_score(assignment: Assignment, data: Data, known: dict[str, Any]) -> Iterator[Report]:

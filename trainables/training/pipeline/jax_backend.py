@@ -22,6 +22,29 @@ def set_up(threads: int, deterministic: bool = False) -> None:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true"
 
 
+def use_cpu() -> None:
+    """Take the CPU, in a process that has not computed yet and whose CUDA_VISIBLE_DEVICES hides all GPUs.
+
+    JAX fails if it finds a driver without a GPU.
+    """
+    jax.config.update("jax_platforms", "cpu")  # type: ignore[no-untyped-call]
+
+
+def gpus() -> int:
+    """How many GPUs this process sees."""
+    try:
+        return len(jax.devices("gpu"))
+    except RuntimeError as error:
+        if "Unknown backend" not in str(error):
+            raise
+        return 0
+
+
+def peak_bytes() -> int | None:
+    """The most memory of its first GPU that this process has used; None without a GPU."""
+    return int(jax.local_devices()[0].memory_stats()["peak_bytes_in_use"]) if gpus() else None
+
+
 def gpu_bytes() -> int:
     """The memory of the GPU that this process may use; 0 on a CPU."""
     return int((jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", 0))

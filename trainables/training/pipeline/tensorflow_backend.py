@@ -37,6 +37,20 @@ def set_up(threads: int, deterministic: bool = False) -> None:
         assert tf.config.threading.get_intra_op_parallelism_threads() == threads
 
 
+def use_cpu() -> None:
+    """Take the CPU, as TensorFlow does where CUDA_VISIBLE_DEVICES hides all GPUs."""
+
+
+def gpus() -> int:
+    """How many GPUs this process sees."""
+    return len(tf.config.list_logical_devices("GPU"))
+
+
+def peak_bytes() -> int | None:
+    """The most memory of its first GPU that this process has used; None without a GPU."""
+    return int(tf.config.experimental.get_memory_info("GPU:0")["peak"]) if gpus() else None
+
+
 @functools.cache
 def gpu_bytes() -> int:
     """The memory of the GPU that this process may use; 0 on a CPU."""
