@@ -16,19 +16,26 @@ _STORY = "data.json"  # written last: with it, the arrays beside it are complete
 _COLUMNS = [field.name for field in fields(Split)]
 
 
+class _NewFile:
+    """An array in a file, mapped only while rows are written: none of it stays in this process's memory."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...], kind: Any) -> None:
+        self._path = path
+        np.lib.format.open_memmap(path, "w+", kind, shape)
+
+    def __setitem__(self, places: Any, values: np.ndarray) -> None:
+        np.load(self._path, mmap_mode="r+")[places] = values
+
+
 def mapped(node_folder: Path, load: Callable[[New], Data]) -> Data:
     """Map the images that lie in a node's folder; without any, `load` them into files there first.
 
     Other processes of the node wait meanwhile.
     """
-
-    def new_file(name: str, shape: tuple[int, ...], kind: Any) -> np.ndarray:
-        return np.lib.format.open_memmap(node_folder / f"{name}.npy", "w+", kind, shape)
-
     with (node_folder / "data.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (node_folder / _STORY).exists():
-            data = load(new_file)
+            data = load(lambda name, *kind: _NewFile(node_folder / f"{name}.npy", *kind))
             story = {name: getattr(data, name) for name in ("fingerprint", "is_smoke", "subsets")}
             (node_folder / _STORY).write_text(json.dumps(story))
     splits: dict[str, Any] = {
@@ -46,7 +53,7 @@ def shared_data(selection: DataSelection, node_folder: Path) -> Data:
 def copied(data: Data, new: New = in_memory) -> Data:
     """Copy images into arrays that `new` makes: into memory, to be sent to nodes that lack the files, or into files."""
 
-    def copy(name: str, array: np.ndarray) -> np.ndarray:
+    def copy(name: str, array: np.ndarray) -> Any:
         made = new(name, array.shape, array.dtype)
         made[...] = array
         return made

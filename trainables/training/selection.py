@@ -16,8 +16,8 @@ _SMOKE_IMAGES = {"train": 400, "validation": 100, "test": 400}
 _TYPES = {"images": np.uint8, "labels": np.int8, "rows": np.int32, "duplicate": np.bool_}
 
 
-#: Makes an empty array of a name, a shape and a type.
-New = Callable[[str, tuple[int, ...], Any], np.ndarray]
+#: Makes an empty array of a name, a shape and a type, or what takes rows as an array does.
+New = Callable[[str, tuple[int, ...], Any], Any]
 
 
 def in_memory(name: str, shape: tuple[int, ...], kind: Any) -> np.ndarray:
