@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from data_prep.job import prepare
 from support.commands import ROOT, Command, Done, run_python
 
 #: Each worker has its own folder for temporary files, and so its own Ray: no sweep joins another's cluster.
@@ -65,6 +66,14 @@ def pytest_sessionfinish() -> None:
 def cifake() -> Path:
     """Kaggle's archive of CIFAKE, named by the environment variable CIFAKE_ZIP."""
     return file_named_by("CIFAKE_ZIP", "needs the real CIFAKE: set CIFAKE_ZIP to Kaggle's archive")
+
+
+@pytest.fixture(scope="session")
+def cifake_shards(cifake: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shards of all of CIFAKE, which the workers share: the first one to want them makes them."""
+    place = tmp_path_factory.getbasetemp().parent if WORKER else tmp_path_factory.mktemp("real")
+    prepare(str(cifake), str(place / "cifake"))
+    return place / "cifake"
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_prep import Folder
 from data_prep.job import prepare
+from data_prep.shards import read_manifest
 from data_prep.sources import SAMPLE
 from support.commands import Command
 from support.shards import pixels, table
@@ -71,8 +73,8 @@ def test_equal_encodings_raise_no_warning(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_real_cifake_is_audited_as_published(cifake: Path, tmp_path: Path) -> None:
-    manifest = prepare(str(cifake), str(tmp_path / "out"))
+def test_real_cifake_is_audited_as_published(cifake_shards: Path) -> None:
+    manifest = read_manifest(Folder(str(cifake_shards)))
     assert manifest.counts == {
         "train": {"REAL": 45_000, "FAKE": 45_000},
         "validation": {"REAL": 5_000, "FAKE": 5_000},
@@ -83,8 +85,9 @@ def test_real_cifake_is_audited_as_published(cifake: Path, tmp_path: Path) -> No
     assert 120 < manifest.audit["test_images_near_train"] < 170
     assert manifest.audit["distinct_images"] == 108_872
     assert manifest.audit["warnings"] == []
-    assert not set(table(tmp_path / "out", "train")["group"]) & set(table(tmp_path / "out", "validation")["group"])
-    assert table(tmp_path / "out", "validation").groupby(["label", "object_class"]).size().tolist() == [500] * 20
+    validation = table(cifake_shards, "validation")
+    assert not set(table(cifake_shards, "train")["group"]) & set(validation["group"])
+    assert validation.groupby(["label", "object_class"]).size().tolist() == [500] * 20
     assert manifest.pixel_mean == pytest.approx((0.4720, 0.4629, 0.4178), abs=5e-4)
     assert manifest.pixel_std == pytest.approx((0.2376, 0.2374, 0.2660), abs=5e-4)
 

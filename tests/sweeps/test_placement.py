@@ -184,5 +184,5 @@ def test_a_node_with_a_gpu_is_asked_for_what_a_trial_takes(node: tuple[int, int]
     asked = ("asked", "jax", False, Recipe("age-c2-f1"), 32, 100)
     stated = cluster.on_gpu_node(actor.stated_bytes, *asked, seconds=60)
     assert stated == (0 if node[0] else None), "JAX sees no GPU, on a node that pretends to have one"
-    assert cluster.on_gpu_node(time.sleep, 60, seconds=0.1) is None
-    assert cluster.on_gpu_node(actor.stated_bytes, seconds=60) is None
+    assert cluster.on_gpu_node(lambda: time.sleep(60), seconds=0.1) is None
+    assert cluster.on_gpu_node(lambda: {}["no key"], seconds=60) is None

@@ -64,7 +64,3 @@ def test_the_notebook_runs_in_a_kernel(tmp_path: Path, monkeypatch: pytest.Monke
     assert '<progress value="40" max="40">' in bars[0]
     assert "Every trial of results/zoo is over, and its report shows them." in again[0]["text"]
     assert "image/png" in curves[0]["data"]
-    words = ("--models", "age-c4-f2,cifake-cnn", "--seeds", 2, "--results", "command")
-    done = run_python(ZOO, *words, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert_same_results(tmp_path / "results", tmp_path / "command")

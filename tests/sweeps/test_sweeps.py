@@ -226,10 +226,8 @@ def test_a_plan_starts_nothing(place: Path) -> None:
 
 
 @pytest.mark.real
-def test_real_cifake_trains_as_far_as_so_little_training_goes(cifake: Path, tmp_path: Path) -> None:
-    prepared = run_python("-m", "data_prep", "--source", cifake, "--out", "shards/cifake", cwd=tmp_path)
-    assert prepared.returncode == 0, prepared.stderr
-    done = run_python(AGE, "--data", "shards/cifake", "--limit", 8000, "--epochs", 2, cwd=tmp_path)
+def test_real_cifake_trains_as_far_as_so_little_training_goes(cifake_shards: Path, tmp_path: Path) -> None:
+    done = run_python(AGE, "--data", cifake_shards, "--limit", 8000, "--epochs", 2, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     rows = trials(tmp_path / "results")
     assert (rows["status"] == "finished").all()

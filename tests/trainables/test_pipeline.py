@@ -11,7 +11,7 @@ import pytest
 from data_prep import Folder
 from support.networks import curve, split_of
 from trainables import MODELS, Recipe
-from trainables.training import checkpoint, cost
+from trainables.training import checkpoint, cost, pipeline
 from trainables.training.loop import Run, score_best, start, train
 from trainables.training.pipeline import scoring
 from trainables.training.pipeline.backend import backend
@@ -160,6 +160,7 @@ def test_jax_states_the_memory_of_what_it_compiles(
     twenty_steps: Data, on_gpu: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backend, "gpus", lambda: 1)
+    monkeypatch.setattr(pipeline, "set_up", lambda *arguments: None)  # which was done
     images = 100 * 32 * 32 * 3
 
     def stated(gpu_bytes: int, **changes: Any) -> int:

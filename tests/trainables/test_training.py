@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep.job import prepare
 from data_prep.storage import Folder
 from support.networks import curve, losses
 from trainables import Recipe
@@ -124,9 +123,8 @@ def test_the_best_epoch_is_the_first_of_equals() -> None:
 
 
 @pytest.mark.real
-def test_real_cifake_is_learnt_to_nine_in_ten(cifake: Path, tmp_path: Path) -> None:
-    prepare(str(cifake), str(tmp_path / "shards"))
-    data = DataSelection(Folder(str(tmp_path / "shards")), limit=40_000).load()
+def test_real_cifake_is_learnt_to_nine_in_ten(cifake_shards: Path) -> None:
+    data = DataSelection(Folder(str(cifake_shards)), limit=40_000).load()
     run = train(start(Recipe("age-c4-f2", epochs=5), data), data)
     clean = ~data.test.duplicate
     assert clean.sum() <= 10_000 - 197 - 120  # without near-copies
