@@ -189,9 +189,8 @@ class Folder:
 
     def _opened(self, name: str) -> pa.NativeFile:
         """A file to be read here and there; that of an object store is fetched first."""
-        return (
-            self._system.open_input_file(self._path(name)) if self.is_local else pa.BufferReader(self.read_bytes(name))
-        )
+        path = self._path(name)
+        return self._system.open_input_file(path) if self.is_local else pa.BufferReader(self.read_bytes(name))
 
     @_patient
     def write_bytes(self, name: str, content: bytes | memoryview) -> None:

@@ -69,7 +69,7 @@ def training_bytes(cost: Cost, recipe: Recipe) -> int:
 def stated_bytes(recipe: Recipe, image_size: int, images: int, models: Mapping[str, Network]) -> Iterator[int]:
     """Yield what the compiler states that training on so many images takes of this process's GPU, in bytes.
 
-    It is 0 where the compiler states nothing, and without a GPU. What the program computes is compiled for trials, too.
+    It is 0 where the compiler states nothing, and without a GPU. Trials find the program in the node's cache.
     """
     from trainables.training import loop, pipeline
     from trainables.training.pipeline.backend import backend
