@@ -177,7 +177,7 @@ def test_real_transfer_learns_and_preprocessing_is_worth_something(
     cifake: Path, imagenet: Path, tmp_path: Path, command: Command
 ) -> None:
     """A short form, 2,000 images and 2 epochs, of 20,000 and 5."""
-    assert command("-m", "data_prep", "--source", cifake, "--out", "shards", "--limit", 6000).returncode == 0
+    assert command("-m", "data_prep", "--source", cifake, "--out", "shards", "--limit", 3000).returncode == 0
     accuracies = {}
     for preprocessing in ("imagenet", "rescale"):
         choice = f"vgg16-transfer.preprocessing={preprocessing}"
