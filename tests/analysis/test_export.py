@@ -42,6 +42,7 @@ def test_the_exports_answer_as_the_original_at_any_batch(exported: Path, record:
     check(files(exported, network, ".keras").read_bytes())
 
 
+@pytest.mark.slow
 def test_the_snippets_of_the_model_card_run_as_printed_and_agree_with_predict(
     analysis: Command, exported: Path, place: Path
 ) -> None:

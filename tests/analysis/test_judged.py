@@ -117,6 +117,7 @@ def crossed(make: Callable[..., Folder]) -> Folder:
     return folder
 
 
+@pytest.mark.slow
 def test_means_and_verdicts_are_over_training_sets_where_there_are_several(
     make: Callable[..., Folder], analysed: tuple[Folder, str]
 ) -> None:

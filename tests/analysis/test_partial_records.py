@@ -105,6 +105,7 @@ def test_scores_that_are_missing_leave_the_matrix_out(make: Callable[..., Folder
     assert results.trials.set_index("trial").loc[list(judged.confusions(results)), "network"].tolist() == [WORST]
 
 
+@pytest.mark.slow
 def test_a_record_on_another_file_system(make: Callable[..., Folder]) -> None:
     local = make([(Recipe(BEST), "finished", {})])
     remote = Folder(f"file://{local.local_path()}")  # a URI is handled as s3:// is

@@ -54,6 +54,7 @@ def test_preparing_again_changes_nothing_and_other_options_are_refused(tmp_path:
         prepare(str(tree), str(tmp_path / "out"), seed=1)
 
 
+@pytest.mark.slow
 def test_a_killed_job_goes_on_from_its_parts(tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "tree", images=3_000)
     words = [sys.executable, "-m", "data_prep", "--source", str(tree), "--out", str(tmp_path / "out"), "--workers", "2"]

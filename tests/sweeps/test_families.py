@@ -178,6 +178,7 @@ def test_seven_clusters_of_images_are_respected() -> None:
     assert np.mean(together) >= 0.92
 
 
+@pytest.mark.slow
 def test_three_looks_at_equal_networks_give_a_false_verdict_at_most_6_times_in_100() -> None:
     generator, families, false = np.random.default_rng(6), 200, 0
     for _ in range(families):

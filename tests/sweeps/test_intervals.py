@@ -55,6 +55,7 @@ def simulated() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
 
 
 @pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.slow
 def test_intervals_hold_the_truth_95_times_in_100(
     simulated: tuple[dict[str, np.ndarray], dict[str, np.ndarray]], metric: str
 ) -> None:

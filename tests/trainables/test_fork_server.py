@@ -113,6 +113,7 @@ def test_where_there_is_no_fork_a_fresh_interpreter_answers() -> None:
     process.wait(timeout=20)
 
 
+@pytest.mark.slow
 def test_a_server_whose_starter_is_gone_stays_until_its_children_have_ended() -> None:
     place = fork_server.node_folder(f"left-{os.getpid()}")
     code = (

@@ -98,6 +98,7 @@ def test_the_gpu_benchmark_runs_to_its_end(tmp_path: Path) -> None:
     assert [row["status"] for row in parts["study"]["said"][:-1]] == ["finished"] * 2
 
 
+@pytest.mark.slow
 def test_a_forked_trial_has_no_tensorflow_and_keeps_to_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """And a second one finds what the first one compiled, and computes the same with it."""
     monkeypatch.setenv("KERAS_BACKEND", "jax")

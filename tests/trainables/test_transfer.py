@@ -151,6 +151,7 @@ def test_the_papers_resnet_freezes_seven_residual_blocks() -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_head_is_trained_first_and_then_the_rest_at_a_tenth_of_the_rate(data: Data) -> None:
     recipe = Recipe.of(
         {"network": "vgg16-transfer", "arguments": {"train_from": "block5"}, "epochs": 3, "head_epochs": 2}
