@@ -38,7 +38,7 @@ SPLITS = ("train", "validation", "test")
 MANIFEST = "manifest.json"
 
 _MOST_ROWS = 5_000
-_MOST_BYTES_AT_ONCE = 2**26
+_MOST_BYTES_AT_ONCE = 2**24  # Arrow takes eleven times as much to decode them
 _MOST_IMAGE_BYTES = 250_000_000  # so that a file stays below 256 MB even where nothing compresses
 
 # Parquet stores a byte as a 32-bit integer. Split into streams, three of the four are zero and compress away: as small
@@ -152,7 +152,7 @@ def read_manifest(folder: Folder) -> Manifest:
 
 
 def read_tables(folder: Folder, split: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """The shards of one split, in order, in tables of at most 64 MB of pixels.
+    """The shards of one split, in order, in tables of at most 16 MB of pixels.
 
     Raises InputError for a shard that is missing, corrupt or of the wrong length.
     """
