@@ -170,12 +170,12 @@ def _read_shard(
         with folder.parquet(name) as file:
             if expected == {"rows": file.metadata.num_rows, "bytes": folder.size(name)}:
                 for batch in file.iter_batches(rows, columns=columns):
-                    yield pa.Table.from_batches([batch])
+                    yield pa.Table.from_batches([batch]).select(columns or batch.schema.names)
                 return
         reason = "is corrupt (its rows or bytes are not the manifest's)"
     except FileNotFoundError:
         reason = "is missing"
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, KeyError) as error:
         reason = f"is corrupt ({str(error).splitlines()[0].rstrip('.')})"
     raise InputError(f"{folder}/{name} {reason}; delete {folder} and make it again with `python -m data_prep`.")
 

@@ -36,8 +36,24 @@ def first_balanced(labels: np.ndarray, count: int, parts: int = 1) -> np.ndarray
     0 REAL and 1 FAKE.
     """
     half = min(count // 2, *(np.bincount(labels, minlength=2) // parts))
-    of_each = [np.flatnonzero(labels == label)[: half * parts].reshape(parts, half) for label in (0, 1)]
-    return np.sort(np.concatenate(of_each, axis=1), axis=1).ravel()
+    places = places_in_sets(labels, half, np.zeros(2, int), np.zeros(parts, int))
+    return np.argsort(places)[(places < 0).sum() :]
+
+
+def places_in_sets(labels: np.ndarray, half: int, seen: np.ndarray, filled: np.ndarray) -> np.ndarray:
+    """Where the next rows go among balanced sets, which stand one after the other; -1 for those that are not taken.
+
+    Each set takes the next `half` rows of each label, in order. `seen` (2,) are the rows of each label before these,
+    and `filled` (sets,) those that each set has; both are brought up to date.
+    """
+    places = np.full(len(labels), -1)
+    ranks = np.where(labels, np.cumsum(labels), np.cumsum(1 - labels)) - 1 + seen[labels]
+    for number in range(len(filled)):
+        taken = np.flatnonzero((ranks >= number * half) & (ranks < (number + 1) * half))
+        places[taken] = 2 * half * number + filled[number] + np.arange(len(taken))
+        filled[number] += len(taken)
+    seen += np.bincount(labels, minlength=2)
+    return places
 
 
 def _first_of_each(keys: np.ndarray, count: int) -> np.ndarray:

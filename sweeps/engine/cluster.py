@@ -150,18 +150,18 @@ def has_all_gpus() -> bool:
 
 def smallest_gpu_bytes(otherwise: float) -> float:
     """The memory of the cluster's smallest GPU; `otherwise` of one that nvidia-smi does not tell of."""
-    having = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
-    return float(min(ray.get([_on(node, _smallest_gpu_bytes, otherwise) for node in having]), default=otherwise))
+    return float(min(ray.get([_on(node, _smallest_gpu_bytes, otherwise) for node in _gpu_nodes()]), default=otherwise))
 
 
 def on_gpu_node(function: Callable[..., Any], *arguments: Any, seconds: float) -> Any:
     """What a function returns on a node that has a GPU; None without such a node, after so long, and if it fails."""
-    for node in ray.nodes():
-        if node["Alive"] and node["Resources"].get("GPU"):
-            with contextlib.suppress(ray.exceptions.RayError):
-                return ray.get(_on(node, function, *arguments), timeout=seconds)
-            break
+    with contextlib.suppress(ray.exceptions.RayError):
+        return next((ray.get(_on(node, function, *arguments), timeout=seconds) for node in _gpu_nodes()), None)
     return None
+
+
+def _gpu_nodes() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
 
 
 def _smallest_gpu_bytes(otherwise: float) -> float:

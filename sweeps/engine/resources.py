@@ -41,10 +41,12 @@ def request(
         flops = max(inputs.cost(recipe).flops for recipe in recipes)
         cpus = cpu_share(strategy.concurrency, sum(node_cpus), min(node_cpus), flops)
     if gpus is None and with_gpus:
-        most = _memory(recipes, inputs, options, rows)
-        memory = (most + _PROCESS_BYTES) / cluster.smallest_gpu_bytes(_UNKNOWN_GPU_BYTES)
         trials = min(strategy.concurrency, sum(_fitting({"cpu": cpus}, node) for node in with_gpus))
-        gpus = gpu_share(trials, sum(node["GPU"] for node in with_gpus), memory)
+        count, gpus = sum(node["GPU"] for node in with_gpus), 1.0
+        if trials > count:  # else none shares a GPU, however much memory it takes
+            most = _memory(recipes, inputs, options, rows)
+            memory = (most + _PROCESS_BYTES) / cluster.smallest_gpu_bytes(_UNKNOWN_GPU_BYTES)
+            gpus = gpu_share(trials, count, memory)
     for name, amount in {"CPU": cpus, "GPU": gpus or 0.0}.items():
         largest = max(node.get(name, 0) for node in nodes)
         if amount > largest:
@@ -65,24 +67,23 @@ def _memory(recipes: Iterable[Recipe], inputs: Inputs, options: Options, rows: I
         kind = (row["network"], row["arguments"], row["precision"], row.get("batch_size_used"))
         peaks[kind] = max(peaks[kind], row.get("peak_device_bytes") or 0)
     images = inputs.data.subset(1).train.images  # each trial's process holds its own
-    taken, estimates = [0], dict[Recipe, int]()
+    taken, estimates = list[int](), dict[Recipe, int]()
     for recipe in recipes:
         if peak := peaks[recipe.network, recipe.arguments, recipe.precision, recipe.batch_size]:
             taken.append(peak)
         else:
             estimates[recipe] = training_bytes(inputs.cost(recipe), recipe) + images.nbytes
-    if not estimates:
-        return max(taken)
-    largest = max(estimates, key=estimates.__getitem__)
-    return max(*taken, _stated(largest, inputs, options.mps, len(images)) or estimates[largest])
+    if estimates:
+        largest = max(estimates, key=estimates.__getitem__)
+        taken.append(_stated(largest, inputs, options.mps, len(images)) or estimates[largest])
+    return max(taken)
 
 
 def _stated(recipe: Recipe, inputs: Inputs, has_mps: bool, images: int) -> int:
     """What JAX states that a trial takes of a GPU, in bytes; 0 if it cannot be asked, and with TensorFlow."""
-    backend = os.environ.get("KERAS_BACKEND")
-    if backend != "jax":
+    if os.environ.get("KERAS_BACKEND") != "jax":
         return 0
-    asked = (inputs.token, backend, has_mps, recipe, inputs.data.image_size, images)
+    asked = (inputs.token, "jax", has_mps, recipe, inputs.data.image_size, images)
     return int(cluster.on_gpu_node(stated_bytes, *asked, seconds=_SECONDS_TO_COMPILE) or 0)
 
 

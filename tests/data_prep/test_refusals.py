@@ -2,14 +2,13 @@
 
 import os
 import shutil
-import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from data_prep.sources.zip import ZipSource
-from support.commands import Command, refused, run_python
+from support.commands import Command, refused, run_python, small_disk
 from support.trees import make_tree, zip_tree
 
 
@@ -96,15 +95,9 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path, command_here: C
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to mount a small disk")
 def test_a_full_disk_is_one_sentence_and_leaves_no_shards(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "none", str(disk)], check=False).returncode:
-        pytest.skip("this machine does not let root mount a tmpfs")
-    try:
+    with small_disk(tmp_path / "disk", "200k") as disk:
         done = run_python(
             "-m", "data_prep", "--source", make_tree(tmp_path / "tree", 100), "--out", disk / "out", cwd=tmp_path
         )
         assert "disk is full" in refused(done)
         assert not (disk / "out").exists()
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)

@@ -81,6 +81,16 @@ def test_a_corrupt_shard_is_refused(prepared: Path) -> None:
         pixels(prepared, "test")
 
 
+def test_a_shard_without_a_column_is_corrupt(prepared: Path) -> None:
+    folder, name = Folder(str(prepared)), shards.file_name("test", 0)
+    folder.write_table(name, folder.read_table(name).drop_columns(["duplicate"]))
+    manifest = folder.read_json("manifest.json")
+    manifest["files"][name]["bytes"] = folder.size(name)
+    folder.write_json("manifest.json", manifest)
+    with pytest.raises(InputError, match=r"test-00000\.parquet is corrupt \(.*duplicate.*\); delete"):
+        list(shards.read_tables(folder, "test", ["label", "duplicate"]))
+
+
 def test_another_format_version_is_refused(prepared: Path) -> None:
     manifest = json.loads((prepared / "manifest.json").read_text())
     (prepared / "manifest.json").write_text(json.dumps(manifest | {"format_version": 99}))

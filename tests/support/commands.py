@@ -1,13 +1,16 @@
 """Commands as a user runs them, and what they say."""
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 #: PYTHONPATH of a process that is to find the packages, and `support` behind them: tests/ has folders of their names.
@@ -20,6 +23,18 @@ Command = Callable[..., Done]
 def run_python(*arguments: object, cwd: Path, **options: object) -> Done:
     words = [sys.executable, *map(str, arguments)]
     return subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=600, check=False, **options)  # type: ignore[call-overload,no-any-return]
+
+
+@contextlib.contextmanager
+def small_disk(place: Path, size: str) -> Iterator[Path]:
+    """A disk of that size, as `mount` takes it, at a new folder; the test is skipped where root may not mount one."""
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(place)], check=False).returncode:
+        pytest.skip("this machine does not let root mount a tmpfs")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
 
 
 def trained(folder: Path, *options: object) -> Path:

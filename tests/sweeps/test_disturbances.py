@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from support.commands import copy_of_the_code, refused, run_python, wait_until
+from support.commands import copy_of_the_code, refused, run_python, small_disk, wait_until
 from support.sweeps import (
     AGE,
     FORK_SERVER,
@@ -224,13 +223,7 @@ def test_more_gpus_than_there_are_is_one_sentence(place: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small disk")
 @pytest.mark.parametrize("size", ["32k", "3m"], ids=["at the start", "at a checkpoint"])
 def test_a_full_disk_ends_the_sweep_in_one_sentence(size: str, place: Path) -> None:
-    disk = place / f"disk-{size}"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(disk)], check=False).returncode:
-        pytest.skip("this machine does not let root mount a tmpfs")
-    try:
+    with small_disk(place / f"disk-{size}", size) as disk:
         assert "disk is full" in refused(run_python(AGE, *TINY, "--results", disk.name, cwd=place))
         for file in disk.rglob("*.parquet"):
             pd.read_parquet(file)  # what is there is whole
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)

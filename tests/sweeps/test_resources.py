@@ -146,3 +146,7 @@ def test_on_jax_the_largest_trial_takes_what_its_program_states(monkeypatch: pyt
     assert len(asked) == 2, "what has been measured is not asked for"
     answer[0] = None  # no node with a GPU, or none that answers
     assert share() == 0.5
+    del asked[:]
+    alone = request(FixedList([large]), inputs, Options())  # type: ignore[arg-type]
+    assert alone["gpu"] == 1.0
+    assert not asked, "nothing is compiled for a trial that has a GPU to itself"

@@ -1,6 +1,8 @@
 """The selection of images: balanced, the same every time, and one copy for all."""
 
 import dataclasses
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +11,12 @@ import pytest
 from data_prep import shards
 from data_prep.errors import InputError
 from data_prep.job import prepare
-from data_prep.split import first_balanced
+from data_prep.split import first_balanced, places_in_sets
 from data_prep.storage import Folder
+from support.commands import small_disk
 from support.trees import make_tree
 from trainables.training.arrays import shared_data
-from trainables.training.selection import DataSelection, Split, _places
+from trainables.training.selection import DataSelection, Split
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,7 @@ def test_images_go_to_their_places_as_they_are_read(most: int, parts: int) -> No
     found, start = np.full(2 * half * parts, -1), 0
     seen, filled = np.zeros(2, int), np.zeros(parts, int)
     for part in np.split(labels, np.sort(generator.integers(0, 300, 9))):
-        places = _places(part, half, seen, filled)
+        places = places_in_sets(part, half, seen, filled)
         assert (found[places[places >= 0]] == -1).all()
         found[places[places >= 0]] = start + np.flatnonzero(places >= 0)
         start += len(part)
@@ -78,6 +81,29 @@ def test_shards_are_read_in_parts(shard_folder: Folder, tmp_path: Path, monkeypa
             for field in dataclasses.fields(Split):
                 pair = (getattr(getattr(data, split), field.name) for data in (found, expected))
                 assert np.array_equal(*pair)
+
+
+def test_a_manifest_of_other_counts_makes_up_no_images(shard_folder: Folder, tmp_path: Path) -> None:
+    copy = Folder(str(shutil.copytree(shard_folder.local_path(), tmp_path / "copy")))
+    content = copy.read_json("manifest.json")
+    for change in (30, -30):
+        counts = {label: count + change for label, count in content["counts"]["train"].items()}
+        copy.write_json("manifest.json", content | {"counts": content["counts"] | {"train": counts}})
+        assert np.array_equal(DataSelection(copy).load().train.rows, np.arange(360))
+        if change > 0:
+            with pytest.raises(InputError, match=r"fewer images of a label than its manifest\.json says"):
+                DataSelection(copy, 2 * min(counts.values())).load()
+        else:
+            assert len(DataSelection(copy, 2 * min(counts.values())).load().train) == 300
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to mount a small disk")
+def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(shard_folder: Folder, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "300k") as disk:
+        with pytest.raises(OSError, match="No space left on device"):
+            shared_data(DataSelection(shard_folder), disk)
+        with pytest.raises(FileNotFoundError):
+            (disk / "data.json").read_bytes()
 
 
 def test_more_images_than_there_are_is_refused(shard_folder: Folder) -> None:

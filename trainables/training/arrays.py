@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -17,11 +18,16 @@ _COLUMNS = [field.name for field in fields(Split)]
 
 
 class _NewFile:
-    """An array in a file, mapped only while rows are written: none of it stays in this process's memory."""
+    """An array in a file, mapped only while rows are written: none of it stays in this process's memory.
+
+    Raises OSError where the disk has no room for it: a write to a mapped file on a full disk kills the process.
+    """
 
     def __init__(self, path: Path, shape: tuple[int, ...], kind: Any) -> None:
         self._path = path
         np.lib.format.open_memmap(path, "w+", kind, shape)
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
     def __setitem__(self, places: Any, values: np.ndarray) -> None:
         np.load(self._path, mmap_mode="r+")[places] = values

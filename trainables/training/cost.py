@@ -75,14 +75,11 @@ def stated_bytes(recipe: Recipe, image_size: int, images: int, models: Mapping[s
     from trainables.training.pipeline.backend import backend
 
     pipeline.set_up(1, recipe.deterministic)
-    if not backend.gpus():
-        yield 0
-        return
     blank = np.broadcast_to(np.uint8(0), (images, image_size, image_size, 3))  # takes no memory
     split = Split(blank, *(np.zeros(images, kind) for kind in (np.int8, np.int32, bool)))
     data = Data(split, split, split, fingerprint="", is_smoke=True)  # which does without pretrained weights
     run = loop.start(replace(recipe, head_epochs=0), data, models)
-    yield run.trainer.stated_bytes(run.batch_size)
+    yield run.trainer.stated_bytes(run.batch_size) if backend.gpus() else 0
 
 
 def _flops(layer: "keras.Layer") -> int:

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from data_prep import Folder, InputError, shards
+from data_prep.split import places_in_sets
 
 _SMOKE_IMAGES = {"train": 400, "validation": 100, "test": 400}
 _TYPES = {"images": np.uint8, "labels": np.int8, "rows": np.int32, "duplicate": np.bool_}
-
 
 #: Makes an empty array of a name, a shape and a type, or what takes rows as an array does.
 New = Callable[[str, tuple[int, ...], Any], Any]
@@ -112,14 +112,18 @@ class DataSelection:
                 f"{asked} asks for more than the {available:,} balanced training images in {self.folder}; lower it."
             )
         return {
-            split: 2 * min(self.most[split] // 2, *labels.values()) if split in self.most else sum(labels.values())
+            split: 2 * min(self.most[split] // 2, *(count // self._sets(split) for count in labels.values()))
+            if split in self.most
+            else sum(labels.values())
             for split, labels in manifest.counts.items()
         }
+
+    def _sets(self, split: str) -> int:
+        return self.subsets if split == "train" else 1
 
     def load(self, new: New = in_memory) -> Data:
         """Read the selected images into arrays that `new` makes. Raises InputError."""
         manifest = shards.read_manifest(self.folder)
-        self.counts(manifest)
         return Data(
             **{split: self._read(split, manifest, new) for split in shards.SPLITS},
             fingerprint=self.fingerprint(manifest.fingerprint),
@@ -143,37 +147,26 @@ class DataSelection:
 
         Each image goes to its place as it is read, so that no more than a part of a shard is in memory besides.
         """
-        most, parts, labels = self.most.get(split), self.subsets if split == "train" else 1, manifest.counts[split]
-        half = 0 if most is None else min(most // 2, *(count // parts for count in labels.values()))
-        rows, side = sum(labels.values()) if most is None else 2 * half * parts, manifest.image_size
+        is_whole, sets, of_set = split not in self.most, self._sets(split), self.counts(manifest)[split]
+        of_files = (size["rows"] for name, size in manifest.files.items() if name.startswith(f"{split}-"))
+        rows, side = sum(of_files) if is_whole else of_set * sets, manifest.image_size
         shapes = {"images": (rows, side, side, 3), "labels": (rows,), "rows": (rows,), "duplicate": (rows,)}
         made = Split(**{name: new(f"{split}-{name}", shape, _TYPES[name]) for name, shape in shapes.items()})
-        start, seen, filled = 0, np.zeros(2, int), np.zeros(parts, int)
+        start, seen, filled = 0, np.zeros(2, int), np.zeros(sets, int)
         for table in shards.read_tables(self.folder, split, ["image", "label", "duplicate"]) if rows else ():
             found = table["label"].to_numpy()
             here = np.arange(len(found))
-            places = here + start if most is None else _places(found, half, seen, filled)
+            places = here + start if is_whole else places_in_sets(found, of_set // 2, seen, filled)
             here, places = here[places >= 0], places[places >= 0]
             made.images[places] = shards.images_of(table)[here]
             made.labels[places], made.rows[places] = found[here], here + start
             made.duplicate[places] = table["duplicate"].is_valid().to_numpy()[here]
             start += len(found)
-            if most is not None and filled.sum() == rows:
+            if not is_whole and filled.sum() == rows:
                 break  # the rest of the shards need not be read
+        if not is_whole and filled.sum() < rows:
+            raise InputError(
+                f"{self.folder} has fewer images of a label than its {shards.MANIFEST} says; delete {self.folder} and "
+                "make it again with `python -m data_prep`."
+            )
         return made
-
-
-def _places(labels: np.ndarray, half: int, seen: np.ndarray, filled: np.ndarray) -> np.ndarray:
-    """Where the next rows go among balanced training sets, one after the other; -1 for those that are not taken.
-
-    Each set takes the next `half` rows of each label, in order. `seen` (2,) are the rows of each label before these,
-    and `filled` (sets,) those that each set has; both are brought up to date.
-    """
-    ranks = np.where(labels, np.cumsum(labels), np.cumsum(1 - labels)) - 1 + seen[labels]
-    sets, places = ranks // half, np.full(len(labels), -1)
-    for number in range(len(filled)):
-        taken = np.flatnonzero(sets == number)
-        places[taken] = 2 * half * number + filled[number] + np.arange(len(taken))
-        filled[number] += len(taken)
-    seen += np.bincount(labels, minlength=2)
-    return places

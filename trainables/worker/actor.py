@@ -80,8 +80,9 @@ def stated_bytes(token: str, backend: str, has_mps: bool, recipe: Recipe, image_
     node_folder = _start_server(token, backend, has_mps)
     os.environ["CUDA_VISIBLE_DEVICES"] = node_gpus()[0]
     arguments = (recipe, image_size, images, MODELS)
-    with contextlib.closing(fork_server.stream(node_folder, "trainables.training.cost:stated_bytes", *arguments)) as it:
-        return int(next(it))
+    stream = fork_server.stream(node_folder, "trainables.training.cost:stated_bytes", *arguments)
+    with contextlib.closing(stream) as answers:
+        return int(next(answers))
 
 
 def _start_server(token: str, backend: str, has_mps: bool) -> Path:

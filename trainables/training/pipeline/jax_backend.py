@@ -121,8 +121,10 @@ def stated_bytes(
     steps, rest = divmod(len(images), batch_size)
     labels, order = np.zeros((len(images), 1), np.float32), np.zeros((steps, batch_size), np.int32)
     arguments = (_values(training_variables(model)), images, labels, order, np.zeros(rest, np.int32))
-    shape: Any = jax.ShapeDtypeStruct
-    shapes = jax.tree.map(lambda array: shape(array.shape, array.dtype, sharding=place), arguments)
+    shapes = jax.tree.map(
+        lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=place),  # type: ignore[no-untyped-call]
+        arguments,
+    )
     memory: Any = compiled_epoch(model).lower(*shapes).compile().memory_analysis()
     results = memory.output_size_in_bytes - memory.alias_size_in_bytes  # without what lies in the arguments' place
     return int(memory.temp_size_in_bytes + memory.argument_size_in_bytes + results)
