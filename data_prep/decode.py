@@ -60,7 +60,9 @@ def decode(content: bytes, image_size: int) -> tuple[Pixels, Facts]:
     except Exception as error:  # decoders raise whatever their format's parser raises
         raise UnreadableError(" ".join(str(error).split()) or type(error).__name__)
     height, width = pixels.shape[:2]
-    group = hashlib.blake2b(pixels.tobytes(), digest_size=8, salt=b"%dx%d" % (width, height)).hexdigest()
+    group = hashlib.blake2b(
+        np.ascontiguousarray(pixels).data, digest_size=8, salt=b"%dx%d" % (width, height)
+    ).hexdigest()
     facts = Facts(codec, width, height, len(content), hashlib.sha256(content).hexdigest(), group)
     if (height, width) != (image_size, image_size):
         pixels = np.asarray(ImageOps.fit(Image.fromarray(pixels), (image_size, image_size), Image.Resampling.LANCZOS))

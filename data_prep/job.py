@@ -217,11 +217,17 @@ def _write_shards(pool: Executor, parts: Parts, folder: Folder, rows: pd.DataFra
 
 
 def _write_shard(parts: Parts, folder: Folder, name: str, rows: pd.DataFrame) -> _Shard:
-    images = parts.pixels(rows)
-    shards.write_shard(folder, name, images, rows)
-    per_pixel = [images.sum(0, np.uint32), np.square(images, dtype=np.uint16).sum(0, np.uint32)]
-    sums = [values.sum((0, 1), np.float64) for values in per_pixel]
-    moments = np.stack([np.full(3, images[..., 0].size, np.float64), *sums])
+    moments = np.zeros((3, 3))
+
+    def pixels_and_rows() -> Iterator[tuple[np.ndarray, pd.DataFrame]]:
+        for start in range(0, len(rows), size := shards.rows_at_once(parts.image_size)):
+            images = parts.pixels(part := rows[start : start + size])
+            per_pixel = [images.sum(0, np.uint32), np.square(images, dtype=np.uint16).sum(0, np.uint32)]
+            sums = [values.sum((0, 1), np.float64) for values in per_pixel]
+            moments[:] += np.stack([np.full(3, images[..., 0].size, np.float64), *sums])
+            yield images, part
+
+    shards.write_shard(folder, name, parts.image_size, pixels_and_rows())
     return name, {"rows": len(rows), "bytes": folder.size(name)}, moments
 
 

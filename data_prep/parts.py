@@ -24,6 +24,7 @@ from pyarrow import feather
 from data_prep.decode import Facts, UnreadableError, decode, thumbnails
 from data_prep.errors import InputError
 from data_prep.layout import LABEL_NAMES, Item
+from data_prep.shards import rows_at_once
 from data_prep.sources import Source
 
 _ITEMS_PER_PART = 2_500
@@ -107,12 +108,12 @@ class Parts:
     def pixels(self, rows: pd.DataFrame) -> np.ndarray:
         """The images of some rows of the facts, which are in their order: (rows, height, width, 3) uint8."""
         shape = (-1, self.image_size, self.image_size, 3)
-        return np.concatenate(
-            [
-                np.memmap(self.folder / f"part-{part:05d}.rgb").reshape(shape)[places.to_numpy()]
-                for part, places in rows.groupby("part", sort=False)["place"]
-            ]
-        )
+        images, start = np.empty((len(rows), *shape[1:]), np.uint8), 0
+        for part, places in rows.groupby("part", sort=False)["place"]:
+            pixels, end = np.memmap(self.folder / f"part-{part:05d}.rgb").reshape(shape), start + len(places)
+            np.take(pixels, places, axis=0, out=images[start:end], mode="clip")  # which "raise" would copy twice
+            start = end
+        return images
 
     def thumbnails(self, pool: Executor, facts: pd.DataFrame) -> np.ndarray:
         """The images of the facts `decode_all` returned, in their order, grey and small: (rows, 32, 32) uint8."""
@@ -120,8 +121,13 @@ class Parts:
         return np.concatenate(list(pool.map(self._thumbnails_of_part, counts.index, counts)))
 
     def _thumbnails_of_part(self, part: int, count: int) -> np.ndarray:
-        pixels = np.memmap(self.folder / f"part-{part:05d}.rgb").reshape(count, self.image_size, self.image_size, 3)
-        return thumbnails(pixels)
+        size, shape = rows_at_once(self.image_size), (count, self.image_size, self.image_size, 3)
+        # Mapped anew for each few: what a process has mapped and touched is in its memory.
+        pixels = (
+            np.memmap(self.folder / f"part-{part:05d}.rgb").reshape(shape)[start : start + size]
+            for start in range(0, count, size)
+        )
+        return np.concatenate([thumbnails(images) for images in pixels])
 
     def _decode_part(self, part: int) -> pa.Table:
         """Decode a part unless it is there, and return the facts of its images."""

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from pyarrow import fs
 from data_prep.errors import InputError
 
 _PATIENCE_SECONDS = 300
+_FEW_REQUESTS = "?allow_delayed_open=true"  # else Arrow begins a multipart upload for each file, however small
 _REMOTE = ("AWS Error", "curlCode", "google::cloud")  # how the errors of remote file systems begin
 # The errors that waiting cannot mend, by the words in which S3 and Google's storage report them.
 _FINAL = {
@@ -95,7 +96,8 @@ class Folder:
         if self.is_local:
             return fs.LocalFileSystem(), os.path.abspath(self.location)
         try:
-            return fs.FileSystem.from_uri(self.location)  # type: ignore[no-any-return]
+            few_requests = _FEW_REQUESTS * self.location.startswith("s3://")
+            return fs.FileSystem.from_uri(self.location + few_requests)  # type: ignore[no-any-return]
         except (pa.ArrowInvalid, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{self.location} names no file system that Arrow knows ({reason}); use a path or s3://…")
@@ -194,7 +196,13 @@ class Folder:
 
     @_patient
     def write_bytes(self, name: str, content: bytes | memoryview) -> None:
-        """Write a file beside its place and rename it, so that neither a reader nor a kill ever meets half of it.
+        """Write a file, which appears whole or not at all."""
+        with self._replacing(name) as stream:
+            stream.write(content)
+
+    @contextlib.contextmanager
+    def _replacing(self, name: str) -> Iterator[pa.NativeFile]:
+        """A stream to beside a file's place, then renamed, so that neither a reader nor a kill ever meets half of it.
 
         Object stores show an object only once it is complete, so there the write is the rename.
         """
@@ -205,7 +213,7 @@ class Folder:
         beside = f"{parent}/.{base}.{uuid.uuid4().hex[:8]}" if self.is_local else path
         try:
             with self._system.open_output_stream(beside, compression=None) as stream:
-                stream.write(content)
+                yield stream
             if beside != path:
                 self._system.move(beside, path)
         except BaseException:
@@ -219,9 +227,29 @@ class Folder:
 
     def write_table(self, name: str, table: pa.Table, **options: Any) -> None:
         """Write a table as Parquet with page checksums, atomically. `options` are those of `pyarrow.parquet`."""
-        buffer = pa.BufferOutputStream()
-        pq.write_table(table, buffer, write_page_checksum=True, **options)
-        self.write_bytes(name, memoryview(buffer.getvalue()))
+        self.write_tables(name, table.schema, [table], **options)
+
+    def write_tables(
+        self,
+        name: str,
+        schema: pa.Schema,
+        tables: Iterable[pa.Table],
+        row_group_size: int | None = None,
+        **options: Any,
+    ) -> None:
+        """Write tables as one Parquet file, one after another, as `write_table` does one."""
+
+        def write(sink: pa.NativeFile) -> None:
+            with pq.ParquetWriter(sink, schema, write_page_checksum=True, **options) as writer:
+                for table in tables:
+                    writer.write_table(table, row_group_size)
+
+        if self.is_local:
+            with self._replacing(name) as stream:
+                write(stream)
+        else:  # which may have to be sent again
+            write(buffer := pa.BufferOutputStream())
+            self.write_bytes(name, memoryview(buffer.getvalue()))
 
     @_patient
     def delete(self, name: str) -> None:

@@ -100,7 +100,12 @@ def disconnect() -> None:
         gc.enable()
 
 
-def must_send(folder: Folder) -> bool:
+def here() -> str:
+    """The node on which this process runs."""
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def may_be_unseen(folder: Folder) -> bool:
     """Whether other nodes may be unable to read a folder, because it is on this machine's disk.
 
     A cluster that was not started here may get more nodes at any time.
@@ -110,7 +115,7 @@ def must_send(folder: Folder) -> bool:
 
 def check_shared(folder: Folder, name: str) -> None:
     """Raise InputError if some node does not see the file `name` of a folder, for trials write beside it."""
-    if not must_send(folder):
+    if not may_be_unseen(folder):
         return
     path = str(folder.local_path(name))
     answers = {node["NodeManagerHostname"]: _on(node, os.path.exists, path) for node in ray.nodes() if node["Alive"]}

@@ -32,7 +32,6 @@ from sweeps.record.writer import Record
 from sweeps.trackers import following
 from trainables import MODELS
 from trainables.record import IMAGES, read_manifest, replicate
-from trainables.training.arrays import copied
 from trainables.worker import fork_server
 from trainables.worker.assignment import Shared
 
@@ -140,8 +139,9 @@ def _run_on_cluster(
 
     started, sweep, record = time.monotonic(), execution.sweep, execution.record
     measure_probes = (inputs.node_folder, "trainables.training.probes:measure", inputs.selection, inputs.node_folder)
-    beside = ThreadPoolExecutor(2)  # for the fork server may still be importing TensorFlow
-    floor = beside.submit(next, fork_server.stream(*measure_probes), None)  # linear probes on the same images
+    beside, is_over = ThreadPoolExecutor(2), threading.Event()  # for the fork server may still be importing TensorFlow
+    at_end.callback(is_over.set)  # for Ctrl-C does not wait for linear probes, on the same images
+    floor = beside.submit(next, fork_server.stream(*measure_probes, stop=is_over), None)
     measured = beside.submit(inputs.measure, [*sweep.strategy.representatives, *sweep.strategy.follow_ups])
     beside.shutdown(wait=False)
     at_end.callback(cluster.disconnect)
@@ -168,8 +168,6 @@ def _train(
     execution: Execution, options: Options, inputs: Inputs, lease: Lease, request: dict[str, float], backend: str
 ) -> None:
     """Run the trials, and leave the record as one that the same command continues, however they end."""
-    import ray
-
     from sweeps.engine import cluster, tune
 
     record, strategy, budget = execution.record, execution.sweep.strategy, execution.sweep.time_budget
@@ -184,7 +182,8 @@ def _train(
                 record=record.folder.absolute(),
                 backend=backend,
                 hang_minutes=options.hang_minutes,
-                data=ray.put(copied(inputs.data)) if cluster.must_send(inputs.selection.folder) else None,
+                fingerprint=inputs.data.fingerprint,
+                home=(cluster.here(), inputs.node_folder) if cluster.may_be_unseen(inputs.selection.folder) else None,
                 has_all_gpus=cluster.has_all_gpus(),
                 mps=options.mps,
             )

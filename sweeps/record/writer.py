@@ -1,4 +1,8 @@
-"""The writer of a record: rows in memory, and the parts of its tables that have changed written every two seconds."""
+"""The writer of a record: rows in memory, and the parts of its tables that have changed written every two seconds.
+
+Less often where writing takes long, of many trials or on an object store, so that it takes 2 % of the time; but each
+minute at least.
+"""
 
 import time
 from dataclasses import fields
@@ -10,7 +14,8 @@ from data_prep import Folder
 from trainables.record import COMPLETE, EPOCHS, SCHEMAS, TRIALS, TRIALS_PER_PART, part_file, rows
 from trainables.training.recipe import Recipe
 
-_SECONDS_BETWEEN_WRITES = 2.0
+_SECONDS_BETWEEN_WRITES, _MOST_SECONDS_BETWEEN = 2.0, 60.0
+_SHARE = 0.02  # of the time, for writing
 _RECIPE = [field.name for field in fields(Recipe)]
 
 
@@ -30,7 +35,7 @@ class Record:
         self._changed: dict[str, set[int]] = (
             {TRIALS: set(), EPOCHS: set()} if self.trials else {TRIALS: {0}, EPOCHS: {0}}
         )
-        self._written = 0.0
+        self._next_write = 0.0
 
     def identity(self, recipe: Recipe) -> str:
         """Identity of the trial that has this recipe."""
@@ -86,13 +91,13 @@ class Record:
                 self.update(trial, {"status": "pending"})
 
     def write_if_due(self) -> None:
-        """Write, unless that was done less than two seconds ago."""
-        if time.monotonic() - self._written > _SECONDS_BETWEEN_WRITES:
+        """Write, unless that was done a moment ago."""
+        if time.monotonic() > self._next_write:
             self.write()
 
     def write(self) -> None:
         """Write the parts that have changed: epochs first, for a trial's state must not be ahead of them."""
-        trials = list(self.trials)
+        started, trials = time.monotonic(), list(self.trials)
         for table in (EPOCHS, TRIALS):
             for part in sorted(self._changed[table]):
                 members = trials[part * TRIALS_PER_PART : (part + 1) * TRIALS_PER_PART]
@@ -101,4 +106,5 @@ class Record:
                     content = [row for trial in members for row in self.history(trial)]
                 self.folder.write_table(part_file(table, part), pa.Table.from_pylist(content, SCHEMAS[table]))
             self._changed[table].clear()
-        self._written = time.monotonic()
+        now = time.monotonic()
+        self._next_write = now + min(max(_SECONDS_BETWEEN_WRITES, (now - started) / _SHARE), _MOST_SECONDS_BETWEEN)

@@ -296,16 +296,17 @@ def study(words: argparse.Namespace) -> None:
     """The twelve networks side by side, 10 epochs each, as a sweep runs them on a node, but for Ray."""
     from data_prep import Folder
     from trainables import MODELS, Recipe
-    from trainables.training.arrays import copied, mapped
+    from trainables.training.arrays import assembled, mapped, pieces
     from trainables.training.selection import DataSelection
     from trainables.worker import fork_server
     from trainables.worker.assignment import Assignment, Shared
 
     names, epochs = (TWELVE[:2], 2) if words.tiny else (TWELVE, 10)
     node_folder, record = Path(tempfile.mkdtemp()), Folder(tempfile.mkdtemp())
-    mapped(node_folder, lambda new: copied(noise(words), new))
+    selection = DataSelection(record)
+    mapped(node_folder, lambda new: assembled(pieces(noise(words)), selection, "noise", new))
     prepared = since_start()
-    shared = Shared("gpu", DataSelection(record), MODELS, {}, record, "jax", hang_minutes=10)
+    shared = Shared("gpu", selection, MODELS, {}, record, "jax", hang_minutes=10)
 
     def run(name: str) -> dict[str, Any]:
         assignment = Assignment(name, Recipe(name, epochs=epochs), 1, shared)

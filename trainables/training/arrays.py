@@ -3,18 +3,23 @@
 import fcntl
 import json
 import os
-from collections.abc import Callable
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data_prep import shards
-from trainables.training.selection import Data, DataSelection, New, Split, in_memory
+from trainables.training.selection import Data, DataSelection, New, Split
 
 _STORY = "data.json"  # written last: with it, the arrays beside it are complete
 _COLUMNS = [field.name for field in fields(Split)]
+_BYTES_OF_PIECE = 2**24
+
+#: Some rows of an array: its name, shape and type, the place of the first row, and the rows.
+Piece = tuple[str, tuple[int, ...], Any, int, np.ndarray]
 
 
 class _NewFile:
@@ -56,16 +61,23 @@ def shared_data(selection: DataSelection, node_folder: Path) -> Data:
     return mapped(node_folder, selection.load)
 
 
-def copied(data: Data, new: New = in_memory) -> Data:
-    """Copy images into arrays that `new` makes: into memory, to be sent to nodes that lack the files, or into files."""
+def pieces(data: Data) -> Iterator[Piece]:
+    """The arrays of some images, a piece after another, each small enough to be sent."""
+    for split, column in product(shards.SPLITS, _COLUMNS):
+        array = getattr(getattr(data, split), column)
+        rows = max(1, _BYTES_OF_PIECE // max(1, array[:1].nbytes))
+        for start in range(0, max(1, len(array)), rows):
+            yield f"{split}-{column}", array.shape, array.dtype, start, np.array(array[start : start + rows])
 
-    def copy(name: str, array: np.ndarray) -> Any:
-        made = new(name, array.shape, array.dtype)
-        made[...] = array
-        return made
 
+def assembled(parts: Iterable[Piece], selection: DataSelection, fingerprint: str, new: New) -> Data:
+    """Put the pieces of selected images together, in arrays that `new` makes."""
+    made: dict[str, Any] = {}
+    for name, shape, kind, start, rows in parts:
+        if not start:
+            made[name] = new(name, shape, kind)
+        made[name][start : start + len(rows)] = rows
     splits: dict[str, Any] = {
-        split: Split(*(copy(f"{split}-{column}", getattr(getattr(data, split), column)) for column in _COLUMNS))
-        for split in shards.SPLITS
+        split: Split(*(made[f"{split}-{column}"] for column in _COLUMNS)) for split in shards.SPLITS
     }
-    return replace(data, **splits)
+    return Data(**splits, fingerprint=fingerprint, is_smoke=selection.smoke, subsets=selection.subsets)

@@ -1,11 +1,14 @@
 """A trial's stored state: `last.npz`, everything that the next epoch needs, and `best.keras`, the best network.
 
-`last.npz` holds plain arrays and JSON, no pickles. It is one file, so weights and history can never disagree.
+`last.npz` holds plain arrays and JSON, no pickles. It is one file, so weights and history can never disagree. The best
+network may be that of a later epoch, which a killed trial trains again.
 """
 
 import io
 import json
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +20,15 @@ from trainables.layers.augmentation import without_augmentation
 from trainables.record import BEST, LAST
 from trainables.training.loop import Run
 
+_SECONDS_BETWEEN_SAVES = 10.0  # of last.npz, three times the size of the network
+
 
 @dataclass(frozen=True)
 class Snapshot:
     """A copy of a run's state after an epoch: training may go on while it is written."""
 
-    #: The content of `last.npz`: `state`, JSON as bytes, and `variable-0`, `variable-1`, … of `Run.variables`.
+    #: The content of `last.npz`: `state`, JSON as bytes; `variable-0`, `variable-1`, … of `Run.variables`; and, unless
+    #: the last epoch is the best, `best-0`, `best-1`, … of `Run.best_weights`.
     arrays: dict[str, np.ndarray]
     #: The content of `best.keras`; None if an earlier epoch is still the best.
     best: bytes | None
@@ -38,6 +44,7 @@ def snapshot(run: Run) -> Snapshot:
     }
     arrays = {
         **{f"variable-{index}": np.array(variable) for index, variable in enumerate(run.variables())},
+        **{f"best-{index}": weights for index, weights in enumerate([] if run.is_best else run.best_weights)},
         "state": np.frombuffer(json.dumps(state, default=bytes.hex).encode(), np.uint8),
     }
     return Snapshot(arrays, _keras_file(run.model) if run.is_best else None)
@@ -45,11 +52,54 @@ def snapshot(run: Run) -> Snapshot:
 
 def save(state: Snapshot, folder: Folder) -> None:
     """Write a snapshot; the best network first, so that it exists whenever `last.npz` refers to it."""
-    if state.best:
-        folder.write_bytes(BEST, state.best)
+    _save_best(state, folder)
     buffer = io.BytesIO()
     np.savez(buffer, **state.arrays)  # type: ignore[arg-type]
     folder.write_bytes(LAST, buffer.getbuffer())
+
+
+def _save_best(state: Snapshot, folder: Folder) -> None:
+    if state.best:
+        folder.write_bytes(BEST, state.best)
+
+
+class Keeper:
+    """Keeps a run's checkpoints in a folder while it trains: the best network at once, `last.npz` every ten seconds.
+
+    That is written at the end of training as well, and when it is interrupted. A killed trial trains the epochs since
+    then again, and gets the same weights. The next epoch does not wait for a file to be written.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder, self._saved = folder, time.monotonic()
+        self._unsaved: Snapshot | None = None
+        self._writer = ThreadPoolExecutor(1)
+        self._writing = self._writer.submit(lambda: None)
+
+    def __enter__(self) -> "Keeper":
+        return self
+
+    def keep(self, run: Run) -> None:
+        """Keep the state of a run after an epoch. Raises an OSError of the epochs before."""
+        self._writing.result()
+        self._unsaved = state = snapshot(run)
+        is_due = bool(run.stop_reason) or time.monotonic() - self._saved >= _SECONDS_BETWEEN_SAVES
+        self._writing = self._writer.submit(self._save if is_due else _save_best, state, self._folder)
+
+    def _save(self, state: Snapshot, folder: Folder) -> None:
+        save(state, folder)
+        self._unsaved, self._saved = None, time.monotonic()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._writer:
+            self._writing.result()
+            if kind is KeyboardInterrupt and self._unsaved:
+                self._save(self._unsaved, self._folder)
+
+
+def write_best(run: Run, folder: Folder) -> None:
+    """Write `best.keras` from a run that has its best weights."""
+    folder.write_bytes(BEST, _keras_file(run.model))
 
 
 def restore(run: Run, folder: Folder, parent: Folder | None = None) -> None:
@@ -83,8 +133,9 @@ def _load(run: Run, folder: Folder) -> None:
         run.history = state["history"]
         for index, variable in enumerate(run.variables()):
             variable.assign(arrays[f"variable-{index}"])
+        of_best = [arrays[name] for name in arrays.files if name.startswith("best-")]
+        run.best_weights = run.model.get_weights() if run.is_best else of_best or load_best(folder).get_weights()
     run.initial_weights = state["initial_weights"]
-    run.best_weights = load_best(folder).get_weights()
 
 
 def load_best(folder: Folder) -> keras.Model:

@@ -16,7 +16,7 @@ from trainables.training.selection import Data, DataSelection
 
 _BINS = 16
 _MOST_IMAGES = 20_000  # to fit some dozens of weights; all 90,000 of CIFAKE move the accuracy by a tenth of a point
-_IMAGES_AT_ONCE = 2_000
+_BYTES_AT_ONCE = 2_000 * 32 * 32 * 3  # 64 times as many are in memory meanwhile
 
 
 def measure(selection: DataSelection, folder: Path) -> Iterator[dict[str, Any]]:
@@ -54,8 +54,8 @@ def probe(data: Data) -> dict[str, Any]:
 
 
 def _in_parts(features: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
-    starts = range(0, len(images), _IMAGES_AT_ONCE)
-    return np.concatenate([features(images[start : start + _IMAGES_AT_ONCE]) for start in starts])
+    count = max(1, _BYTES_AT_ONCE // images[0].nbytes)
+    return np.concatenate([features(images[start : start + count]) for start in range(0, len(images), count)])
 
 
 def colours(images: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What a sweep takes from shards: all images; with `--limit` N training and at most N / 4 validation images, half REAL
 and half FAKE, and all of test; with `--resample-train` K so many training sets of N; with `--smoke` a few hundred."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable
@@ -102,6 +103,12 @@ class DataSelection:
             return shards_fingerprint
         selected = [shards_fingerprint, self.most, *[self.subsets] * (self.subsets > 1)]
         return hashlib.sha256(json.dumps(selected).encode()).hexdigest()[:16]
+
+    def is_here(self, fingerprint: str) -> bool:
+        """Whether this machine sees shards of which the selected images have this fingerprint."""
+        with contextlib.suppress(InputError):
+            return self.fingerprint(shards.read_manifest(self.folder).fingerprint) == fingerprint
+        return False
 
     def counts(self, manifest: shards.Manifest) -> dict[str, int]:
         """Split → images that a trial is given. Raises InputError where there are too few training images."""

@@ -19,12 +19,14 @@ from typing import Any
 import ray
 from ray import tune
 from ray._private.worker import global_worker  # no public function tells it; pyproject.toml bounds Ray for this
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from trainables import MODELS
 from trainables.record import MANIFEST
-from trainables.training.arrays import copied, mapped
+from trainables.training.arrays import Piece, assembled, mapped, pieces, shared_data
 from trainables.training.outcome import failed_row
 from trainables.training.recipe import Recipe
+from trainables.training.selection import Data, DataSelection, New
 from trainables.worker import fork_server, mps
 from trainables.worker.assignment import Assignment, Report, Shared
 from trainables.worker.fork_server import HungError, LostError
@@ -61,8 +63,8 @@ def supervise_trial(config: dict[str, Any], *, shared: Shared) -> None:
         tune.report({"refusal": _NO_MPS.format(host=platform.node())})
         return
     node_folder, resources = _start_server(shared.token, shared.backend, shared.mps), _resources()
-    if shared.data is not None:
-        mapped(node_folder, lambda new: copied(ray.get(shared.data), new))
+    if shared.home and not shared.selection.is_here(shared.fingerprint):
+        mapped(node_folder, functools.partial(_fetch, shared, *shared.home))
     assignment = _assignment(config, shared, max(1, int(resources["cpus"])))
     for factor in _GROWTH:
         gpus = min(factor * resources["gpus"], max(1.0, resources["gpus"]))
@@ -94,6 +96,17 @@ def _start_server(token: str, backend: str, has_mps: bool) -> Path:
     fork_server.is_detached = True
     fork_server.start(node_folder)
     return node_folder
+
+
+def _fetch(shared: Shared, home: str, folder: Path, new: New) -> Data:
+    """Fetch the images, which this node cannot read, from a `folder` of the node `home`."""
+    there = NodeAffinitySchedulingStrategy(home, soft=False)
+    send = ray.remote(num_cpus=0, scheduling_strategy=there, _generator_backpressure_num_objects=2)(_send)
+    return assembled(map(ray.get, send.remote(shared.selection, folder)), shared.selection, shared.fingerprint, new)
+
+
+def _send(selection: DataSelection, folder: Path) -> Iterator[Piece]:
+    yield from pieces(shared_data(selection, folder))
 
 
 def _run(assignment: Assignment, columns: dict[str, Any]) -> None:
@@ -131,7 +144,7 @@ def _assignment(config: dict[str, Any], shared: Shared, threads: int) -> Assignm
     recipe = Recipe.of(json.loads(config["recipe"]))
     body = shared.models[recipe.network].pretrained
     weights = {body: shared.weights[body]} if body in shared.weights else {}
-    return Assignment(config["trial"], recipe, threads, replace(shared, weights=weights, data=None))
+    return Assignment(config["trial"], recipe, threads, replace(shared, weights=weights))
 
 
 def _resources() -> dict[str, float]:

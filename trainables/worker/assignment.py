@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from data_prep import Folder
@@ -20,9 +21,10 @@ Report = dict[str, Any]
 class Shared:
     """What all trials of a sweep are handed.
 
-    `token` identifies the sweep on every node; `weights` are ImageNet's, by body; `backend` is Keras's; `data` is a Ray
-    reference to the images, for nodes that cannot read the shards; `has_all_gpus` says that no other job holds a GPU of
-    the cluster, `mps` that trials share GPUs through NVIDIA's MPS.
+    `token` identifies the sweep on every node; `weights` are ImageNet's, by body; `backend` is Keras's; `home` is the
+    driver's node and the folder there, from which a node that does not see the shards fetches the images, known by
+    their `fingerprint`; `has_all_gpus` says that no other job holds a GPU of the cluster, `mps` that trials share GPUs
+    through NVIDIA's MPS.
     """
 
     token: str
@@ -32,7 +34,8 @@ class Shared:
     record: Folder
     backend: str
     hang_minutes: float
-    data: Any = None
+    fingerprint: str = ""
+    home: tuple[str, Path] | None = None
     has_all_gpus: bool = True
     mps: bool = False
 
@@ -41,7 +44,7 @@ class Shared:
 class Assignment:
     """A trial to run with so many threads and GPUs, from its last checkpoint where it has one.
 
-    `shared` has no more weights than the trial's, and no `data`: the images are in the node folder.
+    `shared` has no more weights than the trial's.
     """
 
     trial: str

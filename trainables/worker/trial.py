@@ -6,7 +6,6 @@ import platform
 import time
 import traceback
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +84,7 @@ def _train_and_score(assignment: Assignment, data: Data, known: dict[str, Any]) 
         counted = cost(run.model)
         known |= {"parameters": counted.parameters, "flops": counted.flops, "initial_weights": run.initial_weights}
         checkpoint.restore(run, folder, parent)
+        restored = len(run.history)
     while True:
         try:
             known["batch_size_used"] = run.batch_size
@@ -95,6 +95,8 @@ def _train_and_score(assignment: Assignment, data: Data, known: dict[str, Any]) 
                 )
                 return
             scores = loop.score_best(run, data)
+            if run.best_epoch <= restored:  # and what lies there may be of an epoch that was trained twice
+                checkpoint.write_best(run, folder)
             break
         except NoRoomError:
             raise
@@ -113,19 +115,13 @@ def _train_and_score(assignment: Assignment, data: Data, known: dict[str, Any]) 
 
 
 def _train(run: loop.Run, data: Data, folder: Folder, gpus: float) -> Iterator[Report]:
-    """Report each epoch, those before this process included, and keep a checkpoint of each in `folder`.
-
-    The next epoch does not wait for a checkpoint to be written.
-    """
+    """Report each epoch, those before this process included, and keep checkpoints in `folder`."""
     yield from run.history
     before = len(run.history)
-    with ThreadPoolExecutor(1) as writer, room(gpus, lambda: len(run.history) > before):
-        writing = writer.submit(lambda: None)
+    with checkpoint.Keeper(folder) as keeper, room(gpus, lambda: len(run.history) > before):
         for row in loop.epochs(run, data):
-            writing.result()
-            writing = writer.submit(checkpoint.save, checkpoint.snapshot(run), folder)
+            keeper.keep(run)
             yield row
-        writing.result()
 
 
 def _score_table(data: Data, scores: dict[str, np.ndarray]) -> pa.Table:
