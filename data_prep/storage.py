@@ -168,8 +168,8 @@ class Folder:
         Arrow asks for an object's size first: if the object is replaced in between, it reads too few bytes.
         """
         while True:
-            with self._system.open_input_stream(self._path(name), compression=None) as stream:
-                content = bytes(stream.read())
+            with self._system.open_input_file(self._path(name)) as file:
+                content = bytes(file.read(file.size()))  # in one request
             if self.is_local or len(content) == self.size(name):
                 return content
 

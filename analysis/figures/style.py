@@ -30,6 +30,7 @@ FIRST = 3
 #: The widths of a journal, in inches: of two columns, and of one, which a phone shows too.
 PAGE_WIDTH, COLUMN_WIDTH = 7.2, 3.5
 _DPI = 200
+_MOST_POINTS = 10_000  # that the lines of a plot have together as vectors
 _FOOTER_CHARACTERS_PER_INCH, _LEGEND_CHARACTERS_PER_INCH = 18, 14
 _NAME_CHARACTERS_PER_INCH = 6
 _LEGEND_ROW = 0.17  # inches
@@ -130,6 +131,7 @@ def rendered(figure: Figure, formats: Iterable[str] = tuple(FORMATS)) -> dict[st
     The layout, which takes longer than the drawing, is computed for the first of them only.
     """
     files = {}
+    _rasterize_crowds(figure)
     with matplotlib.rc_context(_RC | {"axes.grid": True, "figure.constrained_layout.use": False}):
         for kind in formats:
             buffer = io.BytesIO()
@@ -137,6 +139,15 @@ def rendered(figure: Figure, formats: Iterable[str] = tuple(FORMATS)) -> dict[st
             figure.set_layout_engine(None)  # rather than "none", which draws twice
             files[kind] = buffer.getvalue()
     return files
+
+
+def _rasterize_crowds(figure: Figure) -> None:
+    """Have vector formats hold thousands of pale lines, or of points, as pixels: else they are megabytes, and slow."""
+    for axes in figure.axes:
+        points = [np.size(line.get_xdata()) for line in axes.lines]
+        if len(points) + sum(points) > _MOST_POINTS:
+            for line, count in zip(axes.lines, points, strict=True):
+                line.set_rasterized(line.get_color() == PALE or count > _MOST_POINTS // 10)
 
 
 def hide_frame(axes: Axes) -> None:

@@ -171,7 +171,7 @@ def _gpu_nodes() -> list[dict[str, Any]]:
 
 def _smallest_gpu_bytes(otherwise: float) -> float:
     sizes = [int(mebibytes) * 2.0**20 for (mebibytes,) in nvidia("memory.total") if mebibytes.isdecimal()]
-    return min(sizes, default=otherwise)
+    return min(filter(None, sizes), default=otherwise)
 
 
 def resources() -> dict[str, float]:

@@ -33,7 +33,10 @@ _NOT_TO_SET = {
 }
 
 
-def _share(least: float) -> dict[str, Any]:
+_LEAST_SHARE = 0.001
+
+
+def _share(least: float, of_gpu: bool = False) -> dict[str, Any]:
     """How click reads a number of CPUs or GPUs from `least` on, or `auto`, which is None."""
 
     def parse(text: str) -> float | None:
@@ -43,7 +46,9 @@ def _share(least: float) -> dict[str, Any]:
             raise ValueError(f"{text!r} is neither `auto` nor a number.")
         if share is not None and not least <= share <= 1024:
             raise ValueError(f"{text} is not between {least:g} and 1024.")
-        return share
+        if share and of_gpu and (share % 1 if share > 1 else share < _LEAST_SHARE):
+            raise ValueError(f"{text} is neither a share of a GPU, {_LEAST_SHARE} to 1, nor a whole number.")
+        return share and round(share, 4)  # as Ray has it
 
     return {"type": parse, "metavar": "AUTO|F", "show_default": "auto"}
 
@@ -74,7 +79,7 @@ class Options:
         metavar="K",
     )
     batch_size: int | None = option("Images per step.", type=click.IntRange(1))
-    gpus_per_trial: float | None = option("GPUs per trial; below 1, trials share one.", **_share(0))
+    gpus_per_trial: float | None = option("GPUs per trial; below 1, trials share one.", **_share(0, of_gpu=True))
     mps: bool = option(
         "Let trials that share a GPU compute at the same time, through NVIDIA's MPS, which is started on each node.",
         False,
@@ -161,6 +166,10 @@ class Options:
         they do not have.
         """
         networks = [recipe.network for recipe in recipes]
+        if self.mps and self.gpus_per_trial == 0:
+            raise InputError(
+                "--mps is for trials on GPUs, and --gpus-per-trial 0 gives them none; leave one of the two out."
+            )
         if self.resample_train and not any(recipe.training_subset for recipe in recipes):
             raise InputError("--resample-train is for sweeps that train a list of networks, such as age.py and zoo.py.")
         for setting, (of, key, _) in zip(self.set, self.set_values(), strict=True):

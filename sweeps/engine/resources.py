@@ -50,9 +50,8 @@ def request(
     for name, amount in {"CPU": cpus, "GPU": gpus or 0.0}.items():
         largest = max(node.get(name, 0) for node in nodes)
         if amount > largest:
-            raise InputError(
-                f"A trial asks for {amount:g} {name}s and no node has more than {largest:g}; ask for less."
-            )
+            remedy = "ask for less" if largest else "give --gpus-per-trial 0"
+            raise InputError(f"A trial asks for {amount:g} {name}s and no node has more than {largest:g}; {remedy}.")
     return {"cpu": cpus, "gpu": gpus or 0.0}
 
 

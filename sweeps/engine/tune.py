@@ -13,12 +13,16 @@ Tune copies and formats every configuration, so it is given only a trial's ident
 
 import contextlib
 import json
+import logging
 import math
+import os
+import re
 import signal
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -44,6 +48,7 @@ def run_trials(execution: Execution, shared: Shared, request: dict[str, float], 
 
 def run(execution: Execution, trainable: Any, deadline: float = math.inf) -> None:
     """Run trials by any trainable that reports as `supervise_trial` does."""
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # of each lost worker a screenful; the record has why
     for _ in range(_MOST_ROUNDS):
         seconds = deadline - time.monotonic()
         if seconds > 0 and execution.queue_unfinished():
@@ -138,9 +143,13 @@ class _Callback(_Adapter, tune.Callback):  # type: ignore[misc]
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial was lost for good."""
-        error = trial.get_pickled_error() or trial.get_error()
-        reason = str(error).strip().splitlines()[-1] if error else "no reason given"
-        self._execution.mark_lost(trial.config["trial"], trial.num_failures, reason)
+        self._execution.mark_lost(trial.config["trial"], trial.num_failures, _last_line(trial.error_file))
+
+
+def _last_line(errors: str | None) -> str:
+    """The last line of the file of tracebacks that Tune keeps, without the name of the error's class."""
+    lines = Path(errors).read_text(errors="replace").strip().splitlines() if errors and os.path.exists(errors) else []
+    return re.sub(r"^[\w.]+Error: ", "", lines[-1].strip()) if lines else "no reason given"
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from analysis.figures.style import (
     FIRST,
     PAGE_WIDTH,
     PALE,
+    PALETTE,
     Drawing,
     cut_outliers,
     label_rows,
@@ -181,6 +182,19 @@ def test_a_row_far_from_all_others_is_cut_off_and_has_its_numbers_written(far: f
     assert low < 0.88 < 0.93 < high
     assert (low < far < high) == (not words)
     assert [text.get_text() for text in axes.texts] == words
+
+
+@pytest.mark.parametrize(("count", "is_crowd"), [(500, False), (5_000, True)])
+def test_thousands_of_pale_lines_are_pixels_in_vector_formats(count: int, is_crowd: bool) -> None:
+    with new_figure(PAGE_WIDTH, 3) as drawing:
+        axes = drawing.subplots()
+        for place in range(count):
+            axes.plot((0, 1), (place, place), color=PALE)
+        axes.plot((0, 1), (0, count), color=PALETTE[0])
+    content = rendered(drawing, ["svg"])["svg"]
+    assert (b"<image" in content) == is_crowd
+    assert len(content) < 400 * 500 + 100_000
+    assert [line.get_rasterized() or False for line in axes.lines[-2:]] == [is_crowd, False]
 
 
 def test_seeds_are_thin_and_their_mean_is_thick(make: Callable[..., Folder]) -> None:

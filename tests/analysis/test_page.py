@@ -9,7 +9,8 @@ import pytest
 
 from data_prep.storage import Folder
 from support.figures import FIGURES
-from support.records import AGE, BEST, COLLAPSED, STOPPED
+from support.records import AGE, BEST, COLLAPSED, STOPPED, said, write
+from trainables import Recipe
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -91,3 +92,10 @@ def test_every_element_that_can_be_focused_has_a_name(page: str, tmp_path: Path)
         "!(e.textContent.trim() || e.ariaLabel || (e.labels && e.labels[0].textContent.trim()))).length"
     )
     assert after(page, script, tmp_path) == "0"
+
+
+def test_a_table_of_thousands_is_cut_and_says_where_the_rest_is(tmp_path: Path) -> None:
+    trials = [(Recipe(BEST, learning_rate=1e-5 * (1 + place)), "failed", {}) for place in range(1_200)]
+    page = said(write(tmp_path, trials))
+    assert page.count("<tr>") < 600
+    assert "The first 500 of 1,200 rows; the files in tables/ have all." in page

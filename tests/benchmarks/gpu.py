@@ -2,7 +2,8 @@
 
     KERAS_BACKEND=jax python tests/benchmarks/gpu.py FOLDER [--only probe study] [--tiny]
 
-It needs JAX and Keras, h5py, NumPy, SciPy, scikit-learn, Arrow, click and tenacity: neither Ray nor TensorFlow.
+It needs JAX and Keras, h5py, NumPy, SciPy, scikit-learn, Arrow, click and tenacity: neither Ray nor TensorFlow. A part
+whose packages are missing says which.
 FOLDER/gpu.json holds what each part says, saved as it ends. `--tiny` is a small form for a machine without a GPU, which
 trains in the same ways; its numbers mean nothing.
 """
@@ -256,7 +257,8 @@ def agreement(words: argparse.Namespace) -> None:
             histories = [json.loads(file["state"].tobytes())["history"] for file in files]
             curves = [[row | {"wall_seconds": None} for row in history] for history in histories]
             first, second = (
-                np.concatenate([file[name].ravel() for name in file.files if name != "state"]) for file in files
+                np.concatenate([file[name].ravel() for name in file.files if name.startswith("variable-")])
+                for file in files
             )
             say(
                 trials=[one, other],
@@ -384,7 +386,10 @@ def part() -> None:
     if words.mps and not shutil.which("nvidia-cuda-mps-control"):
         say(skipped="this machine has no nvidia-cuda-mps-control")
     else:
-        globals()[words.part](words)
+        try:
+            globals()[words.part](words)
+        except ModuleNotFoundError as error:
+            say(skipped=f"needs the package {error.name}")
 
 
 if __name__ == "__main__":

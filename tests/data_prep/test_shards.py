@@ -11,7 +11,7 @@ from data_prep import shards
 from data_prep.errors import InputError
 from data_prep.job import prepare
 from data_prep.storage import Folder
-from support.commands import Command, refused
+from support.commands import ROOT, Command, refused, run_python
 from support.shards import pixels, table, with_duplicates
 from support.trees import make_tree
 
@@ -58,6 +58,29 @@ def test_a_shard_of_large_images_has_fewer_rows(tmp_path: Path, monkeypatch: pyt
         "test-00002.parquet": 10,
     }
     assert len(pixels(tmp_path / "out", "train")) == len(set(table(tmp_path / "out", "train")["path"])) == 36
+
+
+def test_large_images_are_written_and_read_a_few_at_a_time(tmp_path: Path) -> None:
+    """Of 225 MB of pixels in a shard, so much is never in memory at once, nor is the file."""
+    code = (
+        "import sys, resource, numpy, pandas; from data_prep import shards; from data_prep.storage import Folder\n"
+        "most = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "names = ['path', 'sha256', 'group', 'generator', 'object_class', 'cluster', 'duplicate']\n"
+        "rows = pandas.DataFrame(dict.fromkeys(names, 'x'), index=range(100)).assign(label=0, crop=0)\n"
+        "generator = numpy.random.default_rng(0)\n"
+        "parts = ((generator.integers(0, 256, (100, 224, 224, 3), numpy.uint8), rows) for _ in range(15))\n"
+        "before, folder = most(), Folder(sys.argv[1])\n"
+        "shards.write_shard(folder, 'train-00000.parquet', 224, parts)\n"
+        "sizes = {'rows': 1500, 'bytes': folder.size('train-00000.parquet')}\n"
+        "tables = shards._read_shard(folder, 'train-00000.parquet', sizes, ['image'], 100)\n"
+        "count = sum(map(len, tables))\n"
+        "print(count, most() - before)"
+    )
+    done = run_python("-c", code, tmp_path, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    count, mebibytes = done.stdout.split()
+    assert int(count) == 1500
+    assert float(mebibytes) < 225
 
 
 def test_limit_takes_as_many_of_each_label(tmp_path: Path) -> None:

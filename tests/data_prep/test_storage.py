@@ -2,13 +2,14 @@
 
 import errno
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import boto3
@@ -27,18 +28,20 @@ Server = subprocess.Popen[bytes]
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    """An S3 server with a bucket `sweeps`; every process started from here finds it."""
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An S3 server with a bucket `sweeps`; every process started from here finds it, and in S3_LOG its requests."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     words = [Path(sys.executable).with_name("moto_server"), "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    log = tmp_path_factory.mktemp("s3") / "log"
+    server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=log.open("wb"))
     settings = {"ENDPOINT_URL": f"http://127.0.0.1:{port}", "ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test"}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.items():
             patch.setenv(f"AWS_{name}", value)
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("S3_LOG", str(log))
         client = boto3.client("s3")
         deadline = time.monotonic() + 30
         while not _answers(client):
@@ -74,6 +77,22 @@ def test_a_bucket_is_a_folder_like_any_other(server: Server) -> None:
     assert Folder("s3://sweeps/moved").read_bytes("b/c.bin") == b"123"
     Folder("s3://sweeps/moved").delete("a.json")
     assert Folder("s3://sweeps/moved").names() == ["b"]
+
+
+def requests(work: Callable[[], object]) -> list[str]:
+    """The methods of the requests that some work makes, in order."""
+    log = Path(os.environ["S3_LOG"])
+    before = log.stat().st_size
+    work()
+    return re.findall(r'"(?:\x1b\[\d+m)*([A-Z]+) /', log.read_text()[before:])
+
+
+def test_a_file_takes_three_requests_at_most(server: Server) -> None:
+    folder = Folder("s3://sweeps/few")
+    assert requests(lambda: folder.write_bytes("x", b"1" * 2**20)) == ["PUT"]
+    assert requests(lambda: folder.read_bytes("x")) == ["HEAD", "GET", "HEAD"]
+    assert requests(lambda: folder.exists("x")) == ["HEAD"]
+    assert requests(lambda: folder.write_json("y", {})) == ["PUT"]
 
 
 @pytest.mark.slow

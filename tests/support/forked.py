@@ -1,5 +1,6 @@
 """What the tests of the fork server have it run."""
 
+import ctypes
 import itertools
 import os
 import random
@@ -26,19 +27,22 @@ def endless() -> Iterator[int]:
     time.sleep(3600)
 
 
-def looking_for_gpus() -> Iterator[int]:
-    """This process's number, once TensorFlow has looked for GPUs."""
-    import tensorflow as tf
-
-    tf.config.list_physical_devices("GPU")
-    yield os.getpid()
-
-
 def aborting(words: str) -> Iterator[int]:
     """This process's number, and then its end as C++ ends one, with words on standard error."""
     yield os.getpid()
     print(f"a line before\n{words}", file=sys.stderr)
     os.abort()
+
+
+def failed_check() -> Iterator[int]:
+    """This process's number, and then its end by a check of TensorFlow's that fails, with the stack that it prints."""
+    import tensorflow as tf
+
+    yield os.getpid()
+    tensorflow = ctypes.CDLL(str(Path(tf.__file__).with_name("libtensorflow_cc.so.2")))
+    tensorflow.TF_AllocateTensor.restype = ctypes.c_void_p
+    tensor = tensorflow.TF_AllocateTensor(1, None, 0, ctypes.c_size_t(4))
+    tensorflow.TF_Dim(ctypes.c_void_p(tensor), -3)
 
 
 def trained_on_jax(threads: int) -> Iterator[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from data_prep.storage import Folder
 from sweeps.record.writer import Record
@@ -44,6 +45,35 @@ def test_only_the_parts_that_have_changed_are_written(tmp_path: Path) -> None:
         "trials.parquet/part-00001.parquet",
     ]
     assert list(Record(Folder(str(tmp_path))).trials) == trials
+
+
+def test_writing_takes_two_percent_of_the_time_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clock and storage are pretended: a write takes so many seconds."""
+    record, now, seconds, writes = Record(Folder(str(tmp_path))), [100.0], [0.01], list[float]()
+
+    def write_table(folder: Folder, name: str, *_: object) -> None:
+        now[0] += seconds[0] / 2  # of two tables
+        writes.append(now[0])
+
+    monkeypatch.setattr("sweeps.record.writer.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(Folder, "write_table", write_table)
+    trial = record.add(Recipe("age-c2-f1"))
+
+    def seconds_until_the_next_write() -> float:
+        record.update(trial, {}, {"epoch": 1})
+        record.write()
+        count, began = len(writes), now[0]
+        while len(writes) == count:
+            now[0] += 0.5
+            record.update(trial, {}, {"epoch": 1})
+            record.write_if_due()
+        return now[0] - seconds[0] - began
+
+    assert seconds_until_the_next_write() == pytest.approx(2.5)
+    seconds[0] = 0.2
+    assert seconds_until_the_next_write() == pytest.approx(10.5, abs=1)
+    seconds[0] = 30.0
+    assert seconds_until_the_next_write() == pytest.approx(60.5, abs=1)
 
 
 def test_a_trial_that_begins_again_in_smaller_batches_has_no_old_epochs(tmp_path: Path) -> None:

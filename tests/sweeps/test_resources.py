@@ -108,6 +108,29 @@ def test_trials_share_a_gpu_by_the_memory_that_earlier_ones_took(monkeypatch: py
     assert request(strategy, inputs, Options(), rows)["gpu"] == 1.0  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("trials", "nodes", "share"),
+    [
+        (36, [{"CPU": 16.0, "GPU": 2.0}], 0.125),  # 16 at once, 8 on each
+        (36, [{"CPU": 16.0, "GPU": 2.0}, {"CPU": 64.0}], 0.125),
+        (12, [{"CPU": 16.0, "GPU": 2.0}], 0.166),
+    ],
+)
+def test_trials_share_gpus_as_the_cpus_beside_them_admit(
+    trials: int, nodes: list[dict[str, float]], share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "nodes", lambda: nodes)
+    monkeypatch.setattr(cluster, "smallest_gpu_bytes", lambda otherwise: 1000.0 * 2**30)
+    strategy = FixedList([Recipe("age-c2-f1", seed=seed) for seed in range(trials)])
+    assert request(strategy, Measured(2**20), Options()) == {"cpu": 1.0, "gpu": share}  # type: ignore[arg-type]
+
+
+def test_a_gpu_that_no_node_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "nodes", lambda: [{"CPU": 16.0}])
+    with pytest.raises(InputError, match="no node has more than 0; give --gpus-per-trial 0"):
+        request(FixedList([Recipe("age-c2-f1")]), Measured(1), Options(gpus_per_trial=0.5))  # type: ignore[arg-type]
+
+
 def test_on_jax_the_largest_trial_takes_what_its_program_states(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 9 GiB a process takes 1.5 for CUDA; the estimate of the larger recipe is 3 GiB."""
     asked: list[tuple[Any, ...]] = []

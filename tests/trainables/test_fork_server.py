@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import shutil
 import socket
 import subprocess
 import sys
@@ -95,6 +94,12 @@ def test_a_process_that_hangs_is_killed(place: Path) -> None:
     wait_until(lambda: not process.is_running(), 10)
 
 
+def test_the_reason_of_an_abort_is_what_was_said_before_the_stack(place: Path) -> None:
+    with pytest.raises(LostError, match=r"^its process died: F\d+ .*Check failed: ") as raised:
+        list(stream(place, "support.forked:failed_check"))
+    assert "\n" not in str(raised.value)
+
+
 def test_a_server_that_died_is_started_again(place: Path) -> None:
     fork_server._servers[0][0].kill()
     fork_server._servers[0][0].wait()
@@ -130,39 +135,3 @@ def test_a_server_whose_starter_is_gone_stays_until_its_children_have_ended() ->
     starter.wait()
     assert list(values) == [True]
     wait_until(lambda: not place.exists(), 20)
-
-
-#: Writes a line for each process that starts CUDA, and says that there is no GPU.
-STAND_IN = """
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-int cuInit(unsigned flags) {
-    FILE *log = fopen(getenv("CUDA_LOG"), "a");
-    fprintf(log, "%d sees %s\\n", getpid(), getenv("CUDA_VISIBLE_DEVICES"));
-    fclose(log);
-    return 100;
-}
-"""
-
-
-@pytest.mark.skipif(not shutil.which("gcc"), reason="compiles a stand-in for CUDA's library, and there is no gcc")
-def test_only_forked_processes_touch_a_gpu_and_each_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "cuda.c").write_text(STAND_IN)
-    command = ["gcc", "-shared", "-fPIC", "-o", str(tmp_path / "libcuda.so.1"), str(tmp_path / "cuda.c")]
-    subprocess.run(command, check=True)
-    for name, value in {
-        "LD_LIBRARY_PATH": tmp_path,
-        "CUDA_LOG": tmp_path / "log",
-        "PYTHONPATH": PATH_TO_SUPPORT,
-    }.items():
-        monkeypatch.setenv(name, str(value))
-    place = fork_server.node_folder(f"test-gpu-{os.getpid()}")
-    fork_server.start(place)
-    list(stream(place, "builtins:range", 1))
-    assert not (tmp_path / "log").exists()
-    lines = []
-    for gpu in "01":
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpu)
-        lines += [f"{process} sees {gpu}" for process in stream(place, "support.forked:looking_for_gpus")]
-    assert (tmp_path / "log").read_text().split("\n")[:-1] == lines

@@ -17,9 +17,11 @@ from ray import tune
 
 from data_prep.storage import Folder
 from support.commands import ROOT, refused, run_python, wait_until
+from sweeps.engine import cluster
 from trainables import Recipe
+from trainables.training import pipeline
 from trainables.training.selection import DataSelection
-from trainables.worker import actor, fork_server, mps
+from trainables.worker import actor, fork_server, gpus, mps, trial
 from trainables.worker.assignment import Assignment, Report, Shared
 from trainables.worker.gpus import nvidia, place
 
@@ -119,6 +121,15 @@ def test_a_row_names_the_card_and_its_driver(tmp_path: Path, monkeypatch: pytest
     assert nvidia("memory.total") == [["81559"], ["40960"]]
 
 
+@pytest.mark.parametrize("text", ["sleep 30", "printf '\\377\\n'", "echo 0", "echo '[N/A]'", "exit 9"])
+def test_an_nvidia_smi_that_does_not_tell_is_done_without(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpus, "_SECONDS_TO_ANSWER", 1)
+    program(tmp_path, "nvidia-smi", f"#!/bin/sh\n{text}\n", monkeypatch)
+    assert cluster._smallest_gpu_bytes(7.0) == 7.0
+
+
 def test_a_trial_without_a_gpu_sees_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "get_gpu_ids", list)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
@@ -194,6 +205,38 @@ def test_mps_ends_after_its_sweep_was_killed(place_with_mps: Path, tmp_path: Pat
     ended(place_with_mps, tmp_path)
 
 
+@pytest.mark.parametrize("daemon", ["exit 1", "sleep 60"])
+def test_mps_that_does_not_start_is_a_refusal(
+    daemon: str, place_with_mps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path, mps.CONTROL, f"#!/bin/sh\n{daemon}\n", monkeypatch)
+    monkeypatch.setattr(mps, "_SECONDS_TO_START", 1)
+    assert mps.serve(place_with_mps) is None
+    assert not Path(f"{place_with_mps}-mps").exists()
+    monkeypatch.delenv(mps.PIPES, raising=False)
+    assignment = Assignment("t", Recipe("age-c2-f1"), 1, shared(tmp_path, mps=True), 0.5)
+    monkeypatch.setattr(pipeline, "set_up", lambda *arguments: None)
+    (report,) = trial.run_trial(assignment, tmp_path)
+    assert "could not start NVIDIA's MPS" in report["refusal"]
+
+
+def test_mps_that_does_not_quit_is_killed(
+    place_with_mps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf = CONTROL.replace('daemon"\n', f'daemon"; cp "$folder/daemon" "$folder/{mps.CONTROL}.pid"\n')
+    program(
+        tmp_path,
+        mps.CONTROL,
+        deaf.replace("read word &&", "exit 1;").replace("LOG", str(tmp_path / "log")),
+        monkeypatch,
+    )
+    fork_server.start(place_with_mps)
+    process = daemon(place_with_mps, tmp_path)
+    fork_server.stop()
+    wait_until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, 10)
+    wait_until(lambda: not Path(f"{place_with_mps}-mps").exists(), 10)
+
+
 def test_without_mps_a_sweep_that_wants_it_ends_in_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,7 +268,8 @@ def test_a_sweep_starts_mps_and_ends_it_even_if_it_is_killed(tmp_path: Path, mon
 
 # ── who touches a GPU ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-#: NVIDIA's driver, as a library that finds no GPU and writes down who loads it and who initialises it.
+#: NVIDIA's driver, as a library that finds no GPU and writes down who loads it and who initialises it. JAX comes to it
+#: only by its plugin for CUDA, which does not start without a GPU.
 DRIVER = """
 #include <stdio.h>
 #include <stdlib.h>

@@ -85,6 +85,7 @@ def test_the_gpu_benchmark_runs_to_its_end(tmp_path: Path) -> None:
     parts_run = [
         *("probe", "fit", "program", "program, compiled before"),
         *("deterministic", "deterministic, killed", "deterministic, resumed", "agreement", "study"),
+        *("4 at once", "128 pixels, streamed"),
     ]
     words = ["out", "--tiny", "--only", *parts_run]
     done = run_python(ROOT / "tests/benchmarks/gpu.py", *words, cwd=tmp_path, env=os.environ)
@@ -95,6 +96,8 @@ def test_the_gpu_benchmark_runs_to_its_end(tmp_path: Path) -> None:
     assert parts["program"]["said"][-2]["is_resident"]
     assert not parts["fit"]["said"][-1]["is_resident"]
     assert all(row["same_bits"] for row in parts["agreement"]["said"])
+    assert parts["4 at once"]["said"][-1]["processes"] == 2
+    assert parts["4 at once"]["said"][-1]["failed"] == 0
     assert [row["status"] for row in parts["study"]["said"][:-1]] == ["finished"] * 2
 
 

@@ -24,6 +24,12 @@ from trainables.worker.assignment import Assignment, Report, Shared
 from trainables.worker.fork_server import LostError
 from trainables.worker.memory import is_full, lacks_library
 
+
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
 #: Texts of full memory. JAX's were recorded on a GPU; TensorFlow's are put together from its library's strings.
 ALLOCATIONS: list[Exception] = [
     RuntimeError(
@@ -38,11 +44,18 @@ ALLOCATIONS: list[Exception] = [
         "Failed copying input tensor from CPU:0 to GPU:0 in order to run _EagerConst: Dst tensor is not initialized.",
     ),
     tf.errors.InternalError(None, None, "CUDNN failed to allocate the scratch space for the runner"),
+    tf.errors.ResourceExhaustedError(None, None, "failed to allocate memory [Op:Conv2D]"),
+    caused(ValueError("Exception in Conv2D.call()"), RuntimeError("INTERNAL: CUDA error: out of memory")),
 ]
 LIBRARIES: list[Exception] = [
     RuntimeError("FAILED_PRECONDITION: DNN library initialization failed. Look at the errors above for more details."),
     RuntimeError("INTERNAL: Could not create cudnn handle: CUDNN_STATUS_NOT_INITIALIZED"),
     RuntimeError("INTERNAL: failed to create cublas handle: CUBLAS_STATUS_ALLOC_FAILED"),
+    RuntimeError("INTERNAL: CUDNN_STATUS_NOT_INITIALIZED in cuda_dnn.cc"),
+    RuntimeError("failed to create cublas handle: the library was not initialized"),
+    RuntimeError("INTERNAL: Failed to create cuBlas instance."),
+    RuntimeError("INTERNAL: no BLAS support for stream"),
+    RuntimeError("INTERNAL: failed call to cuCtxCreate: CUDA_ERROR_MPS_MAX_CLIENTS_REACHED"),
     tf.errors.InternalError(None, None, "No BLAS support in stream."),
     tf.errors.InternalError(None, None, "No DNN in stream executor."),
     tf.errors.InternalError(None, None, "Failed to create cuSolverDN instance."),
@@ -51,12 +64,15 @@ OTHERS: list[Exception] = [
     ValueError("Layer dense expects 1 input and got 2"),
     tf.errors.InvalidArgumentError(None, None, "indices[3] = 12 is not in [0, 12)"),
     RuntimeError("INTERNAL: CUDNN_STATUS_EXECUTION_FAILED in cuda_dnn.cc"),
+    RuntimeError("RESOURCE_EXHAUSTED: Too many open files"),
+    ValueError("the caption 'out of memory' is no label"),
 ]
 
 
 def test_texts_of_full_memory_are_known() -> None:
     assert all(map(is_full, ALLOCATIONS))
     assert all(lacks_library(str(error)) for error in LIBRARIES)
+    assert not any(map(is_full, LIBRARIES))
     assert not any(lacks_library(str(error)) for error in ALLOCATIONS)
     assert not any(is_full(error) or lacks_library(str(error)) for error in OTHERS)
 
@@ -133,6 +149,36 @@ def test_a_backend_without_a_gpu_refuses_one_in_one_sentence(tmp_path: Path, mon
     assert report["status"] == "failed"
     assert report["refusal"] == report["reason"]
     assert '`pip install -c constraints.txt -e ".[gpu]"`' in report["reason"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "x.jpg"), "[Errno 2] No such file or directory: 'x.jpg'"),
+        (ValueError("cannot read caf\udce9.png"), "cannot read caf\\udce9.png"),
+        (ValueError("x" * 1000), "x" * 500),
+        (ValueError("the first line\n[[node conv]]\n\t [[{{node x}}]] [Op:Conv2D]"), "the first line"),
+    ],
+    ids=["of the system", "no UTF-8", "long", "TensorFlow's"],
+)
+def test_the_reason_of_a_failed_trial_is_its_error(
+    error: Exception, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = reports(error, 0.0, tmp_path, monkeypatch)[-1]
+    assert row["reason"] == f"{type(error).__name__}: {reason}"
+    row["traceback"].encode()
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_tensorflow_is_deterministic_on_a_gpu_where_a_recipe_asks_for_it(
+    deterministic: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[bool]()
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"])
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", lambda gpu, grows: None)
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: asked.append(True))
+    backend.set_up(tf.config.threading.get_intra_op_parallelism_threads(), deterministic)
+    assert asked == [True] * deterministic
 
 
 # ── its actor ─────────────────────────────────────────────────────────────────────────────────────────────────────────

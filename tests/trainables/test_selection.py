@@ -15,7 +15,8 @@ from data_prep.split import first_balanced, places_in_sets
 from data_prep.storage import Folder
 from support.commands import small_disk
 from support.trees import make_tree
-from trainables.training.arrays import shared_data
+from trainables.training import arrays
+from trainables.training.arrays import assembled, mapped, pieces, shared_data
 from trainables.training.selection import DataSelection, Split
 
 
@@ -125,3 +126,21 @@ def test_one_copy_of_the_data_is_shared(shard_folder: Folder, tmp_path: Path) ->
                 assert np.array_equal(found, getattr(getattr(expected, split), field.name))
                 assert isinstance(found, np.memmap)
     assert first.train.images.filename == second.train.images.filename
+
+
+def test_images_are_sent_in_pieces_to_a_node_that_does_not_see_the_shards(
+    shard_folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrays, "_BYTES_OF_PIECE", 10_000)  # three images
+    selection = DataSelection(shard_folder, 100, subsets=2)
+    sent, there = selection.load(), tmp_path / "there"
+    there.mkdir()
+    assert selection.is_here(sent.fingerprint)
+    assert not selection.is_here("another")
+    assert not DataSelection(Folder(str(there))).is_here(sent.fingerprint)
+    assert max(rows.nbytes for *_, rows in pieces(sent)) <= 10_000
+    got = mapped(there, lambda new: assembled(pieces(sent), selection, sent.fingerprint, new))
+    assert (got.fingerprint, got.is_smoke, got.subsets) == (sent.fingerprint, False, 2)
+    for name in ("train", "validation", "test"):
+        for column in ("images", "labels", "rows", "duplicate"):
+            assert np.array_equal(getattr(getattr(got, name), column), getattr(getattr(sent, name), column))

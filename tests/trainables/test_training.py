@@ -1,6 +1,8 @@
 """Training: a resumed run gives the curve it would have given, and the best epoch is scored."""
 
+import contextlib
 import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from data_prep.storage import Folder
 from support.networks import curve, losses
 from trainables import Recipe
-from trainables.training import checkpoint
+from trainables.training import checkpoint, loop
 from trainables.training.loop import Run, score_best, start, train
 from trainables.training.metrics import epoch_metrics
 from trainables.training.outcome import best_epoch, stop_reason
@@ -76,6 +78,47 @@ def test_a_resumed_run_gives_the_curve_of_an_undisturbed_one(
     assert curve(resumed.history) == curve(undisturbed.history)
     assert np.array_equal(score_best(resumed, data)["test"], expected["test"])
     assert np.array_equal(scorer(checkpoint.load_best(folder))(data.test.images, 128), expected["test"])
+
+
+def test_a_killed_run_has_its_best_network_and_what_it_needs_to_go_on(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`last.npz` is written by time, at the end and when training is interrupted; `best.keras` at once."""
+    recipe, saved = Recipe("age-c2-f1", epochs=4, learning_rate=1e-3), list[tuple[str, int]]()
+    write = Folder.write_bytes
+
+    def noting(folder: Folder, name: str, content: bytes) -> None:
+        saved.append((name, len(run.history)))
+        write(folder, name, content)
+
+    def keep(place: str, error: BaseException | None = None, epochs: int = 4) -> Folder:
+        folder = Folder(str(tmp_path / place))
+        with contextlib.suppress(KeyboardInterrupt, ValueError), checkpoint.Keeper(folder) as keeper:
+            for _ in itertools.islice(loop.epochs(run, data), epochs):
+                keeper.keep(run)
+            if error:
+                raise error
+        return folder
+
+    monkeypatch.setattr(Folder, "write_bytes", noting)
+    run = start(recipe, data)
+    folder = keep("whole")
+    best = [epoch for epoch in range(1, 5) if best_epoch(run.history[:epoch]) == epoch]
+    assert saved == [*(("best.keras", epoch) for epoch in best), ("last.npz", 4)]
+    undisturbed = curve(run.history)
+    for error, names in ((KeyboardInterrupt(), ["best.keras", "last.npz"]), (ValueError(), ["best.keras"])):
+        run = start(recipe, data)
+        folder = keep(type(error).__name__, error, epochs=2)
+        assert folder.names() == names
+        resumed = start(recipe, data)
+        checkpoint.restore(resumed, folder)
+        assert len(resumed.history) == 2 * (len(names) - 1)
+        assert curve(train(resumed, data).history) == undisturbed
+    del saved[:]
+    monkeypatch.setattr(checkpoint, "_SECONDS_BETWEEN_SAVES", 0)
+    run = start(recipe, data)
+    keep("often")
+    assert [epoch for name, epoch in saved if name == "last.npz"] == [1, 2, 3, 4]
 
 
 def test_training_learns(data: Data) -> None:

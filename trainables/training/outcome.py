@@ -199,4 +199,9 @@ def stopped_row(history: Sequence[EpochRow], reason: str, images: Mapping[str, i
 
 def failed_row(reason: str, traceback: str | None = None) -> dict[str, Any]:
     """Final row of a trial that cannot go on."""
-    return {"status": "failed", "reason": reason, "traceback": traceback}
+    return {"status": "failed", "reason": _written(reason), "traceback": traceback and _written(traceback)}
+
+
+def _written(text: str) -> str:
+    """A text as a table can hold it: a file name that is no UTF-8 has letters that no encoding has."""
+    return text.encode(errors="backslashreplace").decode()

@@ -17,6 +17,7 @@ import math
 import os
 import pickle
 import pkgutil
+import re
 import select
 import shutil
 import signal
@@ -53,6 +54,7 @@ _PYTHON = [sys.executable, "-P", "-m", "trainables.worker.fork_server"]  # -P: n
 # Ray kills the children of a worker that ends, before they could clean up. A grandchild sees its standard input end.
 _DETACHED = ["sh", "-c", 'exec 3<&0; "$@" <&3 3<&- &', "sh"]
 _STANDARD_ERROR, _MOST_WORDS = 2, 500  # letters
+_STACK = re.compile(r"\s*(\*\*\* |@ |$)")  # of a failed check in TensorFlow or JAX
 _CAN_FORK = sys.platform == "linux"  # elsewhere system libraries do not survive it
 
 #: Whether the servers that this process starts are detached, as within Ray's workers.
@@ -61,7 +63,7 @@ is_detached = False
 _servers: list[tuple["subprocess.Popen[bytes]", Path]] = []  # their standard input keeps them alive
 
 
-class LostError(Exception):
+class LostError(RuntimeError):
     """The process died before it answered; the message ends in what it last wrote to standard error."""
 
 
@@ -159,10 +161,10 @@ def _errors(folder: Path, process: int) -> Path:
 
 
 def _last_words(errors: Path) -> str:
-    """The last line of a process's standard error after a colon; nothing if it wrote none."""
+    """The last line of a process's standard error but for its stack, after a colon; nothing if it wrote none."""
     with contextlib.suppress(FileNotFoundError, IndexError):
         lines = errors.read_text(errors="replace").strip().splitlines()
-        return f": {lines[-1][:_MOST_WORDS]}"
+        return f": {[line for line in lines if not _STACK.match(line)][-1][:_MOST_WORDS]}"
     return ""
 
 

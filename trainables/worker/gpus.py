@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-_SECONDS_BETWEEN_LOOKS = 0.2
+_SECONDS_BETWEEN_LOOKS, _SECONDS_TO_ANSWER = 0.2, 20
 _ROUNDING = 0.01  # shares are rounded down: 0.333 is a third
 
 
@@ -36,13 +36,14 @@ def place(folder: Path, gpus: Sequence[str], share: float) -> Iterator[str]:
 
 
 def nvidia(*fields: str, gpu: str = "") -> list[list[str]]:
-    """These fields of one GPU of this machine, or of all, as nvidia-smi tells them; empty where it does not."""
+    """These fields of one GPU of this machine, or of all, as nvidia-smi tells them; empty where it does not in time."""
     command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
     try:
-        answer = subprocess.run(command + [f"--id={gpu}"] * bool(gpu), capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
+        asked = command + [f"--id={gpu}"] * bool(gpu)
+        answer = subprocess.run(asked, capture_output=True, check=True, timeout=_SECONDS_TO_ANSWER)
+    except (OSError, subprocess.SubprocessError):
         return []
-    lines = [line.split(", ") for line in answer.stdout.splitlines()]
+    lines = [line.split(", ") for line in answer.stdout.decode(errors="replace").splitlines()]
     return [line for line in lines if len(line) == len(fields)]
 
 

@@ -8,19 +8,19 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator
 
-# TensorFlow 2.21 and XLA, by the strings of their libraries. A copy to a GPU without memory for it gives the second.
+# TensorFlow 2.21 and XLA, by the strings of their libraries. A copy to a GPU without memory for it gives the first.
 _FULL = re.compile(
-    r"RESOURCE_?EXHAUSTED|Dst tensor is not initialized|out of memory|CUDA_ERROR_OUT_OF_MEMORY"
-    r"|memory while trying to allocate|failed to allocate (the scratch|scratch|request)",
+    "Dst tensor is not initialized|out of memory|OOM when allocating|failed to allocate (memory|request|the scratch)",
     re.IGNORECASE,
 )
-# cuDNN and cuBLAS take memory of their own, before the first step and whatever the batch size.
+# cuDNN and cuBLAS take memory of their own, before the first step and whatever the batch size; MPS has so many clients.
 _LIBRARY = re.compile(
     r"DNN library initialization failed|(cudnn|cublas) handle|cu(Blas|SolverDN) instance"
-    r"|(CUDNN|CUBLAS)_STATUS_(NOT_INITIALIZED|ALLOC_FAILED)"
-    r"|No (DNN|BLAS) (for|found|in|support)|(get|initialize) ?BLAS support",
+    r"|(CUDNN|CUBLAS)_STATUS_(NOT_INITIALIZED|ALLOC_FAILED)|No (DNN|BLAS) (in|support)|MPS_MAX_CLIENTS",
     re.IGNORECASE,
 )
+_BACKENDS = ("tensorflow", "jax")  # their modules
+_NO_NEWS, _MOST_LETTERS = ("[[", "[Op:", "Hint:"), 500  # of a message
 
 
 class NoRoomError(Exception):
@@ -37,15 +37,23 @@ def room(gpus: float, has_trained: Callable[[], bool]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        is_lack = lacks_library(str(error)) or (gpus < 1 and is_full(error) and not has_trained())
+        is_lack = any(map(lacks_library, _texts(error))) or (gpus < 1 and is_full(error) and not has_trained())
         if gpus and is_lack and not isinstance(error, NoRoomError):
             raise NoRoomError(f"the GPU has no room for it ({gist(error)})")
         raise
 
 
-def is_full(error: Exception) -> bool:
-    """Whether a device's memory is full, by the name or the text of an error."""
-    return bool(_FULL.search(f"{type(error).__name__}: {error}"))
+def is_full(error: BaseException) -> bool:
+    """Whether a device's memory is full, by the text of an error of the backend, or of one that caused it."""
+    return any(map(_FULL.search, _texts(error)))
+
+
+def _texts(error: BaseException | None) -> Iterator[str]:
+    """The texts of an error and of those that caused it, where a library raised them: other words mean other things."""
+    while error:
+        if isinstance(error, RuntimeError) or type(error).__module__.startswith(_BACKENDS):
+            yield str(error)
+        error = error.__cause__
 
 
 def lacks_library(text: str) -> bool:
@@ -55,5 +63,5 @@ def lacks_library(text: str) -> bool:
 
 def gist(error: Exception) -> str:
     """First and last line of an error's message: TensorFlow puts a screenful of layers between them."""
-    lines = [line for line in map(str.strip, str(error).splitlines()) if line and not line.startswith(("[", "Hint:"))]
-    return " ".join(dict.fromkeys([*lines[:1], *lines[-1:]]))
+    lines = [line for line in map(str.strip, str(error).splitlines()) if line and not line.startswith(_NO_NEWS)]
+    return " ".join(dict.fromkeys(line[:_MOST_LETTERS] for line in [*lines[:1], *lines[-1:]]))

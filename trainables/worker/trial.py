@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import os
 import platform
 import time
 import traceback
@@ -21,6 +22,7 @@ from trainables.training.pipeline.backend import backend
 from trainables.training.selection import Data
 from trainables.worker.assignment import Assignment, Report
 from trainables.worker.memory import NoRoomError, gist, is_full, room
+from trainables.worker.mps import PIPES
 
 _MOST_HALVINGS = 3
 _EXTRAS = {"tensorflow": "gpu", "jax": "jax-gpu"}  # by backend, with what it needs on a GPU
@@ -28,6 +30,7 @@ _UNSEEN = (
     '{host} gave a trial a GPU, and {backend} sees none; run `pip install -c constraints.txt -e ".[{extra}]"` there, '
     "or give --gpus-per-trial 0."
 )
+_NO_MPS = "{host} could not start NVIDIA's MPS; see what `nvidia-cuda-mps-control -d` says there, or leave --mps out."
 _STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.ETIMEDOUT)
 
 
@@ -65,6 +68,8 @@ def _set_up(assignment: Assignment) -> str:
     if not assignment.gpus:
         backend.use_cpu()
         return ""
+    if assignment.shared.mps and PIPES not in os.environ:
+        return _NO_MPS.format(host=platform.node())
     with room(assignment.gpus, lambda: False):
         is_seen = backend.gpus() > 0
     name = assignment.shared.backend
@@ -77,6 +82,7 @@ def _train_and_score(assignment: Assignment, data: Data, known: dict[str, Any]) 
     Raises NoRoomError where smaller batches would not help.
     """
     recipe, shared = assignment.recipe, assignment.shared
+    images = {"train": len(data.train), "validation": len(data.validation)}
     folder = checkpoints(shared.record, assignment.trial)
     parent = checkpoints(shared.record, recipe.parent) if recipe.parent else None
     with room(assignment.gpus, lambda: False):
@@ -90,9 +96,7 @@ def _train_and_score(assignment: Assignment, data: Data, known: dict[str, Any]) 
             known["batch_size_used"] = run.batch_size
             yield from _train(run, data, folder, assignment.gpus)
             if run.stop_reason == outcome.PAUSED:
-                yield outcome.stopped_row(
-                    run.history, outcome.PAUSED, {"train": len(data.train), "validation": len(data.validation)}
-                )
+                yield outcome.stopped_row(run.history, outcome.PAUSED, images)
                 return
             scores = loop.score_best(run, data)
             if run.best_epoch <= restored:  # and what lies there may be of an epoch that was trained twice
