@@ -1,19 +1,23 @@
 """What trials take: time, shares of CPUs and GPUs, and the cluster they are shares of."""
 
 import socket
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from data_prep.errors import InputError
-from sweeps.engine import cluster, resources
+from data_prep.job import prepare
+from support.trees import make_tree
+from sweeps.engine import cluster, plan, resources
 from sweeps.engine.options import Options
 from sweeps.engine.plan import _at_once, by_cost
 from sweeps.engine.resources import cpu_share, gpu_share, request
-from sweeps.engine.sweep import FixedList
+from sweeps.engine.sweep import FixedList, Sweep
 from trainables import Recipe
 from trainables.training.cost import Cost
+from trainables.training.pipeline.backend import backend
 from trainables.training.selection import Data, Split
 
 
@@ -67,6 +71,17 @@ def test_a_plan_knows_how_much_time_passes_at_once(
     gpus: int, share: float, cpus: int, trials: int, found: tuple[int, str]
 ) -> None:
     assert _at_once(gpus, share, cpus, trials) == found
+
+
+def test_a_plan_counts_the_gpus_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(str(make_tree(tmp_path / "tree")), str(tmp_path / "shards"))
+    monkeypatch.setattr(backend, "gpus", lambda: 2)
+    monkeypatch.setattr(plan, "_measure", lambda *_: (Measured(1).cost(Recipe("age-c2-f1")), 600.0))
+    recipes = [Recipe("age-c2-f1", seed=seed) for seed in range(12)]
+    plan.show(Sweep("zoo", "Which?", FixedList(recipes)), Options(data=str(tmp_path / "shards")))
+    assert "about 60 min on this machine's 2 GPUs" in " ".join(capsys.readouterr().out.split())
 
 
 def test_trials_of_one_network_that_take_other_times_are_planned_apart() -> None:
