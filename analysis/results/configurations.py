@@ -2,6 +2,7 @@
 
 import functools
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,8 @@ from trainables import MODELS, Recipe
 
 #: Of a recipe, what is no hyperparameter of a configuration.
 _OF_THE_TRIAL = ("network", "arguments", "seed", "training_subset", "parent", "pause_epoch")
+
+_MOST_LISTED = 8  # of the values that were tried
 
 #: Hyperparameter or argument of the network → its value.
 Values = dict[str, Any]
@@ -56,8 +59,9 @@ def tried_values(results: Results, recipe: Recipe) -> dict[str, str]:
     """
     rows = [values_of(recipe_of(row)) for row in results.trials.to_dict("records")]
     names = dict.fromkeys(name for row in rows for name in row)
-    lists = {name: dict.fromkeys(text(row[name]) for row in rows if name in row) for name in names}
-    tried = {name: ", ".join(texts) for name, texts in lists.items() if len(texts) > 1}
+    values = {name: [row[name] for row in rows if name in row] for name in names}
+    lists = {name: list(dict.fromkeys(map(text, found))) for name, found in values.items()}
+    tried = {name: _listed(values[name], texts) for name, texts in lists.items() if len(texts) > 1}
     tried |= {name: _range(values) for name, values in hyperparameters(results).items()}
     own = values_of(recipe) | {"network": recipe.network}
     conditions = {entry["name"]: entry["when"] for entry in results.provenance.search.get("space", [])}
@@ -66,6 +70,15 @@ def tried_values(results: Results, recipe: Recipe) -> dict[str, str]:
         for name, values in tried.items()
         if all(own.get(other) in allowed for other, allowed in conditions.get(name, {}).items())
     }
+
+
+def _listed(values: Sequence[Any], texts: Sequence[str]) -> str:
+    """What was tried: each value; of many, between which numbers they lie, or the first of them, and how many."""
+    if len(texts) <= _MOST_LISTED:
+        return ", ".join(texts)
+    is_range = all(isinstance(value, int | float) for value in values)
+    some = f"{text(min(values))} to {text(max(values))}" if is_range else f"{', '.join(texts[:_MOST_LISTED])}, …"
+    return f"{some} ({len(texts):,} values)"
 
 
 def text(value: Any) -> str:

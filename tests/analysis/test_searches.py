@@ -1,12 +1,15 @@
 """What the analysis makes of the record of a search."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from analysis.figures.accuracy import accuracies, footer
+from analysis.figures.search import rungs
 from analysis.pages.summary import summary
+from analysis.results.configurations import recipe_of, tried_values
 from analysis.results.judged import findings
 from analysis.results.searches import importance
 from analysis.results.trials import read
@@ -79,3 +82,28 @@ def test_one_repeat_has_an_interval_over_images_alone(tmp_path: Path) -> None:
     table = accuracies(read(searched_record(tmp_path, repeated=1))).set_index("configuration")
     assert table.loc["#0 age-c2-f1", ["n", "mean"]].tolist() == [1, 0.84]
     assert table.loc["#0 age-c2-f1", "low"] == pytest.approx(0.756, abs=0.001)
+
+
+def test_of_many_trials_the_figure_counts_how_many_ended_when(tmp_path: Path) -> None:
+    asked = Search([NETWORK, RATE], 600, 9)
+    record = Record(Folder(str(tmp_path)), "data")
+    record.folder.write_json("manifest.json", {"format_version": 2, "search": asked.describe()})
+    for number in range(600):
+        trial = record.add(Recipe("age-c2-f1", epochs=9, learning_rate=1e-4 * (1 + number)), number)
+        ending = {"status": "stopped", "epochs_done": 3} if number % 3 else {"status": "finished", "epochs_done": 9}
+        record.update(trial, {**ending, "validation_accuracy": 0.8, "validation_images": 100})
+    record.write()
+    results = read(record.folder)
+    drawing = rungs.draw(results)
+    assert drawing
+    (axes,) = drawing.figure.axes
+    assert sorted((bar.get_center()[0], bar.get_height()) for bar in axes.patches if bar.get_height()) == [
+        (3, 400),
+        (9, 200),
+    ]
+    assert len(drawing.data) == 600
+    recipe = recipe_of(results.ranked.iloc[0].to_dict())
+    origin = results.provenance
+    fixed = dataclasses.replace(origin, manifest=dataclasses.replace(origin.manifest, search=None))
+    without_space = dataclasses.replace(results, provenance=fixed)
+    assert tried_values(without_space, recipe)["learning_rate"] == "0.0001 to 0.06 (600 values)"

@@ -3,7 +3,7 @@
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.search.style import ACCURACY, LOOKS, footer, legend_handles, looks
+from analysis.figures.search.style import ACCURACY, LOOKS, MANY, footer, legend_handles, looks
 from analysis.figures.style import INK, PAGE_WIDTH, Drawing, add_legend, many_or_one, new_figure, percent_tick
 from analysis.results.format import percent
 from analysis.results.searches import searched
@@ -22,7 +22,7 @@ def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
         places = {left: frame["number"].astype(float), right: frame["image_passes"].astype(float) / 1e6}
         for axes, place in places.items():
             for look, rows in frame.groupby(looks(frame)):
-                style = {"linestyle": "", "markersize": 4, **LOOKS[str(look)]}
+                style = {"linestyle": "", "markersize": 4 if len(frame) < MANY else 1.5, **LOOKS[str(look)]}
                 axes.plot(place[rows.index], rows["validation_accuracy"], **style)
             axes.step(place, frame["best_so_far"], where="post", color=INK, linewidth=1.2)
         left.set(xlabel="Trial", ylabel=ACCURACY)
@@ -37,7 +37,7 @@ def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
     return Drawing(
         figure,
         "How the search progressed",
-        f"Validation accuracy of {len(frame)} trials in their order; the best reaches {best} %.",
+        f"Validation accuracy of {len(frame):,} trials in their order; the best reaches {best} %.",
         "Each trial's validation accuracy, and the best so far, against trials and against the training spent.",
         frame,
     )

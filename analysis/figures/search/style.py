@@ -17,6 +17,10 @@ LOOKS: dict[str, dict[str, Any]] = {
 }
 
 
+#: From so many trials on, a mark each would hide the others.
+MANY = 500
+
+
 def looks(frame: pd.DataFrame) -> "pd.Series[str]":
     """The look of each trial, a name in LOOKS."""
     return frame["status"].where(frame["status"].isin(["finished", "stopped"]), "no result")
@@ -34,7 +38,7 @@ def footer(results: Results, frame: pd.DataFrame) -> str:
     epochs = search.get("epochs", 1)
     limit = f"at most {epochs} epoch{'s' * (epochs > 1)} a trial"
     return (
-        f"n = {len(frame)} trials ({search.get('method')}, stopping {search.get('stopping')}, {limit}). "
+        f"n = {len(frame):,} trials ({search.get('method')}, stopping {search.get('stopping')}, {limit}). "
         f"Validation: n = {results.images('validation')} images."
     )
 
