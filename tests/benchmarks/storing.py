@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import boto3
+import botocore.exceptions
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ["--limit", "400", "--epochs", "10", "--cpus-per-trial", "1"]
@@ -41,7 +42,7 @@ class Counter:
             try:
                 client.create_bucket(Bucket="sweeps")
                 return
-            except OSError:
+            except botocore.exceptions.BotoCoreError:
                 time.sleep(0.2)
 
     def _accept(self) -> None:

@@ -54,7 +54,7 @@ _PYTHON = [sys.executable, "-P", "-m", "trainables.worker.fork_server"]  # -P: n
 # Ray kills the children of a worker that ends, before they could clean up. A grandchild sees its standard input end.
 _DETACHED = ["sh", "-c", 'exec 3<&0; "$@" <&3 3<&- &', "sh"]
 _STANDARD_ERROR, _MOST_WORDS = 2, 500  # letters
-_STACK = re.compile(r"\s*(\*\*\* |@ |$)")  # of a failed check in TensorFlow or JAX
+_STACK = re.compile(r"\s*(\*\*\* |(PC: )?@ |$)")  # of a failed check in TensorFlow or JAX
 _CAN_FORK = sys.platform == "linux"  # elsewhere system libraries do not survive it
 
 #: Whether the servers that this process starts are detached, as within Ray's workers.
