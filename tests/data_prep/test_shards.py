@@ -60,6 +60,7 @@ def test_a_shard_of_large_images_has_fewer_rows(tmp_path: Path, monkeypatch: pyt
     assert len(pixels(tmp_path / "out", "train")) == len(set(table(tmp_path / "out", "train")["path"])) == 36
 
 
+@pytest.mark.slow
 def test_large_images_are_written_and_read_a_few_at_a_time(tmp_path: Path) -> None:
     """Of 225 MB of pixels in a shard, so much is never in memory at once, nor is the file."""
     code = (

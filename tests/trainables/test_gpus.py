@@ -220,6 +220,7 @@ def test_mps_that_does_not_start_is_a_refusal(
     assert "could not start NVIDIA's MPS" in report["refusal"]
 
 
+@pytest.mark.slow
 def test_mps_that_does_not_quit_is_killed(
     place_with_mps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

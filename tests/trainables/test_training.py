@@ -80,6 +80,7 @@ def test_a_resumed_run_gives_the_curve_of_an_undisturbed_one(
     assert np.array_equal(scorer(checkpoint.load_best(folder))(data.test.images, 128), expected["test"])
 
 
+@pytest.mark.slow
 def test_a_killed_run_has_its_best_network_and_what_it_needs_to_go_on(
     data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
