@@ -15,8 +15,6 @@ LOOKS: dict[str, dict[str, Any]] = {
     "stopped": {"color": PALETTE[1], "marker": "X", "label": "stopped"},
     "no result": {"color": PALE, "marker": ".", "label": "collapsed, diverged or failed"},
 }
-
-
 #: From so many trials on, a mark each would hide the others.
 MANY = 500
 
