@@ -14,7 +14,7 @@ from analysis.detector.stored import Stored, stored
 from analysis.figures.sheets import KINDS, Pictures, draw, words
 from analysis.figures.style import rendered
 from analysis.results.trials import read_extra
-from data_prep import Folder
+from data_prep import Folder, printable
 from trainables.training.metrics import best_threshold
 
 EXPLANATIONS, SHEETS = "explanations.parquet", "explanations"
@@ -61,7 +61,7 @@ def main(target: str, layer: str | None, count: int, data: str | None) -> None:
     frame["map_side"] = pictures.grad_cam.shape[1]
     _write(one.folder, frame, pictures)
     for name, _, _, text in sheets(one.folder, one.trial):
-        click.echo(f"{text}\n{one.folder}/{SHEETS}/{name}\n")
+        click.echo(f"{printable(text)}\n{one.folder}/{SHEETS}/{name}\n")
     click.echo(f"{one.folder}/{EXPLANATIONS}")
 
 

@@ -23,7 +23,7 @@ from analysis.detector.image_files import paths
 from analysis.detector.stored import stored
 from analysis.results.decisions import calibration
 from analysis.results.format import number
-from data_prep import Folder, InputError
+from data_prep import Folder, InputError, printable
 from data_prep.layout import LABEL_NAMES
 from sweeps.stats.intervals import intervals
 from trainables.training.metrics import judge
@@ -148,16 +148,11 @@ def _table(rows: Iterable[Row]) -> Iterator[str]:
     table = Table(image, *numbers, Column("verdict"), remarks, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for row in rows:
         share, logit = (math.nan if value is None else value for value in (row.probability_fake, row.logit))
-        path, text = (_printable(text) for text in (row.path, "; ".join(filter(None, [*row.warnings, row.error]))))
+        path, text = (printable(text) for text in (row.path, "; ".join(filter(None, [*row.warnings, row.error]))))
         table.add_row(Text(path), number(100 * share, 1), number(logit, 2), row.verdict or "–", Text(text))
     output = io.StringIO()
     Console(file=output, width=shutil.get_terminal_size().columns).print(table)
     yield output.getvalue()
-
-
-def _printable(text: str) -> str:
-    """A text without characters that would steer a terminal."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 _WRITERS: dict[str, Callable[[Iterable[Row]], Iterator[str]]] = {"csv": _csv, "json": _json, "table": _table}

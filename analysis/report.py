@@ -22,7 +22,7 @@ from analysis.pages.tables import as_csv, files
 from analysis.results.format import number, percent, plain_table
 from analysis.results.judged import Findings, findings
 from analysis.results.trials import Results, read, read_without_scores
-from data_prep import Folder, copies
+from data_prep import Folder, copies, printable
 from sweeps.record import shown
 from trainables.record import MANIFEST, read_manifest, replicate
 from trainables.training.metrics import SCORED_SPLITS, SELECTION_METRIC
@@ -120,11 +120,12 @@ def _write(results: Results, judged: Findings, first: Answer, digest: str, folde
         **{f"figures/{name}.{kind}": images.get(name, {}).get(kind) for name in names for kind in FORMATS},
         **{f"figures/{name}.csv": as_csv(drawn[name].data) if name in drawn else None for name in wide},
     }
+    there = {f"{part}/{name}" for part in ("tables", "figures") for name in folder.folder(part).names()}
     for name, content in contents.items():
-        if content is None:
-            folder.delete(name)
-        else:
+        if content is not None:
             folder.write_bytes(name, content)
+        elif name in there:
+            folder.delete(name)
     vectors = [(drawing, images[name]["svg"], images[name + _NARROW]["svg"]) for name, drawing in drawn.items()]
     pictures = [
         Sheet(folder.read_bytes(f"{SHEETS}/{name}"), *words)
@@ -171,7 +172,7 @@ def _show(console: Console, results: Results) -> None:
         names = [f"{row['configuration']} ({replicate(row)})" for _, row in trials.iterrows()]
         lines.append(f"{status}: {_first_of(names, ', ')}: {reason}")
     for line in lines:
-        console.print(line, markup=False, highlight=False)
+        console.print(printable(line), markup=False, highlight=False)
 
 
 def _first_of(names: list[str], separator: str) -> str:

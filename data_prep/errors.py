@@ -4,6 +4,7 @@ import errno
 import gc
 import signal
 import sys
+import unicodedata
 from collections.abc import Sequence
 
 import click
@@ -27,6 +28,11 @@ class InputError(click.ClickException):
     exit_code = 2
 
 
+def printable(text: str) -> str:
+    """Text from data for a terminal, which obeys control characters: those are written as Python writes them."""
+    return "".join(ascii(sign)[1:-1] if unicodedata.category(sign).startswith("C") else sign for sign in text)
+
+
 def run_command(command: click.Command, arguments: Sequence[str] | None = None) -> None:
     """Run `command` and exit with its code: 0 done, 1 done in part, 2 wrong input, 130 interrupted."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's way to say Ctrl-C
@@ -42,5 +48,5 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
         message, code = f"{error.filename or error}: {_REMEDIES[error.errno]}.", 2
     finally:
         gc.freeze()  # or Python would search everything for cycles on its way out, for up to a second
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(code)

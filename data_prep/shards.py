@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from data_prep import parquet
 from data_prep.errors import InputError
 from data_prep.storage import Folder
 
@@ -152,7 +153,7 @@ def read_manifest(folder: Folder) -> Manifest:
         content = folder.read_json(MANIFEST)
         version = content["format_version"]
         if version == FORMAT_VERSION:
-            return Manifest(**{field.name: content[field.name] for field in fields(Manifest)})
+            return _checked({field.name: content[field.name] for field in fields(Manifest)})
     except FileNotFoundError:
         lack = f"holds no shards (it has no {MANIFEST})" if folder.names() else "is empty or does not exist"
         raise InputError(f"{folder} {lack}; {remake.replace(' again', '')}.")
@@ -163,25 +164,42 @@ def read_manifest(folder: Folder) -> Manifest:
     )
 
 
+def _checked(content: dict[str, Any]) -> Manifest:
+    """The manifest with this content. Raises ValueError for what `write_manifest` never writes."""
+    from pydantic import TypeAdapter  # which each trial's process would import
+
+    manifest: Manifest = TypeAdapter(Manifest).validate_python(content)
+    is_known = manifest.counts.keys() == set(SPLITS) and len(manifest.pixel_mean) == len(manifest.pixel_std) == 3
+    most = rows_per_shard(manifest.image_size) if manifest.image_size > 0 else 0
+    rows = [size["rows"] for size in manifest.files.values()]
+    if is_known and all(map(is_file_name, manifest.files)) and all(0 < count <= most for count in rows):
+        return manifest
+    raise ValueError("other splits, channels, file names or numbers of rows than shards have")
+
+
 def read_tables(folder: Folder, split: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
     """The shards of one split, in order, in tables of at most 16 MB of pixels.
 
     Raises InputError for a shard that is missing, corrupt or of the wrong length.
     """
     manifest = read_manifest(folder)
+    whole = schema(manifest.image_size)
     for name, expected in manifest.files.items():
         if name.startswith(f"{split}-"):
-            yield from _read_shard(folder, name, expected, columns, rows_at_once(manifest.image_size))
+            asked = pa.schema([whole.field(column) for column in columns or whole.names])
+            yield from _read_shard(folder, name, expected, asked, rows_at_once(manifest.image_size))
 
 
-def _read_shard(
-    folder: Folder, name: str, expected: dict[str, int], columns: list[str] | None, rows: int
-) -> Iterator[pa.Table]:
+def _read_shard(folder: Folder, name: str, expected: dict[str, int], asked: pa.Schema, rows: int) -> Iterator[pa.Table]:
     try:
-        with folder.parquet(name) as file:
+        with folder.parquet(name, asked) as file:
+            if lacking := set(asked.names) - set(file.schema_arrow.names):
+                raise pa.ArrowInvalid(f"it has no column {min(lacking)}")
             if expected == {"rows": file.metadata.num_rows, "bytes": folder.size(name)}:
-                for batch in file.iter_batches(rows, columns=columns):
-                    yield pa.Table.from_batches([batch]).select(columns or batch.schema.names)
+                for batch in file.iter_batches(rows, columns=asked.names):
+                    table = parquet.conformed(pa.Table.from_batches([batch]), asked)
+                    _check_values(table)
+                    yield table
                 return
         reason = "is corrupt (its rows or bytes are not the manifest's)"
     except FileNotFoundError:
@@ -189,6 +207,13 @@ def _read_shard(
     except (pa.ArrowException, OSError, KeyError) as error:
         reason = f"is corrupt ({str(error).splitlines()[0].rstrip('.')})"
     raise InputError(f"{folder}/{name} {reason}; delete {folder} and make it again with `python -m data_prep`.")
+
+
+def _check_values(table: pa.Table) -> None:
+    """Raise ArrowInvalid for values that no shard has."""
+    for column, values in (("label", {0, 1}), ("duplicate", {"exact", "near", None})):
+        if column in table.column_names and not set(table[column].unique().to_pylist()) <= values:
+            raise pa.ArrowInvalid(f"column {column} has other values than {values}")
 
 
 def images_of(table: pa.Table) -> np.ndarray:

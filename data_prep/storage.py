@@ -7,6 +7,7 @@ import contextlib
 import errno
 import json
 import os
+import stat
 import sys
 import uuid
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 import tenacity
 from pyarrow import fs
 
+from data_prep import parquet
 from data_prep.errors import InputError
 
 _PATIENCE_SECONDS = 300
@@ -80,10 +82,23 @@ _patient = tenacity.retry(
 class Folder:
     """A folder named by a local path or a URI. It need not exist: the first write makes it.
 
-    The pickled form is the name alone, so a folder travels to any process that can reach the same storage.
+    The pickled form is the name alone, so a folder travels to any process that can reach the same storage. Raises
+    InputError for a name that Arrow or a shell would take for another, and for one with a password, which would be
+    written into records.
     """
 
     location: str
+
+    def __post_init__(self) -> None:
+        scheme, separator, rest = self.location.partition("://")
+        if not (rest if separator else self.location).strip("/" if separator else ""):
+            raise InputError(f"{self.location!r} names no folder; give a path, or an address such as s3://bucket.")
+        if separator and "@" in rest:
+            raise InputError(f"The address {scheme}://… has a password in it; give that as AWS_SECRET_ACCESS_KEY, say.")
+        if separator and ("?" in rest or "#" in rest):
+            raise InputError(f"{scheme}://… is followed by options; give them in the environment, as AWS_ENDPOINT_URL.")
+        if self.location.startswith("~"):  # as in --results=~/here, which a shell leaves as it is
+            object.__setattr__(self, "location", os.path.expanduser(self.location))
 
     @property
     def is_local(self) -> bool:
@@ -138,6 +153,21 @@ class Folder:
             fs.copy_files(self._path(), target._path(), self._system, target._system)
             self._system.delete_dir(self._path())
 
+    def check_plain(self) -> None:
+        """Raise InputError for what is neither file nor folder within a local folder: a link leads elsewhere."""
+        for parent, folders, files in os.walk(self.location) if self.is_local else ():
+            for path in (os.path.join(parent, name) for name in (*folders, *files)):
+                with contextlib.suppress(FileNotFoundError):  # it has just been replaced
+                    mode = os.lstat(path).st_mode
+                    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                        raise InputError(f"{path} is a link or a device; put a file or folder in its place.")
+
+    def _check_readable(self, name: str) -> None:
+        """Raise InputError for a pipe or a device, which may never end."""
+        path = self._path(name)
+        if self.is_local and os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+            raise InputError(f"{path} is no file but a pipe or a device; put a file in its place.")
+
     @_patient
     def exists(self, name: str = "") -> bool:
         """Whether the file or folder `name` is here."""
@@ -167,6 +197,7 @@ class Folder:
 
         Arrow asks for an object's size first: if the object is replaced in between, it reads too few bytes.
         """
+        self._check_readable(name)
         while True:
             with self._system.open_input_file(self._path(name)) as file:
                 content = bytes(file.read(file.size()))  # in one request
@@ -178,19 +209,24 @@ class Folder:
         return json.loads(self.read_bytes(name))
 
     @_patient
-    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """A Parquet file, checksums verified. Raises FileNotFoundError, and OSError or ArrowInvalid if corrupt."""
-        with self._opened(name) as file:
-            return pq.read_table(file, columns=columns, page_checksum_verification=True)
+    def read_table(self, name: str, schema: pa.Schema) -> pa.Table:
+        """The columns of a schema in a Parquet file, checksums verified; nulls for those that it lacks.
+
+        Raises FileNotFoundError, and OSError or ArrowInvalid if it is corrupt or of other types.
+        """
+        with self.parquet(name, schema) as file:
+            names = [name for name in schema.names if name in file.schema_arrow.names]
+            return parquet.conformed(file.read(names, use_pandas_metadata=False), schema)
 
     @contextlib.contextmanager
-    def parquet(self, name: str) -> Iterator[pq.ParquetFile]:
-        """A Parquet file to be read in parts. Raises, then too, what `read_table` does."""
-        with self._opened(name) as file, pq.ParquetFile(file, page_checksum_verification=True) as parquet:
-            yield parquet
+    def parquet(self, name: str, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
+        """A Parquet file to be read in parts, each to be conformed to the schema. Raises what `read_table` does."""
+        with self._opened(name) as file, parquet.opened(file, schema) as opened:
+            yield opened
 
     def _opened(self, name: str) -> pa.NativeFile:
         """A file to be read here and there; that of an object store is fetched first."""
+        self._check_readable(name)
         path = self._path(name)
         return self._system.open_input_file(path) if self.is_local else pa.BufferReader(self.read_bytes(name))
 

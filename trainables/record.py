@@ -11,6 +11,7 @@ The driver writes the tables and the manifest; each trial writes its own scores 
 whole, so a reader on any machine sees a complete record at any time. pandas reads the folders of parts by their name.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -93,6 +94,18 @@ SCHEMAS = {
     ),
 }
 SCORES = pa.schema([("split", pa.string()), ("row", pa.int32()), ("label", pa.int8()), ("score", pa.float32())])
+
+_IDENTITY = "[0-9a-f]{12}"
+#: Which text a column may hold, for a record may come from a stranger, and this text enters names of files.
+_TEXTS = {
+    "trial": _IDENTITY,
+    "parent": f"({_IDENTITY})?",
+    "network": r"\w[\w.+-]{0,99}",
+    "status": "|".join((*UNFINISHED, *COMPLETE, "failed")),
+    "split": "|".join(SCORED_SPLITS[:2]),
+    "kind": "[a-z_]+",
+    "label": "[01]?",
+}
 
 #: Columns of the trials table that come from a trial's reports.
 _REPORTED = frozenset(SCHEMAS[TRIALS].names) - {"trial", "number", *dict(_RECIPE)}
@@ -184,9 +197,13 @@ def split_report(report: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
 
 
 def read_manifest(folder: Folder) -> Manifest:
-    """Read a record's manifest. Raises InputError where there is none, one of other types, or of another version."""
+    """Read a record's manifest. Raises InputError where there is none, one of other types, or of another version.
+
+    A record of which a part lies elsewhere is refused, too: who reads it would write there.
+    """
     from pydantic import TypeAdapter  # which each trial's process would import
 
+    folder.check_plain()
     try:
         content: dict[str, Any] = folder.read_json(MANIFEST)
         version = content["format_version"]
@@ -228,15 +245,24 @@ def read_scores(folder: Folder, trial: str) -> "pd.DataFrame":
     return _read(folder, scores_file(trial), SCORES).to_pandas()
 
 
+def read_table(folder: Folder, name: str, schema: pa.Schema) -> pa.Table:
+    """Read a table of a record with the columns of a schema; a column that is newer than the file is null.
+
+    Raises FileNotFoundError, OSError or ArrowInvalid for a file that is corrupt, and InputError for names in it that no
+    sweep writes.
+    """
+    table = folder.read_table(name, schema)
+    for column in sorted(set(_TEXTS) & set(schema.names)):
+        for value in table[column].unique().to_pylist():
+            if not re.fullmatch(_TEXTS[column], "" if value is None else str(value)):
+                named = f"{folder} has a {column} named {value!r:.80}"
+                raise InputError(f"{named}, which no sweep would write; use a record that you can trust.")
+    return table
+
+
 def _read(folder: Folder, name: str, schema: pa.Schema) -> pa.Table:
-    """Read a table with the columns of a schema; a column that is newer than the file is null."""
     try:
-        table = folder.read_table(name)
-        columns = [
-            table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)
-            for field in schema
-        ]
-        return pa.table(columns, schema=schema)
+        return read_table(folder, name, schema)
     except FileNotFoundError:
         raise InputError(f"{folder} has no {name}; run the sweep again to make it.")
     except (pa.ArrowException, OSError) as error:

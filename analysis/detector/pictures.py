@@ -18,12 +18,12 @@ def keep_pictures(record: Folder, results: Results, rows: Sequence[int], data: F
     Raises InputError for other shards than the record's.
     """
     check_own(results, data)
-    image = shards.schema(results.provenance.manifest.data.image_size or 0).field("image")
-    tables, start = [pa.schema([image, ("row", pa.int64())]).empty_table()], 0
+    schema, start = _schema(results), 0
+    tables = [schema.empty_table()]
     for table in shards.read_tables(data, "test", ["image"]):
         here = [row for row in rows if start <= row < start + len(table)]
         images = table.take(pa.array([row - start for row in here], pa.int64()))
-        tables.append(images.append_column("row", pa.array(here, pa.int64())))
+        tables.append(images.append_column(schema.field("row"), pa.array(here, pa.int64())))
         start += len(table)
     record.write_table(PICTURES, pa.concat_tables(tables))
 
@@ -33,10 +33,13 @@ def kept_pictures(record: Folder, results: Results) -> dict[int, np.ndarray]:
 
     Only the record's own folder is read: it may come from a stranger. What is no such file counts as none.
     """
-    image = shards.schema(results.provenance.manifest.data.image_size or 0).field("image")
     try:
-        table = record.read_table(PICTURES)
-        has_images = table.schema.types == [image.type, pa.int64()]
-        return dict(zip(table["row"].to_pylist(), shards.images_of(table), strict=True)) if has_images else {}
+        table = record.read_table(PICTURES, _schema(results))
+        return dict(zip(table["row"].to_pylist(), shards.images_of(table), strict=True))
     except (OSError, pa.ArrowException):
         return {}
+
+
+def _schema(results: Results) -> pa.Schema:
+    image = shards.schema(results.provenance.manifest.data.image_size or 0).field("image")
+    return pa.schema([image, pa.field("row", pa.int64(), nullable=False)])

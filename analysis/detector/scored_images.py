@@ -59,8 +59,8 @@ def images_to_score(results: Results, folder: Folder | None = None, limit: int |
     if folder is None or _is_own(results, folder):
         return own_images(results, folder, limit)
     images, groups = _read(folder, str(folder), limit)
-    own, duplicates = Folder(results.provenance.manifest.data.shards), None
-    if own.exists(shards.MANIFEST) and _is_own(results, own):
+    own, duplicates = _recorded(results), None
+    if own and own.is_local and own.exists(shards.MANIFEST) and _is_own(results, own):
         duplicates = _duplicates(images.images, groups, own)
     return _fitted(replace(images, duplicates=duplicates), results)
 
@@ -84,14 +84,22 @@ def _duplicates(images: np.ndarray, groups: list[str], own: Folder) -> np.ndarra
 def own_images(results: Results, folder: Folder | None = None, limit: int | None = None) -> ScoredImages:
     """The test images that the record's trials scored, read from its shards. Raises InputError."""
     if folder is None:
-        folder = Folder(results.provenance.manifest.data.shards)
-        if not folder.exists(shards.MANIFEST):
+        folder = _recorded(results)
+        if folder and not folder.is_local:  # a stranger's record may name any address
+            raise InputError(f"The record's shards are at {folder}; to read them from there, give that as --data.")
+        if not (folder and folder.exists(shards.MANIFEST)):
             raise InputError(f"The record's shards are no longer at {folder}; say with --data where they are now.")
     check_own(results, folder)
     test = results.scores.parts.get("test")
     if test is None:
         raise InputError("The record has no scores of test images; run the sweep again to make them.")
     return _read(folder, OWN, limit, test.rows)[0]
+
+
+def _recorded(results: Results) -> Folder | None:
+    """Where the shards were, as the record says; None if it says nothing."""
+    location = results.provenance.manifest.data.shards
+    return Folder(location) if location else None
 
 
 def check_own(results: Results, folder: Folder) -> None:

@@ -4,7 +4,6 @@ A record may come from a stranger: nothing here unpickles, no name in it leads o
 sure that the network's file runs no code.
 """
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -22,27 +21,15 @@ if TYPE_CHECKING:
     import keras
 
 _REMAKE = "restore what is missing, or make the record again with --fresh"
-_NAME = re.compile(r"\w[\w.+-]*")  # of one file, in whichever folder
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A ranked trial of the record in `folder`; `row` is its row of `results.trials`.
-
-    Raises InputError for names that lead out of the record's folder.
-    """
+    """A ranked trial of the record in `folder`; `row` is its row of `results.trials`."""
 
     folder: Folder
     results: Results
     row: "pd.Series[object]"
-
-    def __post_init__(self) -> None:
-        for column in ("trial", "network"):
-            if not _NAME.fullmatch(str(self.row[column])):
-                raise InputError(
-                    f"{self.folder} has a {column} named {str(self.row[column])!r}, which no sweep would write; use a "
-                    "record that you can trust."
-                )
 
     @property
     def trial(self) -> str:
@@ -101,7 +88,6 @@ def best_named(folder: Folder, ranked: pd.DataFrame, name: str) -> "pd.Series[ob
     """
     named = ranked[ranked[["trial", "network", "configuration"]].eq(name).any(axis=1)]
     if not len(named):
-        networks = list(filter(_NAME.fullmatch, ranked["network"].unique()))
-        near = nearest(name, [*networks, *ranked["trial"]])
+        near = nearest(name, [*ranked["network"].unique(), *ranked["trial"]])
         raise InputError(f"{folder} has no ranked trial {name!r}; {near}.")
     return named.iloc[0]

@@ -49,6 +49,7 @@ _RC = {
     "axes.axisbelow": True,
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
+    "text.parse_math": False,  # for a name may hold dollar signs
     "svg.hashsalt": "cifake-sweeps",  # the same record gives the same file
 }
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -21,6 +22,7 @@ Column = tuple[str, Callable[..., str], *tuple[str, ...]]
 
 _count, _area = partial(number, digits=0), partial(number, digits=4)
 _MOST_WITH_METRICS = 20
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # with which a cell begins that a spreadsheet computes
 _CONFIGURATION: Column = ("network", str, "configuration")
 _TRIAL: list[Column] = [_CONFIGURATION, ("seed", str, "seed"), ("training set", str, "training_set")]
 _SIZES: list[Column] = [
@@ -65,8 +67,14 @@ def results_table(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def as_csv(frame: pd.DataFrame) -> bytes:
-    """A table as a file's content."""
-    return str(frame.to_csv(index=False)).encode()
+    """A table as a file's content. Text that a spreadsheet would take for a formula begins with an apostrophe."""
+    is_text = [column for column in frame if frame[column].dtype == object]
+    plain = frame.assign(**{column: frame[column].map(_no_formula) for column in is_text})
+    return str(plain.to_csv(index=False)).encode()
+
+
+def _no_formula(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULAS) else cell
 
 
 def _cells(frame: pd.DataFrame, *columns: Column) -> pd.DataFrame:

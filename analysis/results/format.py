@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 from rich import box
 from rich.table import Column, Table
+from rich.text import Text
+
+from data_prep import printable
 
 #: Split → its name for people.
 TITLES = {"validation": "validation", "test": "test", "test_clean": "clean test"}
@@ -60,5 +63,5 @@ def plain_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], pad_ed
     """A table with a line under its headings and none around it."""
     table = Table(*columns, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=pad_edge)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(printable(cell)) for cell in row))  # which takes no markup
     return table

@@ -14,7 +14,7 @@ from data_prep import Folder, InputError
 from sweeps.stats.families import estimate, single
 from sweeps.stats.intervals import wilson
 from trainables import Recipe
-from trainables.record import SCHEMAS, TRIALS, UNFINISHED, read_epochs, read_manifest, read_trials
+from trainables.record import SCHEMAS, TRIALS, UNFINISHED, read_epochs, read_manifest, read_table, read_trials
 from trainables.training.metrics import SCORED_SPLITS
 
 #: Trials of these statuses are ranked if their metric is finite and they are not paused. The others are flagged, and
@@ -125,8 +125,6 @@ def read_without_scores(folder: Folder) -> Results:
     """Load the record in `folder` without its scores, which are many files: cheap to repeat. Raises InputError."""
     origin = provenance(read_manifest(folder))
     trials, epochs = read_trials(folder), read_epochs(folder)
-    if not {"trial", "network", "status"} <= set(trials.columns) or not {"trial", "epoch"} <= set(epochs.columns):
-        raise InputError(f"{folder} has tables of another format; make the record again with --fresh.")
     return Results(origin, ranked_trials(trials, origin), epochs, Scores((), {}))
 
 
@@ -136,7 +134,7 @@ def read_extra(folder: Folder, file: str, schema: pa.Schema, command: str) -> pd
     It has no rows if there is no such file. Raises InputError if the file cannot be read.
     """
     try:
-        return pd.DataFrame(folder.read_table(file).select(schema.names).to_pandas())
+        return pd.DataFrame(read_table(folder, file, schema).to_pandas())
     except FileNotFoundError:
         return pd.DataFrame(schema.empty_table().to_pandas())
     except (pa.ArrowException, KeyError, OSError) as error:

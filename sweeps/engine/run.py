@@ -20,7 +20,7 @@ from typing import Any, get_type_hints
 import click
 
 from data_prep import Folder, copies, shards
-from data_prep.errors import InputError, run_command
+from data_prep.errors import InputError, printable, run_command
 from sweeps.engine.execution import Execution
 from sweeps.engine.inputs import Inputs, prepare_inputs
 from sweeps.engine.options import Asked, Options, command
@@ -125,7 +125,7 @@ def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: 
         print(process.stdout.read().decode(), end="")
     failed = [record.trials[trial] for trial in execution.proposed if record.trials[trial]["status"] == "failed"]
     for row in failed:
-        print(f"failed: {row['network']} ({replicate(row)}): {row['reason']}", file=sys.stderr)
+        print(printable(f"failed: {row['network']} ({replicate(row)}): {row['reason']}"), file=sys.stderr)
     if failed:
         print(f"{len(failed)} trials failed; the same command tries them again.", file=sys.stderr)
     return process.wait() or int(bool(failed))

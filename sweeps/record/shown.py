@@ -11,8 +11,10 @@ from collections.abc import Collection
 from pathlib import Path
 
 from rich.console import Console
+from rich.style import Style
+from rich.text import Text
 
-from data_prep import Folder
+from data_prep import Folder, printable
 from trainables.record import EPOCHS, TRIALS
 
 REPORT, SHOWN = "report.html", "tables/shown.json"
@@ -59,7 +61,8 @@ def say(folder: Folder, name: str = REPORT, opens: bool = False) -> None:
     console, path = Console(highlight=False), f"{folder}/{name}"
     link = folder.local_path(name).as_uri() if folder.is_local else path
     if sentence := answer(folder):
-        console.print(sentence, markup=False, soft_wrap=not console.is_terminal)  # a log's lines are not broken
-    console.print(f"[link={link}]{path}[/link]", soft_wrap=True)
+        is_log = not console.is_terminal  # whose lines are not broken
+        console.print(printable(sentence), markup=False, soft_wrap=is_log)
+    console.print(Text(path, Style(link=link)), soft_wrap=True)
     if opens:
         webbrowser.open(link)

@@ -12,6 +12,7 @@ By hand, because tensorboardX's SummaryWriter takes two threads and a pipe for e
 system of Arrow's, and begins another file whenever a sweep goes on.
 """
 
+import contextlib
 import functools
 import struct
 import time
@@ -36,7 +37,10 @@ class TensorBoard(Tracker):
     def write(self, trial: Trial) -> None:
         """Write what is new of a trial. Raises OSError."""
         folder = self._folder.folder(f"{trial.name}-{trial.identity}")
-        known = self._written.get(trial.identity) or (folder.read_bytes(_FILE) if folder.exists(_FILE) else b"")
+        known = self._written.get(trial.identity, b"")
+        if not known:
+            with contextlib.suppress(FileNotFoundError):
+                known = folder.read_bytes(_FILE)
         begun = _begun(known) or time.time() - trial.seconds
         self._written[trial.identity] = _replace(folder, known, _curves(trial, begun))
         if trial.is_complete:

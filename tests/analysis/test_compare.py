@@ -16,6 +16,7 @@ from data_prep.storage import Folder
 from support.records import AGE, manifest, run, write
 from sweeps.record.writer import Record
 from trainables import Recipe
+from trainables.record import SCHEMAS, SCORES
 
 IMAGES = 2_000
 
@@ -136,7 +137,7 @@ def name_images(folder: Folder, order: np.ndarray) -> None:
     nothing = {"object_class": [None] * IMAGES, "duplicate": pa.nulls(IMAGES, pa.string())}
     folder.write_table("images.parquet", pa.table(images | nothing))
     for name in folder.folder("scores").names():
-        scores = folder.read_table(f"scores/{name}").to_pandas()
+        scores = folder.read_table(f"scores/{name}", SCORES).to_pandas()
         moved = scores.assign(**{column: scores[column].to_numpy()[order] for column in ("label", "score")})
         folder.write_table(f"scores/{name}", pa.Table.from_pandas(moved, preserve_index=False))
 
@@ -153,7 +154,7 @@ def test_other_images_of_the_same_source_are_compared_unpaired(tmp_path: Path) -
     for start, name in enumerate(("a", "b")):
         folder = record(tmp_path / name, {AGE[0]: 0.8})
         name_images(folder, np.arange(IMAGES))
-        images = folder.read_table("images.parquet").to_pandas()
+        images = folder.read_table("images.parquet", SCHEMAS["images.parquet"]).to_pandas()
         images["path"] = [f"test/{start + place}.jpg" for place in range(IMAGES)]
         folder.write_table("images.parquet", pa.Table.from_pandas(images))
     found = compare.differences(*(read(Folder(str(tmp_path / name))) for name in ("a", "b")))

@@ -29,6 +29,7 @@ from support.records import (
 )
 from sweeps.record.writer import Record
 from trainables import Recipe
+from trainables.record import SCORES
 from trainables.training import metrics
 from trainables.training.metrics import best_threshold
 
@@ -52,7 +53,7 @@ def noisy(make: Callable[..., Folder], shares: dict[str, float], seeds: int, **c
     folder = make([(Recipe(name, seed=seed), "finished", {}) for name in shares for seed in range(seeds)], **changes)
     record = Record(folder, "data")
     for number, (trial, row) in enumerate(record.trials.items()):
-        table = folder.read_table(f"scores/{trial}.parquet").to_pandas()
+        table = folder.read_table(f"scores/{trial}.parquet", SCORES).to_pandas()
         is_right = np.random.default_rng(number).random(len(table)) < shares[row["network"]]
         table["score"] = (np.where(is_right, 1, -1) * (2 * table["label"] - 1)).astype(np.float32)
         folder.write_table(f"scores/{trial}.parquet", pa.Table.from_pandas(table, preserve_index=False))
@@ -109,7 +110,7 @@ def crossed(make: Callable[..., Folder]) -> Folder:
         ]
     )
     for place, (trial, row) in enumerate(Record(folder, "data").trials.items()):
-        table = folder.read_table(f"scores/{trial}.parquet").to_pandas()
+        table = folder.read_table(f"scores/{trial}.parquet", SCORES).to_pandas()
         share = (0.95 if row["network"] == AGE[0] else 0.6) - 0.04 * row["training_subset"]
         is_right = np.random.default_rng(place).random(len(table)) < share
         table["score"] = (np.where(is_right, 1, -1) * (2 * table["label"] - 1)).astype(np.float32)

@@ -27,6 +27,7 @@ from support.trees import make_tree
 from sweeps.record.writer import Record
 from sweeps.stats.intervals import wilson
 from trainables import Recipe
+from trainables.record import SCORES
 
 A, B, C = AGE[:3]
 Wrong = dict[tuple[str, int], list[int]]
@@ -43,7 +44,7 @@ def wrong_about(make: Callable[..., Folder]) -> Callable[..., Folder]:
         record = Record(folder, "data")
         for (name, seed), rows in wrong.items():
             file = f"scores/{record.identity(Recipe(name, seed=seed))}.parquet"
-            table = folder.read_table(file).to_pandas()
+            table = folder.read_table(file, SCORES).to_pandas()
             table["score"] = (2.0 * table["label"] - 1) * np.linspace(3, 1, len(table))
             places = np.flatnonzero((table["split"] == "test") & table["row"].isin(rows))
             table.loc[places, "score"] *= -1
@@ -246,8 +247,7 @@ def test_other_shards_are_refused_and_a_damaged_file_counts_as_none(
     kept = kept_pictures(of_shards, results)
     assert mistakes.draw(results, findings(results), kept)
     assert mistakes.draw(results, findings(results), {0: kept[0]}) is None  # for a sheet shows what it says it shows
-    table = of_shards.read_table(PICTURES)
-    of_shards.write_table(PICTURES, table.set_column(0, "image", pa.array(["a", "b"])))
+    of_shards.write_table(PICTURES, pa.table({"image": ["a", "b"], "row": [0, 1]}))
     assert kept_pictures(of_shards, results) == {}
     of_shards.write_bytes(PICTURES, b"no Parquet")
     assert kept_pictures(of_shards, results) == {}

@@ -2,18 +2,23 @@
 
 import io
 import json
+import os
 import pickle
 import re
 import shutil
+import socket
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from analysis.detector.loading import check, load_network
+from analysis.explain import SCHEMA
 from support.commands import Command, refused
 from support.detectors import checkpoint, set_in_trials
 
@@ -180,6 +185,58 @@ def test_a_record_whose_names_lead_out_of_it_is_refused(
     shutil.copy(checkpoint(copy), elsewhere / "best.keras")
     set_in_trials(copy, column, value)
     before = sorted(place.rglob("*"))
-    for command in (("predict", copy, "tree"), ("export", copy)):
+    for command in ((copy,), ("predict", copy, "tree"), ("export", copy), ("explain", copy), ("compare", copy, copy)):
         assert "use a record that you can trust" in refused(analysis(*command))
     assert sorted(place.rglob("*")) == before
+
+
+def test_explanations_that_name_a_file_elsewhere_are_refused(analysis: Command, copy: Path) -> None:
+    (copy.parent / "secret-uncertain.png").write_bytes(b"what must not stand in the report")
+    row = {field.name: None for field in SCHEMA} | {"trial": "../../secret", "kind": "uncertain", "place": 0}
+    pq.write_table(pa.Table.from_pylist([row], SCHEMA), copy / "explanations.parquet")
+    assert "use a record that you can trust" in refused(analysis(copy))
+
+
+def link(record: Path, elsewhere: Path) -> None:
+    (record / "tables").symlink_to(elsewhere)
+
+
+def pipe(record: Path, elsewhere: Path) -> None:
+    part = record / "trials.parquet" / "part-00000.parquet"
+    part.unlink()
+    os.mkfifo(part)
+
+
+def device(record: Path, elsewhere: Path) -> None:
+    (record / "near-copies.png").symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("plant", [link, pipe, device])
+def test_nothing_is_read_or_written_through_a_link_or_a_pipe(
+    analysis: Command, copy: Path, plant: Callable[[Path, Path], None]
+) -> None:
+    elsewhere = copy.parent / "elsewhere"
+    elsewhere.mkdir()
+    shutil.rmtree(copy / "tables", ignore_errors=True)
+    plant(copy, elsewhere)
+    for command in ((copy,), ("explain", copy), ("robustness", copy), ("compare", copy, copy)):
+        assert "is a link or a device" in refused(analysis(*command))
+    assert not list(elsewhere.iterdir())
+
+
+def test_a_record_makes_nobody_ask_a_server_that_it_names(
+    analysis: Command, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shards on a network are read where the command line names them."""
+    manifest = json.loads((copy / "manifest.json").read_text())
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        for shards in ("s3://bucket/shards", f"s3://bucket/x?endpoint_override={address}", f"s3://a:b@{address[7:]}/x"):
+            manifest["data"]["shards"] = shards
+            (copy / "manifest.json").write_text(json.dumps(manifest))
+            for command in ("explain", "robustness"):
+                refused(analysis(command, copy))
+        with pytest.raises(TimeoutError):
+            server.accept()

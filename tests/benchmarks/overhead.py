@@ -1,6 +1,12 @@
 """What a trial that does nothing costs: ours, with record, display and a forked process each, and plain Ray Tune.
 
-And what submitting a trial costs the driver, from the strategy's recipe to Tune's trial: nothing is run.
+    python tests/benchmarks/overhead.py "plain Ray Tune, reused actors" 1000
+    python tests/benchmarks/overhead.py ours 1000
+    python tests/benchmarks/overhead.py "ours, 8 pretended nodes" 1000
+
+Each prints its seconds. `submitted` prints what submitting costs the driver, from the strategy's recipe to Tune's
+trial:
+nothing is run.
 """
 
 import json
@@ -18,6 +24,7 @@ import pandas as pd
 COUNTS = (10, 100, 1_000)
 SUBMITTED = (1_000, 10_000)
 KINDS = ["plain Ray Tune, reused actors", "ours"]
+NODES = 8
 
 
 def measure(repeats: int, counts: tuple[int, ...] = COUNTS) -> pd.DataFrame:
@@ -39,8 +46,7 @@ def submissions(repeats: int) -> pd.DataFrame:
 
 def in_own_process(kind: str, count: int) -> float:
     words = [sys.executable, __file__, kind, str(count)]
-    here = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run(words, env=here, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr[-2000:])
     return float(json.loads(done.stdout.splitlines()[-1]))
@@ -56,18 +62,27 @@ def execution_of(count: int, folder: str) -> Any:
 
     recipes = [Recipe("age-c2-f1", epochs=1, seed=seed) for seed in range(count)]
     images = {"train": 100, "validation": 20}
-    execution = Execution(
+    return Execution(
         Sweep("overhead", "", FixedList(recipes)),
         Record(Folder(folder)),
         images,
         lambda recipes: recipes,
         lambda: None,
     )
-    execution.room = lambda: os.cpu_count() or 1
-    return execution
 
 
-def ours(count: int) -> float:
+def ours_on_nodes(count: int) -> float:
+    """On as many Ray nodes as it has, each of one CPU, all of this machine."""
+    from ray.cluster_utils import Cluster
+
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    for _ in range(NODES - 1):
+        nodes.add_node(num_cpus=1)
+    os.environ["RAY_ADDRESS"] = nodes.address
+    return ours(count, room=NODES)
+
+
+def ours(count: int, room: int | None = None) -> float:
     from overhead import empty_trial  # by a name that the forked process knows too
     from ray import tune as ray_tune
 
@@ -82,6 +97,7 @@ def ours(count: int) -> float:
     list(fork_server.stream(node_folder, "overhead:nothing"))  # the import of TensorFlow is no trial's
     with tempfile.TemporaryDirectory() as folder:
         execution = execution_of(count, folder)
+        execution.room = lambda: room or os.cpu_count() or 1
         started = time.perf_counter()
         tune.run(execution, ray_tune.with_resources(empty_trial, {"cpu": 1}))
         execution.record.write()
@@ -147,5 +163,7 @@ def plain(count: int) -> float:
 
 
 if __name__ == "__main__":
-    kinds = {"ours": ours, "submitted": submitted, KINDS[0]: plain}
+    here = str(Path(__file__).parent)  # where the processes of trials find `empty_trial`
+    os.environ["PYTHONPATH"] = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])
+    kinds = {"ours": ours, "ours, 8 pretended nodes": ours_on_nodes, "submitted": submitted, KINDS[0]: plain}
     print(json.dumps(kinds[sys.argv[1]](int(sys.argv[2]))))

@@ -107,7 +107,7 @@ def test_a_corrupt_shard_is_refused(prepared: Path) -> None:
 
 def test_a_shard_without_a_column_is_corrupt(prepared: Path) -> None:
     folder, name = Folder(str(prepared)), shards.file_name("test", 0)
-    folder.write_table(name, folder.read_table(name).drop_columns(["duplicate"]))
+    folder.write_table(name, folder.read_table(name, shards.schema(32)).drop_columns(["duplicate"]))
     manifest = folder.read_json("manifest.json")
     manifest["files"][name]["bytes"] = folder.size(name)
     folder.write_json("manifest.json", manifest)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
-from support.commands import ROOT
+from support.commands import ROOT, wait_until
 
 #: The columns of a record that are never twice the same.
 TIMES = ["wall_seconds", "seconds_per_image"]
@@ -52,17 +52,25 @@ def start_sweep(place: Path, results: str, *arguments: str) -> "subprocess.Popen
 
 
 def checkpoints(results: Path) -> int:
-    return len(list(results.glob("zoo/checkpoints/*/last.npz")))
+    """How many trials have had an epoch that was the best so far."""
+    return len(list(results.glob("zoo/checkpoints/*/best.keras")))
 
 
 def kill_a_worker(driver: int, worker: str) -> None:
-    """Kill one process that runs a trial, of the sweep of this driver: one that no other of that kind has started."""
-    for process in psutil.Process(driver).children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
-            if worker in command_line(process) and (worker != FORK_SERVER or is_forked(process)):
-                process.kill()
-                return
-    raise AssertionError("no worker was found to kill")
+    """Kill one process that runs a trial, of the sweep of this driver: one that no other of that kind has started.
+
+    Waits for one: there is none between two trials.
+    """
+
+    def is_killed() -> bool:
+        for process in psutil.Process(driver).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                if worker in command_line(process) and (worker != FORK_SERVER or is_forked(process)):
+                    process.kill()
+                    return True
+        return False
+
+    wait_until(is_killed, 30)
 
 
 def processes_below(driver: int) -> list[psutil.Process]:

@@ -84,7 +84,7 @@ def test_a_resumed_run_gives_the_curve_of_an_undisturbed_one(
 def test_a_killed_run_has_its_best_network_and_what_it_needs_to_go_on(
     data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`last.npz` is written by time, at the end and when training is interrupted; `best.keras` at once."""
+    """`last.npz` is written by time, at a pause and when training is interrupted; `best.keras` at once."""
     recipe, saved = Recipe("age-c2-f1", epochs=4, learning_rate=1e-3), list[tuple[str, int]]()
     write = Folder.write_bytes
 
@@ -105,8 +105,10 @@ def test_a_killed_run_has_its_best_network_and_what_it_needs_to_go_on(
     run = start(recipe, data)
     folder = keep("whole")
     best = [epoch for epoch in range(1, 5) if best_epoch(run.history[:epoch]) == epoch]
-    assert saved == [*(("best.keras", epoch) for epoch in best), ("last.npz", 4)]
+    assert saved == [("best.keras", epoch) for epoch in best]
     undisturbed = curve(run.history)
+    run = start(dataclasses.replace(recipe, pause_epoch=2), data)
+    assert keep("paused").names() == ["best.keras", "last.npz"]
     for error, names in ((KeyboardInterrupt(), ["best.keras", "last.npz"]), (ValueError(), ["best.keras"])):
         run = start(recipe, data)
         folder = keep(type(error).__name__, error, epochs=2)

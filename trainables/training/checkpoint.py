@@ -19,6 +19,7 @@ from data_prep import Folder
 from trainables.layers.augmentation import without_augmentation
 from trainables.record import BEST, LAST
 from trainables.training.loop import Run
+from trainables.training.outcome import PAUSED
 
 _SECONDS_BETWEEN_SAVES = 10.0  # of last.npz, three times the size of the network
 
@@ -66,8 +67,9 @@ def _save_best(state: Snapshot, folder: Folder) -> None:
 class Keeper:
     """Keeps a run's checkpoints in a folder while it trains: the best network at once, `last.npz` every ten seconds.
 
-    That is written at the end of training as well, and when it is interrupted. A killed trial trains the epochs since
-    then again, and gets the same weights. The next epoch does not wait for a file to be written.
+    That is written as well when the trial pauses and when it is interrupted; at its end, no more is to be trained. A
+    killed trial trains the epochs since then again, and gets the same weights. The next epoch does not wait for a file
+    to be written.
     """
 
     def __init__(self, folder: Folder) -> None:
@@ -83,7 +85,7 @@ class Keeper:
         """Keep the state of a run after an epoch. Raises an OSError of the epochs before."""
         self._writing.result()
         self._unsaved = state = snapshot(run)
-        is_due = bool(run.stop_reason) or time.monotonic() - self._saved >= _SECONDS_BETWEEN_SAVES
+        is_due = run.stop_reason == PAUSED or time.monotonic() - self._saved >= _SECONDS_BETWEEN_SAVES
         self._writing = self._writer.submit(self._save if is_due else _save_best, state, self._folder)
 
     def _save(self, state: Snapshot, folder: Folder) -> None:
@@ -107,10 +109,13 @@ def restore(run: Run, folder: Folder, parent: Folder | None = None) -> None:
 
     Raises FileNotFoundError if `parent` has no checkpoint.
     """
-    if folder.exists(LAST):
-        _load(run, folder)
-    elif parent:
-        inherit(run, folder, parent)
+    try:
+        content = folder.read_bytes(LAST)
+    except FileNotFoundError:
+        if parent:
+            inherit(run, folder, parent)
+    else:
+        _load(run, content, folder)
 
 
 def inherit(run: Run, folder: Folder, parent: Folder) -> None:
@@ -119,11 +124,11 @@ def inherit(run: Run, folder: Folder, parent: Folder) -> None:
     Raises FileNotFoundError if the parent has no checkpoint.
     """
     folder.write_bytes(BEST, parent.read_bytes(BEST))
-    _load(run, parent)
+    _load(run, parent.read_bytes(LAST), parent)
 
 
-def _load(run: Run, folder: Folder) -> None:
-    with np.load(io.BytesIO(folder.read_bytes(LAST)), allow_pickle=False) as arrays:
+def _load(run: Run, content: bytes, folder: Folder) -> None:
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         state = json.loads(arrays["state"].tobytes())
         for row in state["history"]:
             row["validation_right"] = bytes.fromhex(row["validation_right"])

@@ -21,6 +21,7 @@ from ray import tune
 from ray._private.worker import global_worker  # no public function tells it; pyproject.toml bounds Ray for this
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from data_prep import Folder
 from trainables import MODELS
 from trainables.record import MANIFEST
 from trainables.training.arrays import Piece, assembled, mapped, pieces, shared_data
@@ -56,7 +57,7 @@ def supervise_trial(config: dict[str, Any], *, shared: Shared) -> None:
     whole GPU. A trial that reports nothing for `shared.hang_minutes` is stopped and has failed. Raises LostError if the
     trial's process dies, and MovedError if its machine is about to go: Tune repeats those.
     """
-    if not shared.record.exists(MANIFEST):  # which the driver writes first: this node joined later
+    if not _sees(shared.record):
         tune.report({"refusal": UNSHARED.format(host=platform.node(), folder=shared.record)})
         return
     if shared.mps and not mps.is_installed():
@@ -85,6 +86,12 @@ def stated_bytes(token: str, backend: str, has_mps: bool, recipe: Recipe, image_
     stream = fork_server.stream(node_folder, "trainables.training.cost:stated_bytes", *arguments)
     with contextlib.closing(stream) as answers:
         return int(next(answers))
+
+
+@functools.cache
+def _sees(record: Folder) -> bool:
+    """Whether this node sees a record; the driver writes its manifest first, but this node may have joined later."""
+    return record.exists(MANIFEST)
 
 
 def _start_server(token: str, backend: str, has_mps: bool) -> Path:
