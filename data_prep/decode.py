@@ -20,6 +20,7 @@ _SIDE = 32  # of thumbnails, in pixels
 _SAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")  # Pillow would have Ghostscript run it, whatever the file's name
 _JPEG, _START_OF_SCAN, _NO_MORE = b"\xff\xd8\xff", b"\xff\xda", b"\x00\x02"
+_MOST_SCANS = 100  # of a JPEG: each goes over the whole image, and progressive ones have ten
 
 # Pillow warns from 89 million pixels and refuses from twice that; a warning nobody sees is no help, so refuse at once.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -53,6 +54,8 @@ def decode(content: bytes, image_size: int) -> tuple[Pixels, Facts]:
         raise UnreadableError("empty file")
     if content.startswith(_POSTSCRIPT):
         raise UnreadableError("PostScript, which is a program and no image")
+    if content.startswith(_JPEG) and (scans := content.count(_START_OF_SCAN)) > _MOST_SCANS:
+        raise UnreadableError(f"a JPEG of {scans:,} scans, which no camera or program writes")
     try:
         codec, pixels = _read(content)
     except UnidentifiedImageError:

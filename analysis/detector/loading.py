@@ -8,6 +8,7 @@ A sweep's networks are made of layers alone: here nothing else passes, and nothi
 
 import io
 import json
+import math
 import re
 import tempfile
 import zipfile
@@ -43,6 +44,8 @@ def load_network(content: bytes) -> "keras.Model":
         path = Path(scratch, "network.keras")
         path.write_bytes(content)
         try:
+            if _parameters(content) > len(content):
+                raise ValueError("it has more parameters than the file")
             network = keras.saving.load_model(path, compile=False, safe_mode=True)
         except Exception as error:  # whatever the layers that the file names raise
             raise ValueError(str(error).strip().partition("\n")[0] or type(error).__name__)
@@ -51,6 +54,17 @@ def load_network(content: bytes) -> "keras.Model":
     if not isinstance(side, int) or inputs != (None, side, side, 3) or outputs != (None, 1):
         raise ValueError(f"it turns {inputs} into {outputs}, not square colour images into a logit")
     return network
+
+
+def _parameters(content: bytes) -> int:
+    """How many parameters the network has that a file describes. None of them is made: there may be any number."""
+    import keras
+
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        config = json.loads(archive.read(_CONFIG))
+    with keras.StatelessScope(initialize_variables=False):
+        network = keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
+        return sum(math.prod(variable.shape) for variable in network.variables)
 
 
 def check(content: bytes) -> None:

@@ -1,10 +1,11 @@
 """Images in a zip archive, read in place."""
 
+import bz2
 import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -17,7 +18,12 @@ _MOST_EXPANSION = 100
 _LARGEST_FILE_BYTES = 512 * 2**20
 _HEADER = struct.Struct("<26xHH")  # of a zip's member
 _ENCRYPTED = 1
-_USUAL_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+#: Method → what unpacks so many bytes at most.
+_UNPACKED: dict[int, Callable[[bytes, int], bytes]] = {
+    zipfile.ZIP_STORED: lambda content, most: content,
+    zipfile.ZIP_DEFLATED: lambda content, most: zlib.decompressobj(-15).decompress(content, most),
+    zipfile.ZIP_BZIP2: lambda content, most: bz2.BZ2Decompressor().decompress(content, most),
+}
 
 
 @dataclass(frozen=True)
@@ -54,13 +60,14 @@ class ZipSource:
         """The bytes of one file. Raises zipfile.BadZipFile.
 
         For a small member, Python's zipfile takes longer than everything else that is done with it, and every process
-        would read the directory of 120,000 names, a second each. It only reads members compressed in unusual ways.
+        would read the directory of 120,000 names, a second each. Nor does it bound what a member unpacks to.
         """
-        member = file.entry
-        if member and not member.flag_bits & _ENCRYPTED and member.compress_type in _USUAL_METHODS:
-            return _unpack(_descriptor(self.name), member, file.bytes)
-        with zipfile.ZipFile(self.name) as archive:
-            return archive.read(file.name)
+        assert file.entry
+        if file.entry.flag_bits & _ENCRYPTED:
+            raise zipfile.BadZipFile("it is encrypted in the archive")
+        if file.entry.compress_type not in _UNPACKED:
+            raise zipfile.BadZipFile("it is compressed in another way than deflate or bzip2")
+        return _unpack(_descriptor(self.name), file.entry, file.bytes)
 
 
 @cache
@@ -78,9 +85,11 @@ def _unpack(descriptor: int, member: zipfile.ZipInfo, size: int) -> bytes:
     if not header.startswith(b"PK\3\4"):
         raise zipfile.BadZipFile("its header in the archive is damaged")
     start = member.header_offset + _HEADER.size + sum(_HEADER.unpack(header))
-    content = os.pread(descriptor, member.compress_size, start)
-    if member.compress_type == zipfile.ZIP_DEFLATED:
-        content = zlib.decompressobj(-15).decompress(content, size + 1)
+    content = os.pread(descriptor, min(member.compress_size, os.fstat(descriptor).st_size), start)
+    try:
+        content = _UNPACKED[member.compress_type](content, size + 1)
+    except (zlib.error, OSError) as error:
+        raise zipfile.BadZipFile(f"its bytes in the archive are damaged: {error}")
     if len(content) != size or zlib.crc32(content) != member.CRC:
         raise zipfile.BadZipFile("its bytes in the archive are damaged")
     return content

@@ -169,6 +169,23 @@ def test_a_damaged_or_swollen_file_is_refused(
         check(rezipped(checkpoint(record).read_bytes(), change, packing))
 
 
+def test_a_network_with_more_parameters_than_its_file_is_refused_before_they_are_made(tmp_path: Path) -> None:
+    """Of two dense layers, nine billion parameters between them."""
+    path, units = tmp_path / "wide.keras", 3_000_000
+    pixels = keras.Input((32, 32, 3))
+    hidden = keras.layers.Dense(8)(keras.layers.Flatten()(pixels))
+    keras.Model(pixels, keras.layers.Dense(1)(hidden)).save(path)
+
+    def widen(members: dict[str, bytes]) -> None:
+        config = json.loads(members["config.json"])
+        first, second = (part for part in config["config"]["layers"] if part["class_name"] == "Dense")
+        first["config"]["units"], second["build_config"]["input_shape"] = units, [None, units]
+        members["config.json"] = json.dumps(config).encode()
+
+    with pytest.raises(ValueError, match="more parameters than the file"):
+        load_network(rezipped(path.read_bytes(), widen))
+
+
 def test_a_network_for_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.keras"
     keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)]).save(path)

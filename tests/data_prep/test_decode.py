@@ -78,6 +78,7 @@ def test_the_codec_is_told_in_words(quality: int, sampling: str) -> None:
         (b"", "empty file"),
         (b"hello", "not an image"),
         (encoded(Image.effect_noise((64, 64), 90).convert("RGB"), "JPEG")[:900], "end of JPEG"),
+        (encoded(Image.new("RGB", (64, 64)), "JPEG")[:-2] + b"\xff\xda" * 1000, "JPEG of 1,001 scans"),
     ],
 )
 def test_what_is_no_image_has_a_reason(content: bytes, reason: str) -> None:

@@ -12,14 +12,24 @@ from support.commands import Command, refused, run_python, small_disk
 from support.trees import make_tree, zip_tree
 
 
-def test_a_member_unpacks_to_no_more_than_the_archive_promises(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "zeros.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+def test_a_member_unpacks_to_no_more_than_the_archive_promises(tmp_path: Path, method: int) -> None:
+    with zipfile.ZipFile(tmp_path / "zeros.zip", "w", method) as archive:
         archive.writestr("train/REAL/0000.jpg", bytes(10**6))
     source = ZipSource(str(tmp_path / "zeros.zip"))
     (file,) = source.files()
     assert source.read(file) == bytes(10**6)
     with pytest.raises(zipfile.BadZipFile, match="damaged"):
         source.read(file._replace(bytes=1000))
+
+
+def test_what_cannot_be_bounded_is_not_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "zeros.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("train/REAL/0000.jpg", bytes(10**6))
+    source = ZipSource(str(tmp_path / "zeros.zip"))
+    (file,) = source.files()
+    with pytest.raises(zipfile.BadZipFile, match="another way than deflate or bzip2"):
+        source.read(file)
 
 
 def one_label(tmp_path: Path) -> Path:

@@ -319,6 +319,7 @@ def test_a_machine_that_joins_late_gets_work(cluster: Cluster, undisturbed_long:
     wait_until(lambda: epochs_done("s3://sweeps/late") >= 2, 120)
     # Blocking as `ray up` starts it: else its log monitor outlives the raylet that has lost its head.
     late.login(f"nohup ray start --address={cluster.head.address}:6379 --block > /dev/null 2>&1 &")
+    wait_until(lambda: bool(late.run("pgrep -f '^ray::ImplicitFunc.train'")), 30)
     assert sweep.wait(timeout=600) == 0, cluster.output()
     assert_as_undisturbed(undisturbed_long, "s3://sweeps/late")
     assert read_trials(Folder("s3://sweeps/late/age"))["device"].str.startswith(late.name).any()

@@ -31,7 +31,7 @@ from trainables.worker.gpus import place
 #: Of the table's points, twelve that two cores can run: each with 12 trials and with 36.
 REAL = ((1, 8), (2, 8), (4, 8), (8, 8), (2, 16), (8, 12))
 FINISHED = {"status": "finished", "reason": "all epochs are trained", "best_epoch": 1, "validation_accuracy": 0.6}
-SHARED = Shared("", DataSelection(Folder("")), {}, {}, Folder(""), "tensorflow", 1.0)
+SHARED = Shared("", DataSelection(Folder("shards")), {}, {}, Folder("record"), "tensorflow", 1.0)
 GPUS, CPUS, TRIALS = (1, 2, 4, 8), (8, 12, 16, 64, 192), (12, 36, 50, 720)
 SMALL = 10**7  # operations of an image
 
