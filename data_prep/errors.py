@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import re
 import signal
 import sys
 import unicodedata
@@ -12,14 +13,22 @@ import click
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
-    errno.EACCES: "permission denied; choose a folder that you may write to",
-    errno.EPERM: "not permitted; choose a folder that you may write to",
+    errno.EACCES: "permission denied; choose a path that you may read and write",
+    errno.EPERM: "not permitted; choose a path that you may read and write",
     errno.EROFS: "the file system is read-only; choose a folder that you may write to",
     errno.ENOTDIR: "a part of that path is a file; choose another folder",
     errno.EISDIR: "that is a folder, and a file is needed",
     errno.ENOENT: "no such file or folder; check the path",
+    errno.EEXIST: "something else is in its place; choose another path",
+    errno.ENOTEMPTY: "something else is in its place; choose another path",
+    errno.ELOOP: "its links lead in circles; choose another path",
+    errno.ENAMETOOLONG: "that name is too long; choose a shorter one",
+    errno.EMFILE: "too many files are open; raise `ulimit -n` and run the same command again",
     errno.ETIMEDOUT: "it does not answer; run the same command again when it does",
 }
+
+
+_QUOTED = re.compile("'([^']+)'")  # the path in an error of Arrow's
 
 
 class InputError(click.ClickException):
@@ -42,10 +51,13 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
         message, code = error.format_message(), 2
     except (click.Abort, KeyboardInterrupt):
         message, code = "interrupted; the same command goes on from here.", 130
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        if error.errno not in _REMEDIES:
-            raise
-        message, code = f"{error.filename or error}: {_REMEDIES[error.errno]}.", 2
+        reason = str(error).partition("\n")[0]
+        remedy = _REMEDIES.get(error.errno or 0, f"{reason}; mend that and run the same command again")
+        place = error.filename or (_QUOTED.search(reason) or ["", "the system reports"])[1]
+        message, code = f"{place}: {remedy}.", 2
     finally:
         gc.freeze()  # or Python would search everything for cycles on its way out, for up to a second
     print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)

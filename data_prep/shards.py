@@ -204,7 +204,7 @@ def _read_shard(folder: Folder, name: str, expected: dict[str, int], asked: pa.S
         reason = "is corrupt (its rows or bytes are not the manifest's)"
     except FileNotFoundError:
         reason = "is missing"
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except pa.ArrowException as error:
         reason = f"is corrupt ({str(error).splitlines()[0].rstrip('.')})"
     raise InputError(f"{folder}/{name} {reason}; delete {folder} and make it again with `python -m data_prep`.")
 

@@ -206,13 +206,16 @@ class Folder:
 
     def read_json(self, name: str) -> Any:
         """The value in a JSON file. Raises FileNotFoundError, and ValueError for a file that is not JSON."""
-        return json.loads(self.read_bytes(name))
+        try:
+            return json.loads(self.read_bytes(name))
+        except RecursionError:
+            raise ValueError("it is nested too deeply")
 
     @_patient
     def read_table(self, name: str, schema: pa.Schema) -> pa.Table:
         """The columns of a schema in a Parquet file, checksums verified; nulls for those that it lacks.
 
-        Raises FileNotFoundError, and OSError or ArrowInvalid if it is corrupt or of other types.
+        Raises ArrowInvalid if it is corrupt or of other types, and otherwise OSErrors that have a number.
         """
         with self.parquet(name, schema) as file:
             names = [name for name in schema.names if name in file.schema_arrow.names]
@@ -221,8 +224,13 @@ class Folder:
     @contextlib.contextmanager
     def parquet(self, name: str, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
         """A Parquet file to be read in parts, each to be conformed to the schema. Raises what `read_table` does."""
-        with self._opened(name) as file, parquet.opened(file, schema) as opened:
-            yield opened
+        try:
+            with self._opened(name) as file, parquet.opened(file, schema) as opened:
+                yield opened
+        except OSError as error:
+            if error.errno:
+                raise
+            raise pa.ArrowInvalid(str(error))  # so Arrow tells of some damage
 
     def _opened(self, name: str) -> pa.NativeFile:
         """A file to be read here and there; that of an object store is fetched first."""

@@ -248,8 +248,7 @@ def read_scores(folder: Folder, trial: str) -> "pd.DataFrame":
 def read_table(folder: Folder, name: str, schema: pa.Schema) -> pa.Table:
     """Read a table of a record with the columns of a schema; a column that is newer than the file is null.
 
-    Raises FileNotFoundError, OSError or ArrowInvalid for a file that is corrupt, and InputError for names in it that no
-    sweep writes.
+    Raises what `Folder.read_table` does, and InputError for names in it that no sweep writes.
     """
     table = folder.read_table(name, schema)
     for column in sorted(set(_TEXTS) & set(schema.names)):
@@ -265,7 +264,7 @@ def _read(folder: Folder, name: str, schema: pa.Schema) -> pa.Table:
         return read_table(folder, name, schema)
     except FileNotFoundError:
         raise InputError(f"{folder} has no {name}; run the sweep again to make it.")
-    except (pa.ArrowException, OSError) as error:
+    except pa.ArrowException as error:
         raise InputError(f"{folder}/{name} is corrupt ({str(error).splitlines()[0]}); restore it or use --fresh.")
 
 

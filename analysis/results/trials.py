@@ -137,7 +137,7 @@ def read_extra(folder: Folder, file: str, schema: pa.Schema, command: str) -> pd
         return pd.DataFrame(read_table(folder, file, schema).to_pandas())
     except FileNotFoundError:
         return pd.DataFrame(schema.empty_table().to_pandas())
-    except (pa.ArrowException, KeyError, OSError) as error:
+    except pa.ArrowException as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"{folder}/{file} cannot be read ({reason}); delete it and run `{command}` again.")
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from data_prep import Folder, InputError
+from data_prep import Folder, InputError, printable
 
 _SECONDS_BETWEEN_RENEWALS = 5.0
 _SECONDS_TO_EXPIRE = 20.0
@@ -47,7 +47,7 @@ class Lease:
         other = self._read()
         if other and not _has_ended(other):
             line = f"{_holder(other)} was at work here: waiting {_SECONDS_TO_EXPIRE:g} s to see if it still is."
-            print(line, flush=True)
+            print(printable(line), flush=True)
             now: dict[str, Any] | None = other
             deadline = time.monotonic() + _SECONDS_TO_EXPIRE
             while now == other and time.monotonic() < deadline:
@@ -87,10 +87,15 @@ class Lease:
                 self.folder.local_path().rmdir()  # unless there is something in it
 
     def _read(self) -> dict[str, Any] | None:
+        """The lease that lies there; None where there is none, or what no sweep has written."""
         try:
-            return dict(self.folder.read_json(self.name))
+            found = self.folder.read_json(self.name)
         except (FileNotFoundError, ValueError):
             return None
+        texts = ("token", "host", "since")
+        is_lease = isinstance(found, dict) and all(isinstance(found.get(name), str) for name in texts)
+        is_process = is_lease and isinstance(found.get("process"), int) and 0 < found["process"] < 2**31
+        return found if is_process else None
 
     def _refusal(self, other: dict[str, Any]) -> InputError:
         return InputError(

@@ -1,5 +1,6 @@
 """Parquet files from strangers: their schema is compared before a value is touched, and none of their types is made."""
 
+import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,16 @@ def test_shards_of_other_content_are_refused(
     folder = mutated(prepared, column, make(rows))
     with pytest.raises(InputError, match=rf"test-00000\.parquet is corrupt \(.*{told}"):
         list(shards.read_tables(folder, "test"))
+
+
+def test_what_is_no_damage_is_not_told_as_such(prepared: Path) -> None:
+    """For the remedy of damage is to delete."""
+    shard = prepared / shards.file_name("test", 0)
+    shard.unlink()
+    shard.symlink_to(shard)
+    with pytest.raises(OSError, match="symbolic links") as told:
+        list(shards.read_tables(Folder(str(prepared)), "test"))
+    assert told.value.errno == errno.ELOOP
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,16 @@
 """Wrong input to `python -m data_prep` is one sentence, and leaves nothing behind."""
 
+import errno
 import os
 import shutil
+import signal
 import zipfile
 from pathlib import Path
 
+import click
 import pytest
 
+from data_prep.errors import run_command
 from data_prep.sources.zip import ZipSource
 from support.commands import Command, refused, run_python, small_disk
 from support.trees import make_tree, zip_tree
@@ -30,6 +34,33 @@ def test_what_cannot_be_bounded_is_not_unpacked(tmp_path: Path) -> None:
     (file,) = source.files()
     with pytest.raises(zipfile.BadZipFile, match="another way than deflate or bzip2"):
         source.read(file)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.EEXIST, "", "a"), "a: something else is in its place; choose another path."),
+        (OSError(errno.ELOOP, "", "a"), "a: its links lead in circles; choose another path."),
+        (OSError(errno.ENAMETOOLONG, "", "a"), "a: that name is too long; choose a shorter one."),
+        (
+            OSError(errno.EACCES, "Failed to open local file 'a'"),
+            "a: permission denied; choose a path that you may read",
+        ),
+        (OSError(errno.EIO, "Input/output error", "a"), "a: [Errno 5] Input/output error: 'a'; mend that and run"),
+        (OSError("of no number\nand more"), "the system reports: of no number; mend that and run"),
+    ],
+)
+def test_every_error_of_the_system_is_a_sentence(error: OSError, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    @click.command()
+    def command() -> None:
+        raise error
+
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        run_command(command, [])
+    signal.signal(signal.SIGTERM, handler)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {told}")
 
 
 def one_label(tmp_path: Path) -> Path:

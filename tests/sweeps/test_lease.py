@@ -37,6 +37,29 @@ def test_the_lease_of_a_dead_process_is_taken_over_at_once(tmp_path: Path) -> No
     assert time.monotonic() - started < 1
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"7",
+        b"null",
+        b'{"token": 7}',
+        b"[" * 100_000,
+        json.dumps({"token": "a", "host": "b", "since": "c", "process": "1"}).encode(),
+        json.dumps({"token": "a", "host": "b", "since": "c", "process": 10**30}).encode(),
+        json.dumps({"token": "a", "host": "b", "since": "c", "process": -1}).encode(),
+    ],
+)
+def test_what_is_no_lease_is_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "age.running.json").write_bytes(content)
+    ours = Lease(Folder(str(tmp_path / "age")))
+    started = time.monotonic()
+    ours.take()
+    ours.check()
+    assert time.monotonic() - started < 1
+
+
 def test_of_two_that_take_a_lease_at_once_one_goes(tmp_path: Path) -> None:
     first, second = Lease(Folder(str(tmp_path / "age"))), Lease(Folder(str(tmp_path / "age")))
     first.take()
