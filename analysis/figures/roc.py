@@ -15,6 +15,7 @@ from analysis.figures.style import (
     many_or_one,
     new_figure,
     percent_tick,
+    set_log_x,
 )
 from analysis.results.decisions import roc
 from analysis.results.seeds import first_of_each
@@ -38,7 +39,8 @@ def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
         plots = figure.subplots(2 // columns, columns, squeeze=False).ravel()
         for axes in plots:
             _draw_curves(axes, frame, trials, areas, np.linspace(1 / reals, 1, 500))
-        plots[1].set(xscale="log", xlim=(1 / reals, 1))
+        set_log_x(plots[1])
+        plots[1].set_xlim(1 / reals, 1)
         plots[1].xaxis.set_major_formatter(percent_tick)
         add_legend(figure)
     first = results.ranked.iloc[0]

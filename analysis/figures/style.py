@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from analysis.results.format import unbroken
 from analysis.results.processes import side_by_side
@@ -107,6 +108,13 @@ def without_outliers(values: np.ndarray) -> tuple[float, float]:
     first, third = np.quantile(finite, (0.25, 0.75))
     reach = 3 * (third - first)
     return float(max(finite.min(), first - reach)), float(min(finite.max(), third + reach))
+
+
+def set_log_x(axes: Axes) -> None:
+    """Make the horizontal axis logarithmic, with labels in plain text, which matplotlib's own are not."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(LogFormatter())
+    axes.xaxis.set_minor_formatter(LogFormatter())
 
 
 def percent_tick(share: float, _position: float = 0) -> str:

@@ -26,6 +26,7 @@ from analysis.figures.style import (
     label_rows,
     new_figure,
     rendered,
+    set_log_x,
 )
 from analysis.results import judged, seeds
 from analysis.results.judged import findings
@@ -195,6 +196,20 @@ def test_thousands_of_pale_lines_are_pixels_in_vector_formats(count: int, is_cro
     assert (b"<image" in content) == is_crowd
     assert len(content) < 400 * 500 + 100_000
     assert [line.get_rasterized() or False for line in axes.lines[-2:]] == [is_crowd, False]
+
+
+@pytest.mark.parametrize(("ends", "label"), [((1e-4, 1e-2), "1e-03"), ((2e-4, 6e-4), "4e-04"), ((2, 700), "100")])
+def test_logarithmic_axes_are_labelled_in_plain_text(ends: tuple[float, float], label: str) -> None:
+    """For a dollar sign in a figure is one of a name's, and no mathematics."""
+    with new_figure(3, 2) as figure:
+        axes = figure.subplots()
+        set_log_x(axes)
+        axes.plot(ends, (0, 1), label=r"$\frac{a$")
+        axes.legend()
+    assert rendered(figure, ("svg",))["svg"]
+    labels = [text.get_text().replace("\N{MINUS SIGN}", "-") for text in axes.get_xticklabels(which="both")]
+    assert label in labels
+    assert not any("$" in text for text in labels)
 
 
 def test_seeds_are_thin_and_their_mean_is_thick(make: Callable[..., Folder]) -> None:

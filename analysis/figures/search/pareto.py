@@ -1,7 +1,7 @@
 """The Pareto front of a search for two objectives."""
 
 from analysis.figures.search.style import ACCURACY, footer
-from analysis.figures.style import PAGE_WIDTH, PALE, PALETTE, Drawing, add_legend, new_figure, percent_tick
+from analysis.figures.style import PAGE_WIDTH, PALE, PALETTE, Drawing, add_legend, new_figure, percent_tick, set_log_x
 from analysis.results.searches import front, searched
 from analysis.results.trials import Results
 
@@ -24,7 +24,8 @@ def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
         axes.step(xs, ys, where="post", color=PALETTE[0], marker="o", markersize=4, label="Pareto front")
         for *place, name in zip(xs, ys, ordered["configuration"], strict=True):
             axes.annotate(name, tuple(place), (3, -8), textcoords="offset points", fontsize=6)
-        axes.set(xscale="log", xlabel=label, ylabel=ACCURACY)
+        set_log_x(axes)
+        axes.set(xlabel=label, ylabel=ACCURACY)
         axes.yaxis.set_major_formatter(percent_tick)
         add_legend(figure)
     names = ", ".join(best["configuration"])

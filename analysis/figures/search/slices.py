@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from analysis.figures.search.style import ACCURACY, LOOKS, footer, legend_handles, looks, written
-from analysis.figures.style import PAGE_WIDTH, Drawing, add_legend, many_or_one, new_figure, percent_tick
+from analysis.figures.style import PAGE_WIDTH, Drawing, add_legend, many_or_one, new_figure, percent_tick, set_log_x
 from analysis.results.searches import hyperparameters, searched
 from analysis.results.trials import Results
 
@@ -49,7 +49,7 @@ def _draw_slice(axes: Axes, frame: pd.DataFrame, name: str, values: BaseDistribu
         axes.set_xticks(range(len(labels)), labels, rotation=rotation, fontsize=6)
         axes.set_xlim(-0.5, len(labels) - 0.5)
     elif values.log:  # type: ignore[attr-defined]
-        axes.set_xscale("log")
+        set_log_x(axes)
     for look, rows in frame.groupby(looks(frame)):
         style = {"linestyle": "", "markersize": 3.5, "alpha": 0.8, **LOOKS[str(look)]}
         axes.plot(places[rows.index].astype(float), rows["validation_accuracy"], **style)
