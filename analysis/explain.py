@@ -15,6 +15,7 @@ from analysis.figures.sheets import KINDS, Pictures, draw, words
 from analysis.figures.style import rendered
 from analysis.results.trials import read_extra
 from data_prep import Folder, printable
+from data_prep.numbers import Whole
 from trainables.training.metrics import best_threshold
 
 EXPLANATIONS, SHEETS = "explanations.parquet", "explanations"
@@ -47,7 +48,7 @@ Sheet = tuple[str, str, str, str]
 @click.command("explain")
 @click.argument("target", metavar="RESULTS[:TRIAL]")
 @click.option("--layer", help="The layer that Grad-CAM looks at; else the deepest whose map has a side of at least 4.")
-@click.option("--images", "count", default=8, show_default=True, type=click.IntRange(1, 64), help="Images a sheet.")
+@click.option("--images", "count", default=8, show_default=True, type=Whole(1, 64), help="Images a sheet.")
 @click.option("--data", help="Where the record's shards are now.")
 def main(target: str, layer: str | None, count: int, data: str | None) -> None:
     """Show a network's surest mistakes and its doubts, with Grad-CAM and saliency, in RESULTS/explanations.

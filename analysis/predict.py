@@ -25,6 +25,7 @@ from analysis.results.decisions import calibration
 from analysis.results.format import number
 from data_prep import Folder, InputError, printable
 from data_prep.layout import LABEL_NAMES
+from data_prep.numbers import Real
 from sweeps.stats.intervals import intervals
 from trainables.training.metrics import judge
 
@@ -40,12 +41,12 @@ _UNREADABLE = "unreadable"
 @click.option("--out", help="A file to write instead of standard output.")
 @click.option(
     "--prior",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=Real(0, 1, min_open=True, max_open=True),
     help="The share of FAKE to expect among the images; by default as in validation.",
 )
 @click.option(
     "--false-alarms",
-    type=click.FloatRange(0, 0.5, min_open=True),
+    type=Real(0, 0.5, min_open=True),
     help="Set the threshold by the share of REAL validation images that may be called FAKE.",
 )
 def main(

@@ -23,6 +23,7 @@ from analysis.results.format import number, percent, plain_table
 from analysis.results.judged import Findings, findings
 from analysis.results.trials import Results, read, read_without_scores
 from data_prep import Folder, copies, printable
+from data_prep.numbers import Real
 from sweeps.record import shown
 from trainables.record import MANIFEST, read_manifest, replicate
 from trainables.training.metrics import SCORED_SPLITS, SELECTION_METRIC
@@ -41,7 +42,7 @@ _NARROW = "_column"  # ends the name of a figure for one column of a journal
 @click.option("--open", "opens", is_flag=True, help="Show the page in a browser.")
 @click.option(
     "--margin",
-    type=click.FloatRange(0, 50, min_open=True),
+    type=Real(0, 50, min_open=True),
     metavar="POINTS",
     help="Points of accuracy within which networks are level; by default those that the sweep was given.",
 )

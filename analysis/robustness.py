@@ -22,6 +22,7 @@ from analysis.figures.style import rendered
 from analysis.results.format import percent
 from analysis.results.trials import Results, read
 from data_prep import Folder, InputError
+from data_prep.numbers import Whole
 from sweeps.engine.progress import duration
 
 _MOST_OTHER_VERDICTS = 0.01
@@ -35,7 +36,7 @@ clean validation images."""
 @click.argument("results")
 @click.option("--trials", default="best", show_default=True, help="best, all, a number of the first, or names.")
 @click.option("--data", help="Other shards, whose test images are scored; or where the record's own are now.")
-@click.option("--limit", type=click.IntRange(2), help="Score so many test images, half of them REAL.")
+@click.option("--limit", type=Whole(2), help="Score so many test images, half of them REAL.")
 def main(results: str, trials: str, data: str | None, limit: int | None) -> None:
     """Score what is not scored yet, then write the figure and print the summary of all scores."""
     folder = Folder(results).absolute()

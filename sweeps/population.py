@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import click
 import numpy as np
 
 from data_prep import InputError
+from data_prep.numbers import Whole
 from sweeps.engine.options import Options, option
 from sweeps.engine.run import main
 from sweeps.engine.sweep import Stages, Sweep
@@ -33,8 +33,8 @@ class PopulationOptions(Options):
     """What a user asked of a population."""
 
     network: str = option("A name that `python -m trainables` lists.", "age-c4-f3")
-    members: int = option("Of the population.", 8, click.IntRange(4))
-    generation_epochs: int = option("Of a generation.", 1, click.IntRange(1))
+    members: int = option("Of the population.", 8, Whole(4))
+    generation_epochs: int = option("Of a generation.", 1, Whole(1))
 
 
 def population(options: PopulationOptions) -> Sweep:

@@ -3,10 +3,11 @@
 import json
 import re
 
+import click
 import pytest
 
 from support.commands import ROOT
-from support.options import Options, commands
+from support.options import Options, click_commands, commands
 
 BEFORE: Options = json.loads((ROOT / "tests" / "support" / "options.json").read_text())
 #: Renamed options as CHANGELOG.md tells them: "`--old` is now `--new`".
@@ -25,3 +26,14 @@ def test_no_option_is_lost(command: str, today: Options) -> None:
         name, equals, choice = option.partition("=")
         wanted.add(RENAMED.get(name, name) + equals + choice)
     assert wanted <= set(today[command])
+
+
+def test_every_number_of_every_command_is_bounded() -> None:
+    """Click itself takes `nan` for a number of any range, and no integer for too large."""
+    found = [(name, parameter) for name, command in click_commands(ROOT).items() for parameter in command.params]
+    numbers = [(name, each) for name, each in found if isinstance(each.type, click.IntRange | click.FloatRange)]
+    assert len(numbers) > 30
+    for name, parameter in numbers:
+        for text in ("nan", "inf", "1e400", str(10**30), "-1"):
+            with pytest.raises(click.BadParameter):
+                print(name, parameter.name, parameter.type.convert(text, parameter, None))

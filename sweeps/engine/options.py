@@ -14,6 +14,7 @@ import click
 
 from data_prep import Folder, InputError
 from data_prep.job import prepare
+from data_prep.numbers import Real, Whole
 from sweeps.trackers.following import TRACKERS
 from trainables import MODELS, Recipe
 from trainables.training.network import network
@@ -66,19 +67,19 @@ class Options:
 
     data: str | None = option("A folder of shards; by default the embedded sample, prepared in shards/sample.")
     results: str = option("Where records are kept: a folder or s3://…", "results")
-    epochs: int | None = option("Epochs per trial.", type=click.IntRange(1))
+    epochs: int | None = option("Epochs per trial.", type=Whole(1))
     limit: int | None = option(
         "Training images, half REAL; validation gets at most a quarter as many, test stays whole.",
-        type=click.IntRange(20),
+        type=Whole(20),
     )
-    seeds: int = option("Seeds per configuration: 0 to N - 1.", 1, click.IntRange(1, 1000))
+    seeds: int = option("Seeds per configuration: 0 to N - 1.", 1, Whole(1, 1000))
     resample_train: int | None = option(
         "Cross the seeds, two or more, with K disjoint training sets of --limit images each: the report then says how "
         "much of the spread comes from the seed, the training set and the test images.",
-        type=click.IntRange(3, 1000),
+        type=Whole(3, 1000),
         metavar="K",
     )
-    batch_size: int | None = option("Images per step.", type=click.IntRange(1))
+    batch_size: int | None = option("Images per step.", type=Whole(1))
     gpus_per_trial: float | None = option("GPUs per trial; below 1, trials share one.", **_share(0, of_gpu=True))
     mps: bool = option(
         "Let trials that share a GPU compute at the same time, through NVIDIA's MPS, which is started on each node.",
@@ -96,18 +97,18 @@ class Options:
     )
     margin: float | None = option(
         "Points of test accuracy within which networks are as good as each other; 1 if not given.",
-        type=click.FloatRange(0, 50, min_open=True),
+        type=Real(0, 50, min_open=True),
         metavar="POINTS",
     )
     hang_minutes: float = option(
         "A trial that shows no sign of life for so long is stopped: more than an epoch takes.",
         60.0,
-        click.FloatRange(0, min_open=True),
+        Real(0, min_open=True),
     )
     plan: bool = option("Print the trials, their parameters and a time estimate; start nothing.", False)
     hourly_price: float | None = option(
         "With --plan: what a machine like this costs an hour; prints the price of the sweep.",
-        type=click.FloatRange(0),
+        type=Real(0),
         metavar="DOLLARS",
     )
     smoke: bool = option("One epoch on a few hundred images, to see that everything runs.", False)
@@ -211,7 +212,7 @@ def _value(text: str) -> Any:
     """Parse a value as JSON, or take the text itself."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from data_prep import Folder, InputError
+from data_prep.numbers import Whole
 from sweeps.engine.options import Options, listed, option
 from sweeps.engine.sweep import Sweep
 from sweeps.record.writer import Record
@@ -42,8 +44,8 @@ def _seconds(text: str) -> float:
         seconds = float(text[:-1]) * _UNITS[text[-1:]]
     except (KeyError, ValueError):
         raise ValueError(f"{text!r} is no time; write 90s, 30m or 1.5h.")
-    if seconds < 60:
-        raise ValueError(f"{text!r} is less than a minute, in which nothing is trained.")
+    if not 60 <= seconds < math.inf:
+        raise ValueError(f"{text!r} is less than a minute, in which nothing is trained, or has no end.")
     return seconds
 
 
@@ -51,7 +53,7 @@ def _seconds(text: str) -> float:
 class SearchOptions(Options):
     """What a user asked of a search."""
 
-    trials: int = option("Trials of the search.", 30, click.IntRange(1))
+    trials: int = option("Trials of the search.", 30, Whole(1))
     networks: str | None = option(
         "Names that `python -m trainables` lists, separated by commas, or `all`; by default the small ones."
     )
@@ -65,18 +67,18 @@ class SearchOptions(Options):
         "A second objective, to be small: the answer is then a Pareto front.",
         type=click.Choice(["flops", "seconds_per_image"]),
     )
-    seed: int = option("Seed of the search and of its trials.", 0, click.IntRange(0), show_default=True)
+    seed: int = option("Seed of the search and of its trials.", 0, Whole(0), show_default=True)
     time_budget: float | None = option(
         "When to end, report included; run the same command again to continue.", type=_seconds, metavar="30M"
     )
-    max_concurrent: int | None = option("Trials at once; by default as many as fit.", type=click.IntRange(1))
+    max_concurrent: int | None = option("Trials at once; by default as many as fit.", type=Whole(1))
     source: str | None = option(
         "Another record, such as results/search, whose best trials are tried after the default.", flag="--from"
     )
     repeat_best: int = option(
         "Then train the best N trials and the default recipe again, with --seeds new seeds.",
         0,
-        click.IntRange(0),
+        Whole(0),
         show_default=True,
     )
 

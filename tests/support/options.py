@@ -25,15 +25,20 @@ class _CaughtError(Exception):
 
 def commands(root: Path) -> Options:
     """The options of every command in the repository at `root`, which stands on the path. Nothing is run."""
-    found: Options = {}
+    return {name: _options(command) for name, command in click_commands(root).items()}
+
+
+def click_commands(root: Path) -> dict[str, click.Command]:
+    """Those commands themselves, by what a user writes."""
+    found: dict[str, click.Command] = {}
     for module in _MODULES:
         with _caught() as caught, contextlib.suppress(_CaughtError):
             runpy.run_module(module, run_name="__main__", alter_sys=True)
-        found |= _described(f"python -m {module}", caught[0])
+        found |= _flat(f"python -m {module}", caught[0])
     for path in sorted((root / "sweeps").glob("[a-z]*.py")):
         with _caught() as caught, contextlib.suppress(_CaughtError):
             runpy.run_path(str(path), run_name="__main__")
-        found |= _described(f"python sweeps/{path.name}", caught[0]) if caught else {}
+        found |= _flat(f"python sweeps/{path.name}", caught[0]) if caught else {}
     return found
 
 
@@ -50,19 +55,24 @@ def _caught() -> Iterator[list[click.Command]]:
         yield caught
 
 
-def _described(name: str, command: click.Command) -> Options:
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        found: Options = {}
-        for inner in command.list_commands(context):
-            found |= _described(f"{name} {inner}", command.get_command(context, inner) or command)
-        return found
+def _flat(name: str, command: click.Command) -> dict[str, click.Command]:
+    """A command, or those of a group, by name."""
+    if not isinstance(command, click.Group):
+        return {name: command}
+    context = click.Context(command)
+    found: dict[str, click.Command] = {}
+    for inner in command.list_commands(context):
+        found |= _flat(f"{name} {inner}", command.get_command(context, inner) or command)
+    return found
+
+
+def _options(command: click.Command) -> list[str]:
     spelled: set[str] = set()
     for parameter in command.params:
         names = [*parameter.opts, *parameter.secondary_opts] if isinstance(parameter, click.Option) else ["ARGUMENT"]
         choices = getattr(parameter.type, "choices", ())
         spelled |= {f"{name}={choice}" for name in names for choice in choices} or set(names)
-    return {name: sorted(spelled)}
+    return sorted(spelled)
 
 
 if __name__ == "__main__":

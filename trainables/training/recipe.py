@@ -125,7 +125,7 @@ def _types() -> dict[str, Any]:
 
 def _canonical(arguments: Any) -> str:
     """Arguments, a dictionary or a JSON object, as JSON with sorted keys. Raises InputError."""
-    with contextlib.suppress(TypeError, ValueError):
+    with contextlib.suppress(TypeError, ValueError, RecursionError):
         decoded = json.loads(arguments) if isinstance(arguments, str) else arguments
         if isinstance(decoded, dict):
             return json.dumps(decoded, sort_keys=True)
