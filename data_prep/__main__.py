@@ -8,7 +8,7 @@ from rich.table import Column, Table
 from data_prep.errors import run_command
 from data_prep.job import prepare
 from data_prep.numbers import Real, Whole
-from data_prep.shards import Manifest
+from data_prep.shards import LARGEST_IMAGE, Manifest
 
 _MOST_UNREADABLE_SHOWN = 5
 
@@ -16,7 +16,7 @@ _MOST_UNREADABLE_SHOWN = 5
 @click.command(context_settings={"show_default": True})
 @click.option("--source", required=True, help="sample, kaggle, or a folder or zip in the layout train/REAL/….jpg.")
 @click.option("--out", required=True, help="The folder to write the shards to.")
-@click.option("--image-size", default=32, type=Whole(8, 1024), help="Side of the square images, in pixels.")
+@click.option("--image-size", default=32, type=Whole(8, LARGEST_IMAGE), help="Side of the square images, in pixels.")
 @click.option("--validation", default=0.1, type=Real(0.001, 0.5), help="Share of train to cut out.")
 @click.option("--seed", default=0, type=Whole(0), help="Seed of the images' order, and so of the cut.")
 @click.option("--limit", type=Whole(20), help="The most images of each split, half REAL and half FAKE.")

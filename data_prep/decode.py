@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 import warnings
 from functools import lru_cache
 from typing import NamedTuple
@@ -20,6 +21,7 @@ _SIDE = 32  # of thumbnails, in pixels
 _SAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")  # Pillow would have Ghostscript run it, whatever the file's name
 _JPEG, _START_OF_SCAN, _NO_MORE = b"\xff\xd8\xff", b"\xff\xda", b"\x00\x02"
+_MARKER, _END = re.compile(rb"\xff[\x01-\xcf\xda-\xfe]|\xff\xd9"), b"\xff\xd9"  # those that are followed by a length
 _MOST_SCANS = 100  # of a JPEG: each goes over the whole image, and progressive ones have ten
 
 # Pillow warns from 89 million pixels and refuses from twice that; a warning nobody sees is no help, so refuse at once.
@@ -54,7 +56,7 @@ def decode(content: bytes, image_size: int) -> tuple[Pixels, Facts]:
         raise UnreadableError("empty file")
     if content.startswith(_POSTSCRIPT):
         raise UnreadableError("PostScript, which is a program and no image")
-    if content.startswith(_JPEG) and (scans := content.count(_START_OF_SCAN)) > _MOST_SCANS:
+    if content.startswith(_JPEG) and (scans := _scans(content)) > _MOST_SCANS:
         raise UnreadableError(f"a JPEG of {scans:,} scans, which no camera or program writes")
     try:
         codec, pixels = _read(content)
@@ -70,6 +72,17 @@ def decode(content: bytes, image_size: int) -> tuple[Pixels, Facts]:
     if (height, width) != (image_size, image_size):
         pixels = np.asarray(ImageOps.fit(Image.fromarray(pixels), (image_size, image_size), Image.Resampling.LANCZOS))
     return pixels, facts
+
+
+def _scans(content: bytes) -> int:
+    """The number of scans of a JPEG, or more: up to its end, behind which a telephone may have put a video."""
+    if (scans := content.count(_START_OF_SCAN)) <= _MOST_SCANS:
+        return scans
+    place, scans = 2, 0
+    while (marker := _MARKER.search(content, place)) and marker[0] != _END:
+        place = marker.end() + max(2, int.from_bytes(content[marker.end() : marker.end() + 2], "big"))
+        scans += marker[0] == _START_OF_SCAN
+    return scans
 
 
 def _read(content: bytes) -> tuple[str, Pixels]:

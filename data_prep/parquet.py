@@ -7,18 +7,26 @@ as the file is opened; Ray's runs a pickle. So that schema is not read: the type
 import struct
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 _MAGIC = b"PAR1"
+_TEXTS = (pa.string(), pa.binary())
+_MOST_VALUES, _MOST_BYTES = 10**8, 2**29  # of a table; of the text in a column
 _ARROW_SCHEMA, _UNREAD = b"ARROW:schema", b"not read by us"[: len(b"ARROW:schema")]
 
 
 def opened(file: pa.NativeFile, schema: pa.Schema) -> pq.ParquetFile:
     """A Parquet file whose columns of a schema have its types; those of other names are not looked at.
 
-    Raises ArrowInvalid for columns of other types, and what pyarrow raises for a file that is corrupt.
+    Raises ArrowInvalid for columns of other types and for too many rows, and what pyarrow raises for a corrupt file.
     """
-    parquet = pq.ParquetFile(file, metadata=_metadata(file), page_checksum_verification=True)
+    metadata = _metadata(file)
+    rows = sum(metadata.row_group(place).num_rows for place in range(metadata.num_row_groups))
+    if rows != metadata.num_rows or rows * len(schema) > _MOST_VALUES:
+        raise pa.ArrowInvalid(f"it claims to have {max(rows, metadata.num_rows):,} rows")
+    texts = [field.name for field in schema if field.type in _TEXTS and field.name in metadata.schema.names]
+    parquet = pq.ParquetFile(file, metadata=metadata, read_dictionary=texts, page_checksum_verification=True)
     found = parquet.schema_arrow
     for field in schema:
         places = found.get_all_field_indices(field.name)
@@ -56,16 +64,22 @@ def _metadata(file: pa.NativeFile) -> pq.FileMetaData:
 
 
 def _is_stored_as(found: pa.DataType, expected: pa.DataType) -> bool:
-    """Whether Parquet stores a type so, or integers or floats of another width; any type may be nulls alone."""
+    """Whether Parquet stores a type so, or numbers as others, as pandas does; any type may be nulls alone."""
     if isinstance(expected, pa.FixedShapeTensorType):
         return bool(pa.types.is_list(found) and found.value_type == expected.value_type)
-    kinds = (pa.types.is_integer, pa.types.is_floating)
-    return found in (expected, pa.null()) or any(kind(found) and kind(expected) for kind in kinds)
+    if pa.types.is_dictionary(found):
+        found = found.value_type
+    return found in (expected, pa.null()) or (_is_number(found) and _is_number(expected))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def _column(table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
     if field.name in table.column_names:
         column = table[field.name]
+        _check_length(column, field)
         if isinstance(field.type, pa.FixedShapeTensorType):
             _check_elements(column, field)
             column = column.cast(field.type.storage_type)
@@ -75,6 +89,14 @@ def _column(table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
     if column.null_count and not field.nullable:
         raise pa.ArrowInvalid(f"column {field.name} has {column.null_count} nulls")
     return column
+
+
+def _check_length(column: pa.ChunkedArray, field: pa.Field) -> None:
+    """Raise ArrowInvalid for too much text in a column: Parquet stores equal texts once."""
+    chunks = [chunk for chunk in column.chunks if pa.types.is_dictionary(chunk.type)]
+    lengths = (pc.sum(pc.binary_length(chunk.dictionary).take(chunk.indices)).as_py() or 0 for chunk in chunks)
+    if (length := sum(lengths)) > _MOST_BYTES:
+        raise pa.ArrowInvalid(f"column {field.name} unpacks to {length:,} bytes")
 
 
 def _check_elements(column: pa.ChunkedArray, field: pa.Field) -> None:

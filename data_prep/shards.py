@@ -19,6 +19,7 @@ A shard has at most 5,000 rows, and at most 256 MB.
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
@@ -26,9 +27,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from data_prep import parquet
 from data_prep.errors import InputError
+from data_prep.layout import LABEL_NAMES
 from data_prep.storage import Folder
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 2
 SPLITS = ("train", "validation", "test")
+LARGEST_IMAGE = 1024  # pixels a side
 MANIFEST = "manifest.json"
 
 _MOST_ROWS = 5_000
@@ -169,12 +173,19 @@ def _checked(content: dict[str, Any]) -> Manifest:
     from pydantic import TypeAdapter  # which each trial's process would import
 
     manifest: Manifest = TypeAdapter(Manifest).validate_python(content)
-    is_known = manifest.counts.keys() == set(SPLITS) and len(manifest.pixel_mean) == len(manifest.pixel_std) == 3
-    most = rows_per_shard(manifest.image_size) if manifest.image_size > 0 else 0
-    rows = [size["rows"] for size in manifest.files.values()]
-    if is_known and all(map(is_file_name, manifest.files)) and all(0 < count <= most for count in rows):
-        return manifest
-    raise ValueError("other splits, channels, file names or numbers of rows than shards have")
+    counts, is_image = manifest.counts, 0 < manifest.image_size <= LARGEST_IMAGE
+    most = rows_per_shard(manifest.image_size) if is_image else 0
+    holds = (
+        is_image,
+        len(manifest.pixel_mean) == len(manifest.pixel_std) == 3,
+        set(counts) == set(SPLITS),
+        all(set(labels) == set(LABEL_NAMES) and min(labels.values()) >= 0 for labels in counts.values()),
+        all(map(is_file_name, manifest.files)),
+        all(0 < size["rows"] <= most for size in manifest.files.values()),
+    )
+    if not all(holds):
+        raise ValueError("other sizes, channels, splits, labels, file names or numbers of rows than shards have")
+    return manifest
 
 
 def read_tables(folder: Folder, split: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
@@ -195,6 +206,7 @@ def _read_shard(folder: Folder, name: str, expected: dict[str, int], asked: pa.S
         with folder.parquet(name, asked) as file:
             if lacking := set(asked.names) - set(file.schema_arrow.names):
                 raise pa.ArrowInvalid(f"it has no column {min(lacking)}")
+            _check_sizes(file.metadata, asked)
             if expected == {"rows": file.metadata.num_rows, "bytes": folder.size(name)}:
                 for batch in file.iter_batches(rows, columns=asked.names):
                     table = parquet.conformed(pa.Table.from_batches([batch]), asked)
@@ -207,6 +219,18 @@ def _read_shard(folder: Folder, name: str, expected: dict[str, int], asked: pa.S
     except pa.ArrowException as error:
         reason = f"is corrupt ({str(error).splitlines()[0].rstrip('.')})"
     raise InputError(f"{folder}/{name} {reason}; delete {folder} and make it again with `python -m data_prep`.")
+
+
+def _check_sizes(metadata: pq.FileMetaData, asked: pa.Schema) -> None:
+    """Raise ArrowInvalid if a row group has other numbers of pixels than its rows: a few bytes may hold any number."""
+    if "image" not in asked.names:
+        return
+    shape = asked.field("image").type.shape
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        columns = map(group.column, range(group.num_columns))
+        numbers = {column.num_values for column in columns if column.path_in_schema.startswith("image.")}
+        if numbers != {group.num_rows * math.prod(shape)}:
+            raise pa.ArrowInvalid(f"it has images that are not {' x '.join(map(str, shape))}")
 
 
 def _check_values(table: pa.Table) -> None:

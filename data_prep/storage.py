@@ -7,8 +7,8 @@ import contextlib
 import errno
 import json
 import os
-import stat
 import sys
+import urllib.parse
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -93,7 +93,12 @@ class Folder:
         scheme, separator, rest = self.location.partition("://")
         if not (rest if separator else self.location).strip("/" if separator else ""):
             raise InputError(f"{self.location!r} names no folder; give a path, or an address such as s3://bucket.")
-        if separator and "@" in rest:
+        if scheme == "file" and rest.startswith("/"):
+            object.__setattr__(self, "location", urllib.parse.unquote(rest))
+            return
+        user, at, _ = rest.partition("@")
+        password = user.partition("/")[0].partition(":")[2]
+        if separator and at and password and not (password.isdigit() and "/" in user):  # which is a port
             raise InputError(f"The address {scheme}://… has a password in it; give that as AWS_SECRET_ACCESS_KEY, say.")
         if separator and ("?" in rest or "#" in rest):
             raise InputError(f"{scheme}://… is followed by options; give them in the environment, as AWS_ENDPOINT_URL.")
@@ -155,12 +160,14 @@ class Folder:
 
     def check_plain(self) -> None:
         """Raise InputError for what is neither file nor folder within a local folder: a link leads elsewhere."""
-        for parent, folders, files in os.walk(self.location) if self.is_local else ():
-            for path in (os.path.join(parent, name) for name in (*folders, *files)):
-                with contextlib.suppress(FileNotFoundError):  # it has just been replaced
-                    mode = os.lstat(path).st_mode
-                    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                        raise InputError(f"{path} is a link or a device; put a file or folder in its place.")
+        folders = [self.location] if self.is_local and os.path.isdir(self.location) else []
+        while folders:
+            with contextlib.suppress(FileNotFoundError), os.scandir(folders.pop()) as inside:
+                for entry in inside:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    elif not entry.is_file(follow_symlinks=False):
+                        raise InputError(f"{entry.path} is a link or a device; put a file or folder in its place.")
 
     def _check_readable(self, name: str) -> None:
         """Raise InputError for a pipe or a device, which may never end."""

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import pyarrow as pa
 
 from data_prep import Folder, InputError
+from data_prep.shards import LARGEST_IMAGE
 from trainables.training.metrics import EPOCH_METRICS, SCORED_SPLITS, SELECTION_METRIC, TRIAL_METRICS
-from trainables.training.recipe import Recipe
+from trainables.training.recipe import NETWORK_NAME, Recipe
 
 if TYPE_CHECKING:
     import pandas as pd  # which each trial's process would import
@@ -71,7 +72,7 @@ SCHEMAS = {
     EPOCHS: pa.schema(
         [
             ("trial", pa.string()),
-            ("epoch", pa.int64()),
+            pa.field("epoch", pa.int64(), nullable=False),
             ("train_loss", pa.float64()),
             ("train_accuracy", pa.float64()),
             *[(f"validation_{metric}", pa.float64()) for metric in EPOCH_METRICS],
@@ -100,7 +101,7 @@ _IDENTITY = "[0-9a-f]{12}"
 _TEXTS = {
     "trial": _IDENTITY,
     "parent": f"({_IDENTITY})?",
-    "network": r"\w[\w.+-]{0,99}",
+    "network": NETWORK_NAME,
     "status": "|".join((*UNFINISHED, *COMPLETE, "failed")),
     "split": "|".join(SCORED_SPLITS[:2]),
     "kind": "[a-z_]+",
@@ -208,7 +209,10 @@ def read_manifest(folder: Folder) -> Manifest:
         content: dict[str, Any] = folder.read_json(MANIFEST)
         version = content["format_version"]
         if version == FORMAT_VERSION:
-            return TypeAdapter(Manifest).validate_python(content)
+            manifest = TypeAdapter(Manifest).validate_python(content)
+            if 0 < (manifest.data.image_size or 1) <= LARGEST_IMAGE:
+                return manifest
+            raise ValueError("images of an impossible size")
     except FileNotFoundError:
         lack = "holds no record of a sweep" if folder.names() else "is empty or does not exist"
         raise InputError(f"{folder} {lack}; pass a folder such as results/age, which a sweep made.")

@@ -28,6 +28,7 @@ _MEMBERS = [_CONFIG, "metadata.json", _WEIGHTS]
 _PLAIN = ("__keras_tensor__", "__slice__", "__ellipsis__")  # arguments of layers
 _OF_KERAS = ("DTypePolicy", "Functional", "Model", "Sequential")
 _MATERIAL = re.compile(r"keras\.(layers|initializers|regularizers|constraints|src\.(models|ops)\.\w+)")
+_MOST_SWELLING = 1000  # times the numbers in an image
 _CALLS_CODE = ("function", "Lambda", "TFSMLayer", "TorchModuleWrapper", "FlaxLayer", "JaxLayer")
 
 
@@ -44,8 +45,7 @@ def load_network(content: bytes) -> "keras.Model":
         path = Path(scratch, "network.keras")
         path.write_bytes(content)
         try:
-            if _parameters(content) > len(content):
-                raise ValueError("it has more parameters than the file")
+            _check_sizes(content)
             network = keras.saving.load_model(path, compile=False, safe_mode=True)
         except Exception as error:  # whatever the layers that the file names raise
             raise ValueError(str(error).strip().partition("\n")[0] or type(error).__name__)
@@ -56,15 +56,20 @@ def load_network(content: bytes) -> "keras.Model":
     return network
 
 
-def _parameters(content: bytes) -> int:
-    """How many parameters the network has that a file describes. None of them is made: there may be any number."""
+def _check_sizes(content: bytes) -> None:
+    """Raise ValueError for more parameters than the file has, or layers that swell an image. None of them is made."""
     import keras
 
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         config = json.loads(archive.read(_CONFIG))
     with keras.StatelessScope(initialize_variables=False):
         network = keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
-        return sum(math.prod(variable.shape) for variable in network.variables)
+        if sum(math.prod(variable.shape) for variable in network.variables) > len(content):
+            raise ValueError("it has more parameters than the file")
+        nodes = [node for layer in network._flatten_layers() for node in layer._inbound_nodes]
+        sizes = [math.prod(filter(None, tensor.shape)) for node in nodes for tensor in node.output_tensors]
+        if max(sizes, default=0) > _MOST_SWELLING * math.prod(filter(None, network.input_shape)):
+            raise ValueError("its layers swell an image more than a thousandfold")
 
 
 def check(content: bytes) -> None:
@@ -96,8 +101,17 @@ def _check_config(part: Any) -> None:
 
 def _check_weights(content: bytes) -> None:
     """Raise ValueError for weights that would unpack to more bytes than there are."""
-    sizes: list[int] = []
+    sizes, elsewhere = list[int](), list[str]()
+
+    def look(name: str, item: Any) -> None:
+        sizes.append(getattr(item, "nbytes", 0))  # a group has none
+        if getattr(item, "external", None) or getattr(item, "is_virtual", False):
+            elsewhere.append(name)
+
     with h5py.File(io.BytesIO(content)) as file:
-        file.visititems(lambda _, item: sizes.append(getattr(item, "nbytes", 0)))  # a group has none
+        file.visititems(look)
+        file.visititems_links(lambda name, link: None if isinstance(link, h5py.HardLink) else elsewhere.append(name))
+    if elsewhere:
+        raise ValueError(f"its weights lie elsewhere ({elsewhere[0]:.40})")
     if sum(sizes) > len(content):
         raise ValueError("its weights would unpack to more than it holds")

@@ -1,5 +1,6 @@
 """The test images that a record's trials scored, or those of other shards: what networks are tested with."""
 
+import contextlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -97,9 +98,10 @@ def own_images(results: Results, folder: Folder | None = None, limit: int | None
 
 
 def _recorded(results: Results) -> Folder | None:
-    """Where the shards were, as the record says; None if it says nothing."""
-    location = results.provenance.manifest.data.shards
-    return Folder(location) if location else None
+    """Where the shards were, as the record says; None if it names no place."""
+    with contextlib.suppress(InputError):
+        return Folder(results.provenance.manifest.data.shards)
+    return None
 
 
 def check_own(results: Results, folder: Folder) -> None:

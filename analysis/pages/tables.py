@@ -68,8 +68,8 @@ def results_table(trials: pd.DataFrame) -> pd.DataFrame:
 
 def as_csv(frame: pd.DataFrame) -> bytes:
     """A table as a file's content. Text that a spreadsheet would take for a formula begins with an apostrophe."""
-    is_text = [column for column in frame if frame[column].dtype == object]
-    plain = frame.assign(**{column: frame[column].map(_no_formula) for column in is_text})
+    texts = [column for column in frame if not pd.api.types.is_numeric_dtype(frame[column])]
+    plain = frame.assign(**{column: frame[column].map(_no_formula) for column in texts})
     return str(plain.to_csv(index=False)).encode()
 
 

@@ -49,6 +49,8 @@ class ZipSource:
                     f"{self.name} holds a path that leaves it ({member.filename!r}); use an archive you can trust."
                 )
         sizes, packed = [member.file_size for member in members], os.path.getsize(self.name)
+        if sum(member.compress_size for member in members) > packed:
+            raise InputError(f"{self.name} claims to hold more bytes than it has; use an archive you can trust.")
         if sum(sizes) > _MOST_EXPANSION * max(packed, 2**20) or max(sizes, default=0) > _LARGEST_FILE_BYTES:
             raise InputError(
                 f"{self.name} would unpack to {sum(sizes) / 2**20:,.0f} MiB from {packed / 2**20:,.1f} MiB, "

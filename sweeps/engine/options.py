@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import re
 import shlex
 import sys
 import time
@@ -18,7 +19,7 @@ from data_prep.numbers import Real, Whole
 from sweeps.trackers.following import TRACKERS
 from trainables import MODELS, Recipe
 from trainables.training.network import network
-from trainables.training.recipe import nearest
+from trainables.training.recipe import NETWORK_NAME, nearest
 from trainables.training.selection import DataSelection
 
 _SAMPLE = "shards/sample"
@@ -167,6 +168,9 @@ class Options:
         they do not have.
         """
         networks = [recipe.network for recipe in recipes]
+        for name in networks:
+            if not re.fullmatch(NETWORK_NAME, name):  # it becomes a part of names of files
+                raise InputError(f"The network {name!r} needs another name; it may have letters, digits, and _ . + -.")
         if self.mps and self.gpus_per_trial == 0:
             raise InputError(
                 "--mps is for trials on GPUs, and --gpus-per-trial 0 gives them none; leave one of the two out."

@@ -186,6 +186,36 @@ def test_a_network_with_more_parameters_than_its_file_is_refused_before_they_are
         load_network(rezipped(path.read_bytes(), widen))
 
 
+def test_a_network_that_swells_an_image_is_refused(tmp_path: Path) -> None:
+    path, pixels = tmp_path / "swollen.keras", keras.Input((32, 32, 3))
+    small = keras.layers.Conv2D(2, 1, strides=32)(pixels)
+    large = keras.layers.GlobalAveragePooling2D()(keras.layers.UpSampling2D(3_000)(small))
+    keras.Model(pixels, keras.layers.Dense(1)(large)).save(path)
+    with pytest.raises(ValueError, match="swell an image"):
+        load_network(path.read_bytes())
+
+
+def elsewhere(kind: str) -> Callable[[dict[str, bytes]], None]:
+    def change(members: dict[str, bytes]) -> None:
+        import h5py
+
+        buffer = io.BytesIO()
+        with h5py.File(buffer, "w") as file:
+            if kind == "link":
+                file["kernel"] = h5py.ExternalLink("/etc/hostname", "kernel")
+            else:
+                file.create_dataset("kernel", (8,), "uint8", external=[("/etc/hostname", 0, 8)])
+        members["model.weights.h5"] = buffer.getvalue()
+
+    return change
+
+
+@pytest.mark.parametrize("kind", ["link", "data"])
+def test_weights_in_another_file_are_refused(record: Path, kind: str) -> None:
+    with pytest.raises(ValueError, match="lie elsewhere"):
+        check(rezipped(checkpoint(record).read_bytes(), elsewhere(kind)))
+
+
 def test_a_network_for_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.keras"
     keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)]).save(path)

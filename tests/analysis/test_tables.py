@@ -103,3 +103,15 @@ def test_hyperparameters_that_vary_are_in_the_table_and_tell_trials_apart(make: 
     results = read(make([(Recipe(BEST, learning_rate=rate), "finished", {}) for rate in rates]))
     assert tables.results_table(results.trials)["learning_rate"].tolist() == list(rates)
     assert results.trials["configuration"].tolist() == [f"{BEST}, learning_rate {rate:.3g}" for rate in rates]
+
+
+@pytest.mark.parametrize("kind", ["object", "str"])
+def test_no_text_in_a_csv_is_a_formula(kind: str) -> None:
+    frame = pd.DataFrame({"network": pd.Series(["=cmd()", "a-b", "+x", None], dtype=kind), "accuracy": -0.5})
+    assert tables.as_csv(frame).decode().splitlines() == [
+        "network,accuracy",
+        "'=cmd(),-0.5",
+        "a-b,-0.5",
+        "'+x,-0.5",
+        ",-0.5",
+    ]

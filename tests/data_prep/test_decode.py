@@ -72,13 +72,19 @@ def test_the_codec_is_told_in_words(quality: int, sampling: str) -> None:
     assert decode(content, 8)[1].codec == f"JPEG quality {quality} {sampling}"
 
 
+def test_what_a_telephone_puts_behind_a_jpeg_is_no_part_of_it() -> None:
+    content = encoded(Image.new("RGB", (64, 64)), "JPEG")
+    pixels, _ = decode(content + b"\xff\xda\0\2" * 1000, 32)
+    assert pixels.shape == (32, 32, 3)
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (b"", "empty file"),
         (b"hello", "not an image"),
         (encoded(Image.effect_noise((64, 64), 90).convert("RGB"), "JPEG")[:900], "end of JPEG"),
-        (encoded(Image.new("RGB", (64, 64)), "JPEG")[:-2] + b"\xff\xda" * 1000, "JPEG of 1,001 scans"),
+        (encoded(Image.new("RGB", (64, 64)), "JPEG")[:-2] + b"\xff\xda\0\2" * 1000, "JPEG of 1,001 scans"),
     ],
 )
 def test_what_is_no_image_has_a_reason(content: bytes, reason: str) -> None:

@@ -57,7 +57,7 @@ def test_no_type_of_a_file_is_made(canary: Path) -> None:
     [
         ({"path": [1, 2], "label": [0, 1]}, "column path is int64, not string"),
         ({"path": ["a", "b"], "label": ["0", "1"]}, "column label is string, not int8"),
-        ({"path": ["a", "b"], "label": [0.0, 1.0]}, "column label is double, not int8"),
+        ({"path": ["a", "b"], "label": [0.5, 1.0]}, "0.5.* was truncated"),
         ({"path": ["a", "b"], "label": [0, None]}, "column label has 1 nulls"),
         ({"path": ["a", "b"]}, "column label has 2 nulls"),
         ({"path": ["a", "b"], "label": [0, 300]}, "300 not in range"),
@@ -71,10 +71,25 @@ def test_columns_of_other_types_are_refused(columns: dict[str, object], told: st
 
 
 def test_what_pandas_writes_is_read(tmp_path: Path) -> None:
-    """Columns of other names are left alone, wider integers fit, and a nullable column may be missing or nulls."""
-    pa_table = pa.table({"more": [b"x"], "label": pa.array([1], pa.int64()), "path": pa.nulls(1)})
-    pq.write_table(pa_table, tmp_path / "t.parquet")
-    assert Folder(str(tmp_path)).read_table("t.parquet", SCHEMA).to_pylist() == [{"path": None, "label": 1}]
+    """Columns of other names are left alone, other numbers fit, and a nullable column may be missing or nulls."""
+    for label in (pa.int64(), pa.float64()):
+        table = pa.table({"more": [b"x"], "label": pa.array([1], label), "path": pa.nulls(1)})
+        pq.write_table(table, tmp_path / "t.parquet")
+        assert Folder(str(tmp_path)).read_table("t.parquet", SCHEMA).to_pylist() == [{"path": None, "label": 1}]
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        (lambda: pa.table({"label": pa.array(np.zeros(6 * 10**7, np.int8))}), "claims to have 60,000,000 rows"),
+        (lambda: pa.table({"path": ["a" * 10**6] * 1000, "label": [0] * 1000}), "unpacks to 1,000,000,000 bytes"),
+    ],
+)
+def test_a_small_file_does_not_unpack_to_any_size(table: Callable[[], pa.Table], told: str, tmp_path: Path) -> None:
+    pq.write_table(table(), tmp_path / "t.parquet")
+    assert (tmp_path / "t.parquet").stat().st_size < 10**6
+    with pytest.raises(pa.ArrowInvalid, match=told):
+        Folder(str(tmp_path)).read_table("t.parquet", SCHEMA)
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1\xff\xff\xff\x7fPAR1", b"no Parquet file, but rather long"])
@@ -102,6 +117,9 @@ def mutated(prepared: Path, column: str, values: pa.Array) -> Folder:
     return folder
 
 
+BYTES = pa.list_(pa.uint8())
+
+
 def pixels(rows: int, side: int, kind: Any = np.uint8) -> pa.Array:
     return pa.FixedShapeTensorArray.from_numpy_ndarray(np.zeros((rows, side, side, 3), kind))
 
@@ -114,8 +132,9 @@ def pixels(rows: int, side: int, kind: Any = np.uint8) -> pa.Array:
         ("label", lambda rows: pa.array(["REAL"] * rows), "label is string, not int8"),
         ("duplicate", lambda rows: pa.array(["maybe"] * rows), "duplicate has other values"),
         ("image", lambda rows: pixels(rows, 32, np.float32), "image is list"),
-        ("image", lambda rows: pixels(rows, 16), "all the expected size"),
-        ("image", lambda rows: pa.array([[1, None]] * rows, pa.list_(pa.uint8())), "nulls in its lists"),
+        ("image", lambda rows: pixels(rows, 16), "images that are not 32 x 32 x 3"),
+        ("image", lambda rows: pa.array([[1] * 6143, [1], *[[1] * 3072] * (rows - 2)], BYTES), "the expected size"),
+        ("image", lambda rows: pa.array([[None] * 3072] * rows, BYTES), "nulls in its lists"),
     ],
 )
 def test_shards_of_other_content_are_refused(
@@ -146,6 +165,8 @@ def test_what_is_no_damage_is_not_told_as_such(prepared: Path) -> None:
         {"pixel_mean": [0.5]},
         {"counts": {"train": {"REAL": 1, "FAKE": 1}}},
         {"counts": {"train": {"REAL": "many"}}},
+        {"image_size": 10**6, "files": {}},
+        {"counts": {split: {"REAL": 1} for split in shards.SPLITS}},
         {"files": {"train-../../x": {"rows": 1, "bytes": 1}}},
         {"files": {"train-00000.parquet": {"rows": 10**15, "bytes": 1}}},
     ],

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import signal
 import zipfile
@@ -10,8 +11,9 @@ from pathlib import Path
 import click
 import pytest
 
-from data_prep.errors import run_command
+from data_prep.errors import InputError, run_command
 from data_prep.sources.zip import ZipSource
+from data_prep.storage import Folder
 from support.commands import Command, refused, run_python, small_disk
 from support.trees import make_tree, zip_tree
 
@@ -34,6 +36,37 @@ def test_what_cannot_be_bounded_is_not_unpacked(tmp_path: Path) -> None:
     (file,) = source.files()
     with pytest.raises(zipfile.BadZipFile, match="another way than deflate or bzip2"):
         source.read(file)
+
+
+@pytest.mark.parametrize(
+    ("location", "told"),
+    [
+        ("", "'' names no folder"),
+        ("s3://", "'s3://' names no folder"),
+        ("s3://key:secret@bucket/x", "has a password in it"),
+        ("s3://key:sec/ret@bucket", "has a password in it"),
+        ("s3://bucket/x?endpoint_override=http://elsewhere", "is followed by options"),
+    ],
+)
+def test_a_location_is_one_folder_without_secrets(location: str, told: str) -> None:
+    with pytest.raises(InputError, match=re.escape(told)) as refusal:
+        Folder(location)
+    assert "sec" not in refusal.value.message
+
+
+@pytest.mark.parametrize(
+    ("location", "meant"),
+    [
+        ("~/x", os.path.expanduser("~/x")),
+        ("file:///a%20b", "/a b"),
+        ("s3://bucket/me@home", "s3://bucket/me@home"),
+        ("hdfs://me@host:9000/x", "hdfs://me@host:9000/x"),
+        ("hdfs://host:9000/a@b", "hdfs://host:9000/a@b"),
+        ("me@home", "me@home"),
+    ],
+)
+def test_a_location_means_what_a_user_would_expect(location: str, meant: str) -> None:
+    assert Folder(location).location == meant
 
 
 @pytest.mark.parametrize(

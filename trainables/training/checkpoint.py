@@ -19,7 +19,6 @@ from data_prep import Folder
 from trainables.layers.augmentation import without_augmentation
 from trainables.record import BEST, LAST
 from trainables.training.loop import Run
-from trainables.training.outcome import PAUSED
 
 _SECONDS_BETWEEN_SAVES = 10.0  # of last.npz, three times the size of the network
 
@@ -67,9 +66,8 @@ def _save_best(state: Snapshot, folder: Folder) -> None:
 class Keeper:
     """Keeps a run's checkpoints in a folder while it trains: the best network at once, `last.npz` every ten seconds.
 
-    That is written as well when the trial pauses and when it is interrupted; at its end, no more is to be trained. A
-    killed trial trains the epochs since then again, and gets the same weights. The next epoch does not wait for a file
-    to be written.
+    That is written as well when the trial is interrupted, and at its end if others may go on from there. A killed trial
+    trains the epochs since then again, and gets the same weights. The next epoch does not wait for a file.
     """
 
     def __init__(self, folder: Folder) -> None:
@@ -85,7 +83,8 @@ class Keeper:
         """Keep the state of a run after an epoch. Raises an OSError of the epochs before."""
         self._writing.result()
         self._unsaved = state = snapshot(run)
-        is_due = run.stop_reason == PAUSED or time.monotonic() - self._saved >= _SECONDS_BETWEEN_SAVES
+        is_over = bool(run.stop_reason and run.recipe.pause_epoch)
+        is_due = is_over or time.monotonic() - self._saved >= _SECONDS_BETWEEN_SAVES
         self._writing = self._writer.submit(self._save if is_due else _save_best, state, self._folder)
 
     def _save(self, state: Snapshot, folder: Folder) -> None:

@@ -16,6 +16,10 @@ from data_prep import InputError
 _MOST_NAMED = 20
 
 
+#: Which names networks may have.
+NETWORK_NAME = r"\w[\w.+-]{0,99}"
+
+
 @dataclass(frozen=True)
 class Between:
     """The range of a hyperparameter, both ends included."""

@@ -41,7 +41,7 @@ _SOCKET, _STOP = "socket", b"stop"
 # take three quarters of a GPU's memory for each process. GPUs have the numbers that Ray and nvidia-smi give them. What
 # a fork costs is one entry a page: with Python's objects in malloc's heap, and that in huge pages, 7 ms instead of 26.
 _ENVIRONMENT = {
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    "GLIBC_TUNABLES": ":".join(filter(None, [os.environ.get("GLIBC_TUNABLES"), "glibc.malloc.hugetlb=1"])),
     "PYTHONMALLOC": "malloc",
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
