@@ -59,17 +59,21 @@ def load_network(content: bytes) -> "keras.Model":
 def _check_sizes(content: bytes) -> None:
     """Raise ValueError for more parameters than the file has, or layers that swell an image. None of them is made."""
     import keras
+    from keras.src.backend.common import global_state  # no public function forgets variables that are yet to be made
 
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         config = json.loads(archive.read(_CONFIG))
-    with keras.StatelessScope(initialize_variables=False):
-        network = keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
-        if sum(math.prod(variable.shape) for variable in network.variables) > len(content):
-            raise ValueError("it has more parameters than the file")
-        nodes = [node for layer in network._flatten_layers() for node in layer._inbound_nodes]
-        sizes = [math.prod(filter(None, tensor.shape)) for node in nodes for tensor in node.output_tensors]
-        if max(sizes, default=0) > _MOST_SWELLING * math.prod(filter(None, network.input_shape)):
-            raise ValueError("its layers swell an image more than a thousandfold")
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            network = keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
+            if sum(math.prod(variable.shape) for variable in network.variables) > len(content):
+                raise ValueError("it has more parameters than the file")
+            nodes = [node for layer in network._flatten_layers() for node in layer._inbound_nodes]
+            sizes = [math.prod(filter(None, tensor.shape)) for node in nodes for tensor in node.output_tensors]
+            if max(sizes, default=0) > _MOST_SWELLING * math.prod(filter(None, network.input_shape)):
+                raise ValueError("its layers swell an image more than a thousandfold")
+    finally:
+        global_state.set_global_attribute("uninitialized_variables", None)
 
 
 def check(content: bytes) -> None:

@@ -73,7 +73,7 @@ def test_large_images_are_written_and_read_a_few_at_a_time(tmp_path: Path) -> No
         "before, folder = most(), Folder(sys.argv[1])\n"
         "shards.write_shard(folder, 'train-00000.parquet', 224, parts)\n"
         "sizes = {'rows': 1500, 'bytes': folder.size('train-00000.parquet')}\n"
-        "tables = shards._read_shard(folder, 'train-00000.parquet', sizes, ['image'], 100)\n"
+        "tables = shards._read_shard(folder, 'train-00000.parquet', sizes, shards.schema(224), 100)\n"
         "count = sum(map(len, tables))\n"
         "print(count, most() - before)"
     )
