@@ -4,9 +4,7 @@
     python tests/benchmarks/overhead.py ours 1000
     python tests/benchmarks/overhead.py "ours, 8 pretended nodes" 1000
 
-Each prints its seconds. `submitted` prints what submitting costs the driver, from the strategy's recipe to Tune's
-trial:
-nothing is run.
+Each prints its seconds. `submitted` prints the driver's, from the strategy's recipes to Tune's trials: nothing is run.
 """
 
 import json
