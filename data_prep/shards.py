@@ -237,7 +237,7 @@ def _check_values(table: pa.Table) -> None:
     """Raise ArrowInvalid for values that no shard has."""
     for column, values in (("label", {0, 1}), ("duplicate", {"exact", "near", None})):
         if column in table.column_names and not set(table[column].unique().to_pylist()) <= values:
-            raise pa.ArrowInvalid(f"column {column} has other values than {values}")
+            raise pa.ArrowInvalid(f"column {column} has other values than {', '.join(sorted(map(str, values)))}")
 
 
 def images_of(table: pa.Table) -> np.ndarray:

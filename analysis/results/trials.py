@@ -125,6 +125,7 @@ def read_without_scores(folder: Folder) -> Results:
     """Load the record in `folder` without its scores, which are many files: cheap to repeat. Raises InputError."""
     origin = provenance(read_manifest(folder))
     trials, epochs = read_trials(folder), read_epochs(folder)
+    epochs = epochs[epochs["trial"].isin(trials["trial"])]  # those of a trial that a kill left unwritten are no results
     return Results(origin, ranked_trials(trials, origin), epochs, Scores((), {}))
 
 

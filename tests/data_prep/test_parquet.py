@@ -127,7 +127,7 @@ def pixels(rows: int, side: int, kind: Any = np.uint8) -> pa.Array:
 @pytest.mark.parametrize(
     ("column", "make", "told"),
     [
-        ("label", lambda rows: pa.array([7] * rows, pa.int8()), r"label has other values than \{0, 1\}"),
+        ("label", lambda rows: pa.array([7] * rows, pa.int8()), r"label has other values than 0, 1"),
         ("label", lambda rows: pa.array([None] * rows, pa.int8()), "label has .* nulls"),
         ("label", lambda rows: pa.array(["REAL"] * rows), "label is string, not int8"),
         ("duplicate", lambda rows: pa.array(["maybe"] * rows), "duplicate has other values"),

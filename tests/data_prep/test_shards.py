@@ -66,8 +66,9 @@ def test_large_images_are_written_and_read_a_few_at_a_time(tmp_path: Path) -> No
     code = (
         "import sys, resource, numpy, pandas; from data_prep import shards; from data_prep.storage import Folder\n"
         "most = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
-        "names = ['path', 'sha256', 'group', 'generator', 'object_class', 'cluster', 'duplicate']\n"
-        "rows = pandas.DataFrame(dict.fromkeys(names, 'x'), index=range(100)).assign(label=0, crop=0)\n"
+        "names = ['path', 'sha256', 'group', 'generator', 'object_class', 'cluster']\n"
+        "values = dict.fromkeys(names, 'x') | {'label': 0, 'crop': 0, 'duplicate': 'near'}\n"
+        "rows = pandas.DataFrame(values, index=range(100))\n"
         "generator = numpy.random.default_rng(0)\n"
         "parts = ((generator.integers(0, 256, (100, 224, 224, 3), numpy.uint8), rows) for _ in range(15))\n"
         "before, folder = most(), Folder(sys.argv[1])\n"

@@ -8,7 +8,7 @@ import pytest
 from data_prep.storage import Folder
 from sweeps.record.writer import Record
 from trainables import Recipe
-from trainables.record import TRIALS_PER_PART
+from trainables.record import EPOCHS, SCHEMAS, TRIALS, TRIALS_PER_PART, part_file, rows
 
 
 def test_a_record_read_back_is_the_one_written(tmp_path: Path) -> None:
@@ -87,3 +87,20 @@ def test_a_trial_that_begins_again_in_smaller_batches_has_no_old_epochs(tmp_path
     record.update(first, {"batch_size_used": 16})
     assert [len(record.epochs[trial]) for trial in (first, second)] == [0, 3]
     assert record.trials[first]["epochs_done"] == 0
+
+
+def test_epochs_that_a_kill_left_without_their_trial_are_forgotten(tmp_path: Path) -> None:
+    """Epochs are written first; the trial is then entered anew, and reports what its checkpoint holds."""
+    folder = Folder(str(tmp_path))
+    record = Record(folder)
+    first, second = (record.add(Recipe("age-c2-f1", seed=seed)) for seed in (1, 2))
+    for trial in (first, second):
+        record.update(trial, {"status": "running"}, {"epoch": 1})
+    record.write()
+    trials = folder.read_table(part_file(TRIALS, 0), SCHEMAS[TRIALS])
+    folder.write_table(part_file(TRIALS, 0), trials.slice(0, 1))
+    again = Record(folder)
+    assert set(again.trials) == set(again.epochs) == {first}
+    again.add(Recipe("age-c2-f1", seed=2))
+    again.write()
+    assert [row["trial"] for row in rows(folder, EPOCHS)] == [first]

@@ -99,6 +99,7 @@ def test_the_record_tells_the_space(place: Path) -> None:
     assert len(repeats(study)) == 0
 
 
+@pytest.mark.disaster
 def test_a_search_killed_thrice_goes_on_as_it_was(place: Path) -> None:
     chance, words = random.Random(0), (SEARCH, *SMALL, "--trials", "8", "--results", "killed")
     record = place / "killed" / "search"

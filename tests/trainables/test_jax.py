@@ -80,7 +80,7 @@ def test_the_pipeline_does_what_it_does_on_tensorflow() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.disaster
 def test_the_gpu_benchmark_runs_to_its_end(tmp_path: Path) -> None:
     parts_run = [
         *("probe", "fit", "program", "program, compiled before"),
