@@ -104,6 +104,7 @@ def import_them(names: list[str], unwanted: set[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_what_runs_in_the_fork_server_needs_no_ray() -> None:
     """Each trial would import it anew."""
     import_them(modules("trainables", without=("trainables/worker/actor",)), {"ray"})

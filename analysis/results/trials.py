@@ -125,8 +125,8 @@ def read_without_scores(folder: Folder) -> Results:
     """Load the record in `folder` without its scores, which are many files: cheap to repeat. Raises InputError."""
     origin = provenance(read_manifest(folder))
     trials, epochs = read_trials(folder), read_epochs(folder)
-    epochs = epochs[epochs["trial"].isin(trials["trial"])]  # those of a trial that a kill left unwritten are no results
-    return Results(origin, ranked_trials(trials, origin), epochs, Scores((), {}))
+    # A kill may leave epochs of a trial that is not written yet.
+    return Results(origin, ranked_trials(trials, origin), epochs[epochs["trial"].isin(trials["trial"])], Scores((), {}))
 
 
 def read_extra(folder: Folder, file: str, schema: pa.Schema, command: str) -> pd.DataFrame:

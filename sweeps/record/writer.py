@@ -30,8 +30,8 @@ class Record:
         self.trials: dict[str, dict[str, Any]] = {row["trial"]: row for row in rows(folder, TRIALS)}
         self.epochs: dict[str, dict[int, dict[str, Any]]] = {trial: {} for trial in self.trials}
         for row in rows(folder, EPOCHS):
-            if row["trial"] in self.epochs:  # a kill may have come after epochs were written, before their trial was
-                self.epochs[row["trial"]][row["epoch"]] = row
+            # Of a trial that is not here: a kill came after its epochs were written, before the trial was.
+            self.epochs.get(row["trial"], {})[row["epoch"]] = row
         self._parts = {trial: place // TRIALS_PER_PART for place, trial in enumerate(self.trials)}
         self._changed: dict[str, set[int]] = (
             {TRIALS: set(), EPOCHS: set()} if self.trials else {TRIALS: {0}, EPOCHS: {0}}

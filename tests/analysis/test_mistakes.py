@@ -200,6 +200,7 @@ def report(folder: Folder, *options: str) -> str:
     return folder.read_bytes("report.html").decode().replace("\N{NO-BREAK SPACE}", " ")
 
 
+@pytest.mark.slow
 def test_without_being_told_where_the_shards_are_a_report_says_how_to_see_them(
     of_shards: Folder, prepared: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

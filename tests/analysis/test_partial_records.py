@@ -33,6 +33,7 @@ def test_one_trial(make: Callable[..., Folder]) -> None:
     assert not folder.exists("tables/networks.csv")
 
 
+@pytest.mark.slow
 def test_a_half_finished_record(make: Callable[..., Folder]) -> None:
     states = ["finished"] * 4 + ["running"] * 2 + ["pending"] * 6
     folder = make([(Recipe(name), state, {}) for name, state in zip(AGE, states, strict=True)], wall_seconds=None)
@@ -76,6 +77,7 @@ def test_nothing_but_failures_from_the_start_and_nothing_at_all(make: Callable[.
     assert "The record holds no trial yet." in said(empty.folder)
 
 
+@pytest.mark.slow
 def test_metrics_that_are_not_numbers(make: Callable[..., Folder]) -> None:
     nothing = dict.fromkeys(["test_accuracy", "test_auc", "test_clean_accuracy"], float("nan"))
     trials = [

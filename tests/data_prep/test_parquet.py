@@ -78,6 +78,7 @@ def test_what_pandas_writes_is_read(tmp_path: Path) -> None:
         assert Folder(str(tmp_path)).read_table("t.parquet", SCHEMA).to_pylist() == [{"path": None, "label": 1}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "told"),
     [

@@ -170,6 +170,7 @@ def daemon(folder: Path, tmp_path: Path) -> psutil.Process:
     return psutil.Process(int(number.read_text()))
 
 
+@pytest.mark.slow
 def test_mps_serves_the_trials_of_a_node_and_ends_with_them(place_with_mps: Path, tmp_path: Path) -> None:
     fork_server.start(place_with_mps)
     process = daemon(place_with_mps, tmp_path)
@@ -180,6 +181,7 @@ def test_mps_serves_the_trials_of_a_node_and_ends_with_them(place_with_mps: Path
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.slow
 def test_mps_waits_for_the_trials_of_a_server_that_was_killed(place_with_mps: Path, tmp_path: Path) -> None:
     fork_server.start(place_with_mps)
     process = daemon(place_with_mps, tmp_path)
@@ -193,6 +195,7 @@ def test_mps_waits_for_the_trials_of_a_server_that_was_killed(place_with_mps: Pa
     ended(place_with_mps, tmp_path)
 
 
+@pytest.mark.slow
 def test_mps_ends_after_its_sweep_was_killed(place_with_mps: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from trainables.worker import fork_server; "
@@ -291,6 +294,7 @@ int cuGetErrorString(int error, const char **text) { *text = "no CUDA-capable de
 """
 
 
+@pytest.mark.slow
 def test_only_trials_touch_a_gpu_and_each_only_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiler = shutil.which("cc")
     if not compiler:
