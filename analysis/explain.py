@@ -115,14 +115,14 @@ def _pictures(one: Stored, images: ScoredImages, frame: pd.DataFrame, layer: str
 def _write(folder: Folder, frame: pd.DataFrame, pictures: Pictures) -> None:
     """Write the sheets of one trial and enter them into the table; they replace those of an earlier run."""
     trial = frame["trial"].iloc[0]
-    known, sheets_folder = explanations(folder), folder.folder(SHEETS)
+    known, files = explanations(folder), dict[str, bytes | None]()
     for kind in KINDS:
-        is_kind = (frame["kind"] == kind).to_numpy()
+        is_kind, file = (frame["kind"] == kind).to_numpy(), f"{SHEETS}/{_file(trial, kind)}"
+        files[file] = None
         if is_kind.any():
             figure = draw(frame[is_kind], Pictures(*(images[is_kind] for images in vars(pictures).values())))
-            sheets_folder.write_bytes(_file(trial, kind), rendered(figure, ("png",))["png"])
-        else:
-            sheets_folder.delete(_file(trial, kind))
+            files[file] = rendered(figure, ("png",))["png"]
+    folder.write_all(files)
     parts = [part for part in (known[known["trial"] != trial], frame[SCHEMA.names]) if len(part)]
     folder.write_table(EXPLANATIONS, pa.Table.from_pandas(pd.concat(parts), SCHEMA, preserve_index=False))
 

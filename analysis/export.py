@@ -55,9 +55,8 @@ def main(target: str, out: str | None) -> None:
         files = {f"{name}.keras": path.read_bytes(), f"{name}.onnx": onnx}
     files["README.md"] = card(name, detector, agreed).encode()
     folder = Folder(out) if out else trial.folder.folder(f"exports/{name}")
-    for file, content in files.items():
-        folder.write_bytes(file, content)
-        click.echo(f"{folder}/{file}")
+    folder.write_all(files)
+    click.echo("\n".join(f"{folder}/{file}" for file in files))
     click.echo(
         f"On {agreed.images} images the ONNX file and the original differ by at most {agreed.probability:.1e} in "
         f"probability and {agreed.logit:.1e} in logits."

@@ -121,12 +121,6 @@ def _write(results: Results, judged: Findings, first: Answer, digest: str, folde
         **{f"figures/{name}.{kind}": images.get(name, {}).get(kind) for name in names for kind in FORMATS},
         **{f"figures/{name}.csv": as_csv(drawn[name].data) if name in drawn else None for name in wide},
     }
-    there = {f"{part}/{name}" for part in ("tables", "figures") for name in folder.folder(part).names()}
-    for name, content in contents.items():
-        if content is not None:
-            folder.write_bytes(name, content)
-        elif name in there:
-            folder.delete(name)
     vectors = [(drawing, images[name]["svg"], images[name + _NARROW]["svg"]) for name, drawing in drawn.items()]
     pictures = [
         Sheet(folder.read_bytes(f"{SHEETS}/{name}"), *words)
@@ -137,8 +131,9 @@ def _write(results: Results, judged: Findings, first: Answer, digest: str, folde
     with_shards = f"python -m analysis {shlex.quote(str(folder))} --data {shlex.quote(shards)}"
     unseen = ("", "") if "mistakes" in drawn else (mistakes.words(results, judged), with_shards)
     page = report(results, judged, first, digest, vectors, pictures, _near_copies(folder), unseen)
-    folder.write_bytes(shown.REPORT, page.encode())
-    return [shown.REPORT, *(name for name, content in contents.items() if content is not None)]
+    contents[shown.REPORT] = page.encode()
+    folder.write_all(contents)
+    return [name for name, content in contents.items() if content is not None]
 
 
 def _near_copies(folder: Folder) -> Sheet | None:

@@ -49,8 +49,7 @@ def main(results: str, trials: str, data: str | None, limit: int | None) -> None
     table = of_images(robustness_table(folder), images.fingerprint, limit or 0)
     drawing, name = draw(record, table), "robustness" if images.data == OWN else f"robustness-{images.fingerprint}"
     files = {f"figures/{name}.{kind}": file for kind, file in (rendered(drawing.figure) if drawing else {}).items()}
-    for file, content in files.items():
-        folder.write_bytes(file, content)
+    folder.write_all(files)
     click.echo("\n\n".join(paragraphs(record, table)))
     click.echo("\n".join([f"{folder}/{file}" for file in [ROBUSTNESS, *files]]))
 

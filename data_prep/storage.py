@@ -10,7 +10,7 @@ import os
 import sys
 import urllib.parse
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -250,6 +250,23 @@ class Folder:
         """Write a file, which appears whole or not at all."""
         with self._replacing(name) as stream:
             stream.write(content)
+
+    def write_all(self, contents: Mapping[str, bytes | None]) -> None:
+        """Write files, and delete those whose content is None, once all are on the disk: if it fills, none is touched.
+
+        On an object store, which does not fill, one after another.
+        """
+        written = {name: content for name, content in contents.items() if content is not None}
+        with contextlib.ExitStack() as renames:
+            for name, content in written.items():
+                if self.is_local:
+                    renames.enter_context(self._replacing(name)).write(content)
+                else:
+                    self.write_bytes(name, content)
+        rooms = {name.rpartition("/")[0] for name in contents.keys() - written.keys()}
+        there = {f"{room}/{name}" for room in rooms for name in self.folder(room).names()}
+        for name in sorted(there & contents.keys() - written.keys()):
+            self.delete(name)
 
     @contextlib.contextmanager
     def _replacing(self, name: str) -> Iterator[pa.NativeFile]:

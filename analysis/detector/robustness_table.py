@@ -16,7 +16,7 @@ from analysis.detector.stored import Stored
 from analysis.results.trials import read_extra
 from data_prep import Folder
 from sweeps.stats.intervals import auc_interval, intervals, wilson
-from trainables.training.metrics import best_threshold, judge
+from trainables.training.metrics import best_threshold, chance, judge
 
 #: Start of the note in rows whose images had been compressed as JPEG before.
 SECOND = "second compression"
@@ -42,6 +42,7 @@ SCHEMA = pa.schema(
         *[(f"auc{end}", pa.float64()) for end in ("", "_low", "_high")],  # likewise with DeLong's
         ("recall_real", pa.float64()),
         ("recall_fake", pa.float64()),
+        ("chance", pa.float64()),  # the accuracy of the best constant answer; null in tables of earlier versions
         ("note", pa.string()),
     ]
 )
@@ -107,7 +108,7 @@ def _judged(labels: np.ndarray, logits: np.ndarray, threshold: float, clusters: 
         spans = intervals(labels, logits, threshold, clusters)
         ends = (*spans["accuracy"], *spans["auc"])
     names = ("accuracy_low", "accuracy_high", "auc_low", "auc_high")
-    return {**columns, **dict(zip(names, ends, strict=True)), "images": len(labels)}
+    return {**columns, **dict(zip(names, ends, strict=True)), "images": len(labels), "chance": chance(labels)}
 
 
 def _note(corruption: str, images: ScoredImages) -> str:

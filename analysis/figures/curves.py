@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from scipy.special import entr
 from sklearn.isotonic import IsotonicRegression
 
 from analysis.figures.style import (
@@ -35,12 +36,12 @@ from analysis.figures.style import (
 from analysis.results.format import percent
 from analysis.results.seeds import has_seeds, in_order
 from analysis.results.trials import Results
+from trainables.training.metrics import chance
 
 _MOST_NAMED = 16
 _MOST_EPOCHS_WITH_MARKERS = 20
 _NAME_CHARACTERS, _NAME_SIZE, _NAME_HEIGHT = 20, 7, 0.125  # of a row: letters, points, inches
 _LABELS = {"accuracy": "Accuracy (%)", "loss": "Loss (nats)"}
-_CHANCE = {"accuracy": 0.5, "loss": math.log(2)}
 _LEADER: dict[str, Any] = {"arrowstyle": "-", "linewidth": 0.6, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 3}
 _TRAIN: dict[str, Any] = {"linestyle": (0, (4, 2)), "alpha": 0.6, "marker": ""}
 CAPTION = (
@@ -78,19 +79,19 @@ def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
     rows = sum(len(_wrapped(line.name)) for line in named)
     columns = many_or_one(width, 2)
     tall = max(2.2, _NAME_HEIGHT * (rows + 2))  # inches, of one plot without what is around it
-    height = 0.9 + (tall + 0.55) * (2 // columns)
+    height, constant = 0.9 + (tall + 0.55) * (2 // columns), _constant(results)
     with new_figure(width, height, _note(results, lines), *results.provenance.caveats) as figure:
         plots = figure.subplots(2 // columns, columns, squeeze=False).ravel()
         for axes, metric in zip(plots, _LABELS, strict=True):
             limits = _limits(results, frame, metric)
             axes.set(ylim=limits, ylabel=_LABELS[metric], xlabel="Epoch")
-            axes.axhline(_CHANCE[metric], color=GREY, linewidth=0.9, linestyle=":")
+            axes.axhline(constant[metric], color=GREY, linewidth=0.9, linestyle=":")
             for line in reversed(lines):
                 _draw_line(axes, line, metric, has_seeds(results.trials), line in named)
             _name_lines(axes, named, metric, (limits[1] - limits[0]) * _NAME_HEIGHT / tall)
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
         plots[0].yaxis.set_major_formatter(percent_tick)
-        add_legend(figure, _legend(list(plots), has_seeds(results.trials), len(lines) > FIRST))
+        add_legend(figure, _legend(list(plots), constant, has_seeds(results.trials), len(lines) > FIRST))
     first = results.ranked.head(1).to_dict("records")
     reached = [f" The first reaches {percent(row['validation_accuracy'])} % on validation." for row in first]
     alt = (
@@ -188,7 +189,17 @@ def _limits(results: Results, frame: pd.DataFrame, metric: str) -> tuple[float, 
     return low - margin, high + margin
 
 
-def _legend(plots: Sequence[Axes], has_seeds: bool, has_others: bool) -> list[Line2D]:
+def _constant(results: Results) -> dict[str, float]:
+    """What a constant answer reaches on validation: the commoner label's share, and the loss at that probability.
+
+    NaN where no trial is scored.
+    """
+    part = results.scores.parts.get("validation")
+    share = chance(part.labels) if part else math.nan
+    return {"accuracy": share, "loss": float(entr([share, 1 - share]).sum())}
+
+
+def _legend(plots: Sequence[Axes], constant: dict[str, float], has_seeds: bool, has_others: bool) -> list[Line2D]:
     """An entry for each kind of line that the plots show."""
     styles: dict[str, dict[str, Any]] = {
         "validation": {"color": INK, "linewidth": 1.6},
@@ -198,7 +209,7 @@ def _legend(plots: Sequence[Axes], has_seeds: bool, has_others: bool) -> list[Li
         "chance": {"color": GREY, "linestyle": ":"},
     }
     limits = [axes.get_ylim() for axes in plots]
-    has_chance = any(low < _CHANCE[metric] < high for metric, (low, high) in zip(_LABELS, limits, strict=True))
+    has_chance = any(low < constant[metric] < high for metric, (low, high) in zip(_LABELS, limits, strict=True))
     is_shown = {"one seed": has_seeds, "others": has_others, "chance": has_chance}
     return [Line2D([], [], label=name, **look) for name, look in styles.items() if is_shown.get(name, True)]
 

@@ -4,6 +4,7 @@ import math
 import textwrap
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,7 +13,7 @@ from matplotlib.ticker import MultipleLocator
 
 from analysis.detector.corruptions import CLEAN, CORRUPTIONS, settings_in_order
 from analysis.detector.robustness_table import SECOND, data_sets
-from analysis.figures.robustness_summary import conditions, image_side, paragraphs
+from analysis.figures.robustness_summary import CHANCE_AUC, conditions, image_side, paragraphs
 from analysis.figures.style import (
     GREY,
     MARKERS,
@@ -32,7 +33,6 @@ from analysis.results.trials import Results
 _COLOURED_OF_MANY = 5
 _NAME_CHARACTERS = 60
 _METRICS = {"accuracy": "Accuracy (%)", "auc": "AUC"}
-_CHANCE = 0.5
 _MARGIN = 0.02
 
 #: The axes of one panel, by metric.
@@ -111,7 +111,7 @@ def _draw_panel(panel: Panel, name: str, rows: pd.DataFrame, looks: dict[str, di
                 axes.fill_between(places, *band, color=look["color"], alpha=0.3, linewidth=0)
         axes.set(xticks=range(len(labels)), xticklabels=labels, xlim=(-0.3, len(labels) - 0.7))
         axes.tick_params(labelsize=7)
-        axes.axhline(_CHANCE, color=GREY, linewidth=0.9, linestyle=":")
+        axes.axhline(_chance(rows, metric), color=GREY, linewidth=0.9, linestyle=":")
         axes.axvline(labels.index(CLEAN), color=GREY, linewidth=0.6)
     panel["accuracy"].set_title(corruption.title, loc="left", fontweight="bold")
     if rows.loc[rows["corruption"] == name, "note"].str.contains(SECOND).any():
@@ -121,12 +121,17 @@ def _draw_panel(panel: Panel, name: str, rows: pd.DataFrame, looks: dict[str, di
     panel["auc"].set_xlabel(corruption.unit.capitalize() if corruption.unit.isascii() else corruption.unit)
 
 
+def _chance(rows: pd.DataFrame, metric: str) -> float:
+    """What the best constant answer reaches; NaN where the table is of an earlier version."""
+    return CHANCE_AUC if metric == "auc" else float(rows["chance"].max())
+
+
 def _set_limits(grid: list[Panel], rows: pd.DataFrame) -> None:
     """Give all panels of a metric the same limits."""
     for metric in _METRICS:
         # Where images are not independent, a value of 1 has no interval.
         least, most = rows[[metric, f"{metric}_low"]].min(axis=None), rows[[metric, f"{metric}_high"]].max(axis=None)
         for panel in grid:
-            panel[metric].set_ylim(min(least, _CHANCE) - _MARGIN, min(1, most) + _MARGIN)
+            panel[metric].set_ylim(np.nanmin([least, _chance(rows, metric)]) - _MARGIN, min(1, most) + _MARGIN)
             panel[metric].yaxis.set_major_locator(MultipleLocator(0.1))
             panel[metric].tick_params(labelleft=bool(panel[metric].get_ylabel()))

@@ -12,7 +12,7 @@ from analysis.results.format import percent, span
 from analysis.results.seeds import trial_name
 from analysis.results.trials import Results
 
-_CHANCE = 0.5
+CHANCE_AUC = 0.5
 _CLEAN: Setting = (CLEAN, 0.0)
 #: The corruption under which accuracy and AUC are compared.
 _COMPARED = "blur"
@@ -86,10 +86,11 @@ def _threshold(clean: "pd.Series[Any]", corrupted: pd.DataFrame) -> str:
 
     The shares are of the lead on the clean images. Accuracy is at the threshold from validation.
     """
-    blurred = corrupted[corrupted.index.get_level_values("corruption") == _COMPARED]
-    if not len(blurred) or min(clean["accuracy"], clean["auc"]) <= _CHANCE:
+    chance = {"accuracy": clean["chance"], "auc": CHANCE_AUC}
+    blurred = corrupted[corrupted.index.get_level_values("corruption") == _COMPARED].dropna(subset=list(chance))
+    if not len(blurred) or not all(clean[metric] > least for metric, least in chance.items()):
         return ""
-    kept = {metric: (blurred[metric] - _CHANCE) / (clean[metric] - _CHANCE) for metric in ("accuracy", "auc")}
+    kept = {metric: (blurred[metric] - least) / (clean[metric] - least) for metric, least in chance.items()}
     setting = (kept["auc"] - kept["accuracy"]).idxmax()
     row, accuracy_kept, auc_kept = blurred.loc[setting], kept["accuracy"].loc[setting], kept["auc"].loc[setting]
     if row["accuracy"] >= clean["accuracy"]:

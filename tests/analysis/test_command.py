@@ -1,13 +1,17 @@
 """`python -m analysis`: what it prints, what it refuses, and what it does not import."""
 
+import contextlib
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from data_prep.storage import Folder
-from support.commands import ROOT
+from support.commands import ROOT, refused, small_disk
 from support.records import (
     AGE,
     BEST,
@@ -38,6 +42,34 @@ def test_a_missing_or_corrupt_record_is_one_sentence(make: Callable[..., Folder]
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert not folder.exists("report.html")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small disk")
+@pytest.mark.parametrize(("fault", "words"), [("full", "disk is full"), ("read-only", "read-only")])
+def test_where_nothing_more_can_be_written_the_old_report_stays(
+    again: Folder, tmp_path: Path, fault: str, words: str
+) -> None:
+    """Of a record that has changed, on a disk with no more than 100 kB left, or whose figures cannot be written."""
+    with small_disk(tmp_path / "disk", "64m") as disk:
+        record = shutil.copytree(again.local_path(), disk / "age")
+        written = [record / "report.html", *(record / "tables").iterdir(), *(record / "figures").iterdir()]
+        (record / "manifest.json").touch()
+        if fault == "full":
+            with contextlib.suppress(OSError), (disk / "filler").open("wb") as filler:
+                while True:
+                    filler.write(bytes(2**16))
+                    filler.flush()
+            os.truncate(disk / "filler", (disk / "filler").stat().st_size - 100_000)
+        else:
+            subprocess.run(["mount", "--bind", "-o", "ro", record / "figures", record / "figures"], check=True)
+            subprocess.run(["mount", "-o", "remount,ro,bind", record / "figures"], check=True)
+        before = [path.read_bytes() for path in written]
+        done = run(str(record))
+        if fault == "read-only":
+            subprocess.run(["umount", record / "figures"], check=True)
+        assert words in refused(done)
+        assert [path.read_bytes() for path in written] == before
+        assert not list(record.rglob(".*"))
 
 
 def test_analysis_imports_neither_ray_nor_tensorflow() -> None:

@@ -112,6 +112,7 @@ def test_a_spoilt_row_is_what_the_network_says_of_spoilt_images(place: Path) -> 
     right = (logits > row["threshold"]) == (images.labels == 1)
     assert abs(row["accuracy"] - right.mean()) <= 1 / 405
     assert abs(row["recall_fake"] - right[images.labels == 1].mean()) <= 1 / 205
+    assert row["chance"] == max(images.labels.mean(), 1 - images.labels.mean())
 
 
 def test_jpeg_is_named_a_second_compression_everywhere(place: Path) -> None:
@@ -283,6 +284,11 @@ def test_the_words_say_what_falls_first_and_what_blur_does(place: Path) -> None:
         "Under Gaussian blur of σ 0.5 pixels accuracy falls to 60.0 % and AUC to 0.860: they keep 25 % and 80 %" in told
     )
     assert "60 % of the FAKE are called REAL" in told
+    (told,) = paragraphs(read(Folder(str(record))), table.assign(chance=0.8))
+    assert "they keep 0 % and 80 % of their lead over chance" in told
+    for chance in (0.95, np.nan):  # more than the network reaches, and in a table of an earlier version
+        (told,) = paragraphs(read(Folder(str(record))), table.assign(chance=chance))
+        assert "over chance" not in told
 
 
 def test_a_record_without_robustness_has_nothing_to_tell(place: Path, tmp_path: Path) -> None:

@@ -312,7 +312,9 @@ class Metadata(http.server.BaseHTTPRequestHandler):
 
 @pytest.mark.disaster
 def test_a_machine_that_joins_late_gets_work(cluster: Cluster, undisturbed_long: Folder) -> None:
+    """Within half a minute of `ray start`, a trial runs there. The autoscaler, which would start it too, is asleep."""
     late = cluster.hosts[2]
+    cluster.head.run("pkill -STOP -f autoscaler/_private/monitor.py")
     late.login("ray stop")
     wait_until(lambda: cluster.nodes() == 2, 120)
     sweep = cluster.submit("--results", "s3://sweeps/late", *LONG_WORK)
@@ -320,6 +322,7 @@ def test_a_machine_that_joins_late_gets_work(cluster: Cluster, undisturbed_long:
     # Blocking as `ray up` starts it: else its log monitor outlives the raylet that has lost its head.
     late.login(f"nohup ray start --address={cluster.head.address}:6379 --block > /dev/null 2>&1 &")
     wait_until(lambda: bool(late.run("pgrep -f '^ray::ImplicitFunc.train'")), 30)
+    cluster.head.run("pkill -CONT -f autoscaler/_private/monitor.py")
     assert sweep.wait(timeout=600) == 0, cluster.output()
     assert_as_undisturbed(undisturbed_long, "s3://sweeps/late")
     assert read_trials(Folder("s3://sweeps/late/age"))["device"].str.startswith(late.name).any()

@@ -329,3 +329,10 @@ def test_an_image_that_counts_twice_is_as_good_as_two(digits: int) -> None:
         scores = np.concatenate([np.repeat(images.fake, fakes), np.repeat(images.real, reals)])
         again = judge(np.repeat([1, 0], [25, 40]), scores)
         assert {name: many[name][place] for name in WEIGHTED} == pytest.approx({name: again[name] for name in WEIGHTED})
+
+
+@pytest.mark.parametrize(
+    ("labels", "share"), [([0, 1], 0.5), ([0, 1, 1, 1], 0.75), ([0, 0, 0, 1], 0.75), ([1, 1], 1.0), ([], math.nan)]
+)
+def test_chance_is_the_share_of_the_commoner_label(labels: list[int], share: float) -> None:
+    assert metrics.chance(np.array(labels)) == pytest.approx(share, nan_ok=True)

@@ -73,6 +73,12 @@ def epoch_metrics(labels: np.ndarray, scores: np.ndarray, threshold: float = THR
     }
 
 
+def chance(labels: np.ndarray) -> float:
+    """The accuracy, 0–1, of the best constant answer to labels (n,): the commoner label's share. NaN without images."""
+    share = float(np.mean(labels)) if len(labels) else math.nan
+    return max(share, 1 - share)
+
+
 def best_threshold(labels: np.ndarray, logits: np.ndarray) -> float:
     """The logit above which to say FAKE for the best balanced accuracy, and so Youden's J (1950), on these images.
 

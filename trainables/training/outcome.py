@@ -20,7 +20,14 @@ from typing import Any
 import numpy as np
 from scipy.special import bdtrc, ndtri
 
-from trainables.training.metrics import SCORED_SPLITS, SELECTION_METRIC, THRESHOLD, best_threshold, epoch_metrics
+from trainables.training.metrics import (
+    SCORED_SPLITS,
+    SELECTION_METRIC,
+    THRESHOLD,
+    best_threshold,
+    chance,
+    epoch_metrics,
+)
 from trainables.training.recipe import Recipe
 from trainables.training.selection import Data
 
@@ -95,7 +102,7 @@ def _is_finite(row: EpochRow) -> bool:
 
 def chance_level(labels: np.ndarray) -> float:
     """Accuracy, 0–1, that constant answers may reach on other such images, by the exact binomial test."""
-    count, share = len(labels), float(max(np.mean(labels), 1 - np.mean(labels)))
+    count, share = len(labels), chance(labels)
     right = np.arange(count + 1)
     return float(right[bdtrc(right - 1, count, share) > _NOISE].max() / count)
 
