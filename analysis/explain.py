@@ -26,14 +26,14 @@ SCHEMA = pa.schema(
         ("kind", pa.string()),  # real_called_fake, fake_called_real, uncertain
         ("place", pa.int64()),  # on its sheet, from 0
         ("split", pa.string()),
-        ("row", pa.int64()),
+        pa.field("row", pa.int64(), nullable=False),
         ("path", pa.string()),
         ("object_class", pa.string()),
-        ("label", pa.int64()),  # 0 REAL, 1 FAKE
-        ("score", pa.float64()),  # a logit, positive for FAKE
-        ("probability", pa.float64()),  # of FAKE
-        ("threshold", pa.float64()),  # a logit: the best on validation
-        ("called_fake", pa.bool_()),
+        pa.field("label", pa.int64(), nullable=False),  # 0 REAL, 1 FAKE
+        pa.field("score", pa.float64(), nullable=False),  # a logit, positive for FAKE
+        pa.field("probability", pa.float64(), nullable=False),  # of FAKE
+        pa.field("threshold", pa.float64(), nullable=False),  # a logit: the best on validation
+        pa.field("called_fake", pa.bool_(), nullable=False),
         ("duplicate", pa.string()),  # as in the shards
         ("layer", pa.string()),  # of Grad-CAM
         ("map_side", pa.int64()),  # of its map, in places
@@ -56,7 +56,7 @@ def main(target: str, layer: str | None, count: int, data: str | None) -> None:
     TRIAL is an identity or a network; without it, the best on validation.
     """
     one = stored(target)
-    images = own_images(one.results, Folder(data) if data else None)
+    images = own_images(one.results, Folder(data) if data is not None else None)
     frame = chosen(one, images, count)
     frame["layer"], pictures = _pictures(one, images, frame, layer)
     frame["map_side"] = pictures.grad_cam.shape[1]

@@ -11,6 +11,7 @@ from analysis.detector.detector import Detector
 from analysis.detector.image_files import listed
 from analysis.detector.onnx import Agreement, agreement, for_inference, require_packages, to_onnx
 from analysis.detector.stored import stored
+from analysis.pages.environment import shown
 from analysis.results.format import TITLES, with_span
 from analysis.results.judged import by_class
 from data_prep import Folder, InputError
@@ -54,7 +55,7 @@ def main(target: str, out: str | None) -> None:
         network.save(path, include_optimizer=False)
         files = {f"{name}.keras": path.read_bytes(), f"{name}.onnx": onnx}
     files["README.md"] = card(name, detector, agreed).encode()
-    folder = Folder(out) if out else trial.folder.folder(f"exports/{name}")
+    folder = Folder(out) if out is not None else trial.folder.folder(f"exports/{name}")
     folder.write_all(files)
     click.echo("\n".join(f"{folder}/{file}" for file in files))
     click.echo(
@@ -86,6 +87,7 @@ def card(name: str, detector: Detector, agreed: Agreement) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("analysis", "pages/templates"),
         undefined=jinja2.StrictUndefined,
+        finalize=shown,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

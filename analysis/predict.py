@@ -5,7 +5,6 @@ import io
 import itertools
 import json
 import math
-import os
 import shutil
 import sys
 from collections import Counter
@@ -74,9 +73,9 @@ def main(
     default = "json" if out and out.endswith(".json") else "table" if not out and sys.stdout.isatty() else "csv"
     # A path that is no valid text comes out as it came in.
     lines = (text.encode("utf-8", "surrogateescape") for text in _WRITERS[kind or default](rows))
-    if out:
-        parent, name = os.path.split(out)
-        Folder(parent or ".").write_bytes(name, b"".join(lines))
+    if out is not None:
+        parent, slash, name = Folder(out).location.rpartition("/")
+        Folder(parent + slash or ".").write_bytes(name, b"".join(lines))
     else:
         for line in lines:
             click.echo(line, nl=False)

@@ -42,7 +42,7 @@ def main(results: str, trials: str, data: str | None, limit: int | None) -> None
     folder = Folder(results).absolute()
     record = read(folder)
     chosen = choose(folder, record, trials)
-    images = images_to_score(record, Folder(data).absolute() if data else None, limit)
+    images = images_to_score(record, Folder(data).absolute() if data is not None else None, limit)
     for warning in images.warnings:
         click.echo(f"Warning: {warning}")
     _score(folder, chosen, images, limit or 0)

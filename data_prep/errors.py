@@ -28,6 +28,8 @@ _REMEDIES = {
 }
 
 
+_HELP = " See --help."  # after click's own sentences on names and numbers of options and arguments
+_ON_NAMES = (click.NoSuchOption, click.BadOptionUsage, click.MissingParameter, click.UsageError)
 _QUOTED = re.compile("'([^']+)'")  # the path in an error of Arrow's
 
 
@@ -37,9 +39,13 @@ class InputError(click.ClickException):
     exit_code = 2
 
 
-def printable(text: str) -> str:
-    """Text from data for a terminal, which obeys control characters: those are written as Python writes them."""
-    return "".join(ascii(sign)[1:-1] if unicodedata.category(sign).startswith("C") else sign for sign in text)
+def printable(text: str, kept: str = "") -> str:
+    """Text from data for a terminal or a page, which obey control characters: those are written as Python writes them.
+
+    But for those `kept`.
+    """
+    obeyed = {sign for sign in set(text) - set(kept) if unicodedata.category(sign).startswith("C")}
+    return "".join(ascii(sign)[1:-1] if sign in obeyed else sign for sign in text) if obeyed else text
 
 
 def run_command(command: click.Command, arguments: Sequence[str] | None = None) -> None:
@@ -48,7 +54,7 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
     try:
         sys.exit(command.main(arguments, standalone_mode=False) or 0)
     except click.ClickException as error:
-        message, code = error.format_message(), 2
+        message, code = error.format_message() + _HELP * (type(error) in _ON_NAMES), 2
     except (click.Abort, KeyboardInterrupt):
         message, code = "interrupted; the same command goes on from here.", 130
     except BrokenPipeError:

@@ -14,7 +14,7 @@ class Whole(click.IntRange):
         """The number that a text stands for."""
         number = int(super().convert(value, param, ctx))
         if number > _MOST:
-            self.fail(f"{value} is larger than {_MOST:,}.", param, ctx)
+            self.fail(f"{value} is too large; give at most {_MOST:,}.", param, ctx)
         return number
 
 
@@ -25,5 +25,5 @@ class Real(click.FloatRange):
         """The number that a text stands for."""
         number = float(super().convert(value, param, ctx))
         if not abs(number) <= _MOST:
-            self.fail(f"{value} is no number of at most {_MOST:,}.", param, ctx)
+            self.fail(f"{value} is too large or no number; give at most {_MOST:,}.", param, ctx)
         return number

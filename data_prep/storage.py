@@ -7,6 +7,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import sys
 import urllib.parse
 import uuid
@@ -25,6 +26,7 @@ from data_prep import parquet
 from data_prep.errors import InputError
 
 _PATIENCE_SECONDS = 300
+_HALF_AN_ADDRESS = re.compile("[a-z][a-z0-9+.-]+:(/(?!/)|$)")  # such as s3:/bucket
 _FEW_REQUESTS = "?allow_delayed_open=true"  # else Arrow begins a multipart upload for each file, however small
 _REMOTE = ("AWS Error", "curlCode", "google::cloud")  # how the errors of remote file systems begin
 # The errors that waiting cannot mend, by the words in which S3 and Google's storage report them.
@@ -91,7 +93,7 @@ class Folder:
 
     def __post_init__(self) -> None:
         scheme, separator, rest = self.location.partition("://")
-        if not (rest if separator else self.location).strip("/" if separator else ""):
+        if not (rest.strip("/") if separator else self.location) or _HALF_AN_ADDRESS.match(self.location):
             raise InputError(f"{self.location!r} names no folder; give a path, or an address such as s3://bucket.")
         if scheme == "file" and rest.startswith("/"):
             object.__setattr__(self, "location", urllib.parse.unquote(rest))

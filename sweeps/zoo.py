@@ -29,7 +29,7 @@ class ZooOptions(Options):
 def zoo(options: ZooOptions) -> Sweep:
     """Train every family of networks side by side, on equal terms."""
     families = [name for name in MODELS if not name.startswith("age-") or name == _BEST_AGE]
-    chosen = listed(options.models) if options.models else families
+    chosen = families if options.models is None else listed(options.models)
     return Sweep(
         name="zoo",
         question="Which architecture tells real images from generated ones best, on equal terms?",

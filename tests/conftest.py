@@ -19,7 +19,9 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from data_prep.job import prepare
-from support.commands import ROOT, Command, Done, run_python
+from support.commands import ROOT, Command, Done, run_python, trained
+from support.detectors import AGE, CUSTOM
+from support.trees import make_tree
 
 #: Each worker has its own folder for temporary files, and so its own Ray: no sweep joins another's cluster.
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
@@ -60,6 +62,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_sessionfinish() -> None:
     if WORKER:
         shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def trained_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder with a tree of images, its shards, and results/zoo: the record of two networks on them."""
+    folder = tmp_path_factory.mktemp("trained")
+    make_tree(folder / "tree", images=120)
+    prepare(str(folder / "tree"), str(folder / "shards"))
+    return trained(folder, "--models", f"{AGE},{CUSTOM}", "--data", "shards", "--smoke")
 
 
 @pytest.fixture(scope="session")

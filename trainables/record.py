@@ -11,17 +11,19 @@ The driver writes the tables and the manifest; each trial writes its own scores 
 whole, so a reader on any machine sees a complete record at any time. pandas reads the folders of parts by their name.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data_prep import Folder, InputError
 from data_prep.shards import LARGEST_IMAGE
 from trainables.training.metrics import EPOCH_METRICS, SCORED_SPLITS, SELECTION_METRIC, TRIAL_METRICS
-from trainables.training.recipe import NETWORK_NAME, Recipe
+from trainables.training.recipe import NETWORK_NAME, Recipe, valid
 
 if TYPE_CHECKING:
     import pandas as pd  # which each trial's process would import
@@ -37,17 +39,22 @@ UNFINISHED = ("running", "pending")
 COMPLETE = ("finished", "stopped", "collapsed", "diverged")
 
 _ARROW = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
-_RECIPE = [(name, _ARROW.get(kind, pa.string())) for name, kind in get_type_hints(Recipe).items()]
+_RECIPE = [
+    pa.field(name, _ARROW.get(kind, pa.string()), nullable=name != "seed")
+    for name, kind in get_type_hints(Recipe).items()
+]
+
+_HYPERPARAMETERS = {field.name for field in _RECIPE}
 
 SCHEMAS = {
     TRIALS: pa.schema(
         [
-            ("trial", pa.string()),  # identity: a hash of recipe and data
+            pa.field("trial", pa.string(), nullable=False),  # identity: a hash of recipe and data
             ("number", pa.int64()),  # in the study of a search
             *_RECIPE,
             ("status", pa.string()),  # one of UNFINISHED or COMPLETE, or failed
             ("reason", pa.string()),
-            ("epochs_done", pa.int64()),
+            pa.field("epochs_done", pa.int64(), nullable=False),
             ("best_epoch", pa.int64()),
             ("wall_seconds", pa.float64()),  # of the process that ended it; of its epochs if a search stopped it
             ("batch_size_used", pa.int64()),  # smaller than batch_size after running out of memory
@@ -108,8 +115,20 @@ _TEXTS = {
     "label": "[01]?",
 }
 
+_LONGEST = 1e12  # seconds
+#: Between which numbers those of a column lie, by the form of its name. NaN lies anywhere.
+_RANGES = {
+    r"\w*(accuracy|auc)|recall_\w+|chance": (0.0, 1.0),
+    r"\w*loss": (0.0, math.inf),
+    r"epoch": (1, 10_000),
+    r"epochs_done|best_epoch": (0, 10_000),
+    r"seed": (0, 2**31 - 1),
+    r"(\w+_)?images|row|number|limit|batch_size_used|parameters|flops|peak_device_bytes": (0, 2**53),
+    r"cpus|gpus|\w*seconds\w*": (0.0, _LONGEST),
+}
+
 #: Columns of the trials table that come from a trial's reports.
-_REPORTED = frozenset(SCHEMAS[TRIALS].names) - {"trial", "number", *dict(_RECIPE)}
+_REPORTED = frozenset(SCHEMAS[TRIALS].names) - {"trial", "number", *_HYPERPARAMETERS}
 _EPOCH = frozenset(SCHEMAS[EPOCHS].names) - {"trial"}
 
 
@@ -210,9 +229,9 @@ def read_manifest(folder: Folder) -> Manifest:
         version = content["format_version"]
         if version == FORMAT_VERSION:
             manifest = TypeAdapter(Manifest).validate_python(content)
-            if 0 < (manifest.data.image_size or 1) <= LARGEST_IMAGE:
+            if 0 < (manifest.data.image_size or 1) <= LARGEST_IMAGE and 0 <= (manifest.wall_seconds or 0) <= _LONGEST:
                 return manifest
-            raise ValueError("images of an impossible size")
+            raise ValueError("images of an impossible size, or an impossible time")
     except FileNotFoundError:
         lack = "holds no record of a sweep" if folder.names() else "is empty or does not exist"
         raise InputError(f"{folder} {lack}; pass a folder such as results/age, which a sweep made.")
@@ -226,7 +245,8 @@ def read_parts(folder: Folder, table: str) -> pa.Table:
     parts = [name for name in folder.folder(table).names() if name.startswith("part-")]
     if not parts:
         raise InputError(f"{folder} has no {table}; run the sweep again to make it.")
-    return pa.concat_tables([_read(folder, f"{table}/{name}", SCHEMAS[table]) for name in parts])
+    read = pa.concat_tables([_read(folder, f"{table}/{name}", SCHEMAS[table]) for name in parts])
+    return _once(folder, read, "trial", *["epoch"] * (table == EPOCHS))
 
 
 def read_trials(folder: Folder) -> "pd.DataFrame":
@@ -241,12 +261,12 @@ def read_epochs(folder: Folder) -> "pd.DataFrame":
 
 def read_images(folder: Folder) -> "pd.DataFrame":
     """Read which images are scored, one row each. Raises InputError."""
-    return _read(folder, IMAGES, SCHEMAS[IMAGES]).to_pandas()
+    return _once(folder, _read(folder, IMAGES, SCHEMAS[IMAGES]), "split", "row").to_pandas()
 
 
 def read_scores(folder: Folder, trial: str) -> "pd.DataFrame":
     """Read a trial's scores: split, row, label, score. Raises InputError."""
-    return _read(folder, scores_file(trial), SCORES).to_pandas()
+    return _once(folder, _read(folder, scores_file(trial), SCORES), "split", "row").to_pandas()
 
 
 def read_table(folder: Folder, name: str, schema: pa.Schema) -> pa.Table:
@@ -255,12 +275,40 @@ def read_table(folder: Folder, name: str, schema: pa.Schema) -> pa.Table:
     Raises what `Folder.read_table` does, and InputError for names in it that no sweep writes.
     """
     table = folder.read_table(name, schema)
-    for column in sorted(set(_TEXTS) & set(schema.names)):
-        for value in table[column].unique().to_pylist():
-            if not re.fullmatch(_TEXTS[column], "" if value is None else str(value)):
-                named = f"{folder} has a {column} named {value!r:.80}"
-                raise InputError(f"{named}, which no sweep would write; use a record that you can trust.")
+    for column in table.column_names:
+        for value in _strange(column, table[column], name.startswith(TRIALS)):
+            what = f"named {value!r:.80}" if column in _TEXTS else f"of {value!r:.80}"
+            raise _distrust(folder, f"a {column} {what}")
     return table
+
+
+def _strange(column: str, values: pa.ChunkedArray, is_of_trials: bool) -> Iterator[Any]:
+    """Those values of a column that no sweep would write."""
+    if column in _TEXTS:
+        pattern = re.compile(_TEXTS[column])
+        yield from (
+            each for each in values.unique().to_pylist() if not pattern.fullmatch("" if each is None else str(each))
+        )
+    elif is_of_trials and column in _HYPERPARAMETERS:
+        for each in values.unique().drop_null().to_pylist():
+            try:
+                valid(column, each)
+            except InputError:
+                yield each
+    for low, high in (limits for form, limits in _RANGES.items() if re.fullmatch(form, column)):
+        ends = pc.min_max(values).as_py().values()
+        yield from (end for end in ends if end is not None and not (low <= end <= high or math.isnan(end)))
+
+
+def _once(folder: Folder, table: pa.Table, *key: str) -> pa.Table:
+    """The table, if it has each key once. Raises InputError."""
+    if len(table) > len(table.group_by(list(key)).aggregate([])):
+        raise _distrust(folder, f"two rows of the same {' and '.join(key)}")
+    return table
+
+
+def _distrust(folder: Folder, what: str) -> InputError:
+    return InputError(f"{folder} has {what}, which no sweep would write; use a record that you can trust.")
 
 
 def _read(folder: Folder, name: str, schema: pa.Schema) -> pa.Table:

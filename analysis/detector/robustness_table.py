@@ -25,15 +25,15 @@ ROBUSTNESS = "robustness.parquet"
 SCHEMA = pa.schema(
     [
         ("data", pa.string()),  # `own`, or the folder of other shards
-        ("fingerprint", pa.string()),  # of these shards
-        ("limit", pa.int64()),  # the value of --limit, or 0
+        pa.field("fingerprint", pa.string(), nullable=False),  # of these shards
+        pa.field("limit", pa.int64(), nullable=False),  # the value of --limit, or 0
         ("trial", pa.string()),
         ("network", pa.string()),
         ("seed", pa.int64()),
-        ("corruption", pa.string()),  # a name in `corruptions.CORRUPTIONS`, or clean
-        ("severity", pa.float64()),
+        pa.field("corruption", pa.string(), nullable=False),  # a name in `corruptions.CORRUPTIONS`, or clean
+        pa.field("severity", pa.float64(), nullable=False),
         ("unit", pa.string()),
-        ("part", pa.string()),  # test, or test_clean: without duplicates of training images
+        pa.field("part", pa.string(), nullable=False),  # test, or test_clean: without duplicates of training images
         ("images", pa.int64()),
         ("threshold", pa.float64()),  # a logit: the best on the clean validation images
         *[

@@ -32,7 +32,7 @@ def paragraphs(results: Results, table: pd.DataFrame) -> list[str]:
     for rows in data_sets(table):
         best = results.ranked[results.ranked["trial"].isin(rows["trial"])].head(1)
         of_best = rows[(rows["part"] == "test") & rows["trial"].isin(best["trial"])]
-        of_best = of_best.set_index(["corruption", "severity"])
+        of_best = of_best.dropna(subset=["accuracy"]).set_index(["corruption", "severity"])
         if _CLEAN in of_best.index:
             clean, corrupted = of_best.loc[_CLEAN], of_best.drop(_CLEAN)
             compression = _compression(corrupted)

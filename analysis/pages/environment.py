@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.results.compared import Compared
 from analysis.results.format import about, percent, span, unbroken
+from data_prep import printable
 
 _MOST_NAMED, _MOST_LISTED = 12, 6
 
@@ -52,11 +53,17 @@ def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
+def shown(value: Any) -> Any:
+    """A value as a page shows it; what has been escaped is our own."""
+    return printable(value, "\n\t") if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
 #: In a page of HTML it escapes every value.
 ENVIRONMENT = jinja2.Environment(
     loader=jinja2.PackageLoader("analysis", "pages/templates"),
     autoescape=jinja2.select_autoescape(("html.j2",)),
     undefined=jinja2.StrictUndefined,
+    finalize=shown,
     trim_blocks=True,
     lstrip_blocks=True,
 )

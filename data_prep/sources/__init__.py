@@ -22,6 +22,7 @@ def open_source(source: str) -> Source:
 
         return ZipSource(str(kaggle.fetch(Path(platformdirs.user_cache_dir("cifake-sweeps")))))
     path = Path(source).expanduser()
-    if not path.exists():
-        raise InputError(f"{source} does not exist; pass a folder or zip of images, `sample` or `kaggle`.")
+    if not source or not (path.is_dir() or path.is_file()):
+        lack = "does not exist" if not source or not path.exists() else "is neither a folder nor a file"
+        raise InputError(f"{source or repr(source)} {lack}; pass a folder or zip of images, `sample` or `kaggle`.")
     return FolderSource(str(path.resolve())) if path.is_dir() else ZipSource(str(path.resolve()))

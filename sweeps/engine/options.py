@@ -45,9 +45,9 @@ def _share(least: float, of_gpu: bool = False) -> dict[str, Any]:
         try:
             share = None if text == "auto" else float(text)
         except ValueError:
-            raise ValueError(f"{text!r} is neither `auto` nor a number.")
+            raise ValueError(f"{text!r} is neither; give `auto` or a number.")
         if share is not None and not least <= share <= 1024:
-            raise ValueError(f"{text} is not between {least:g} and 1024.")
+            raise ValueError(f"{text} is out of range; give `auto`, or a number between {least:g} and 1024.")
         if share and of_gpu and (share % 1 if share > 1 else share < _LEAST_SHARE):
             raise ValueError(f"{text} is neither a share of a GPU, {_LEAST_SHARE} to 1, nor a whole number.")
         return share and round(share, 4)  # as Ray has it
@@ -185,9 +185,10 @@ class Options:
 
     def selection(self) -> DataSelection:
         """The images to train on. Prepares the shards of the embedded sample where they are missing."""
-        if not self.data:
+        if self.data is None:
             prepare("sample", _SAMPLE)
-        return DataSelection(Folder(self.data or _SAMPLE).absolute(), self.limit, self.smoke, self.resample_train or 1)
+        place = _SAMPLE if self.data is None else self.data
+        return DataSelection(Folder(place).absolute(), self.limit, self.smoke, self.resample_train or 1)
 
     def settings(self) -> dict[str, Any]:
         """The options that decide what a result means: a record holds results of one set of them only."""
@@ -208,8 +209,10 @@ def _check_argument(name: str, of: str, key: str) -> None:
 
 
 def listed(text: str) -> list[str]:
-    """The names in a text, separated by commas."""
-    return [name.strip() for name in text.split(",") if name.strip()]
+    """The names in a text, separated by commas. Raises InputError where there is none."""
+    if names := [name.strip() for name in text.split(",") if name.strip()]:
+        return names
+    raise InputError(f"{text!r} names nothing; give names, separated by commas.")
 
 
 def _value(text: str) -> Any:

@@ -94,7 +94,7 @@ class Lease:
             return None
         texts = ("token", "host", "since")
         is_lease = isinstance(found, dict) and all(isinstance(found.get(name), str) for name in texts)
-        is_process = is_lease and isinstance(found.get("process"), int) and 0 < found["process"] < 2**31
+        is_process = is_lease and type(found.get("process")) is int and 0 < found["process"] < 2**31
         return found if is_process else None
 
     def _refusal(self, other: dict[str, Any]) -> InputError:

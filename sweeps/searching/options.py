@@ -138,12 +138,12 @@ def _narrowed(space: Space, options: SearchOptions, networks: Sequence[str], fix
     """The space of the networks and hyperparameters asked for, without what `--set` fixes. Raises InputError."""
     check(space)
     known = network_names(space)
-    chosen = known if options.networks == "all" else listed(options.networks) if options.networks else networks
+    chosen = known if options.networks == "all" else networks if options.networks is None else listed(options.networks)
     for name in chosen:
         if name not in known:
             raise InputError(f"The space has no network {name!r}; it has {', '.join(known)}.")
     space = [dataclasses.replace(each, values=one_of(*chosen)) if each.name == "network" else each for each in space]
-    space = narrowed(space, listed(options.tune) if options.tune else None, fixed)
+    space = narrowed(space, None if options.tune is None else listed(options.tune), fixed)
     names = [hyperparameter.name for hyperparameter in space]
     for setting, (network, name, _) in zip(options.set, options.set_values(), strict=True):
         if name == "epochs":

@@ -9,12 +9,10 @@ import keras
 import pytest
 
 from analysis.results.trials import Results, read
-from data_prep.job import prepare
 from data_prep.storage import Folder
-from support.commands import Command, trained
+from support.commands import Command
 from support.detectors import AGE, CUSTOM
 from support.records import analyse, twelve, write
-from support.trees import make_tree
 
 
 @pytest.fixture
@@ -41,12 +39,9 @@ def results(analysed: tuple[Folder, str]) -> Results:
 
 
 @pytest.fixture(scope="session")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working folder with a tree of images, its shards, and results/zoo: the record of two networks on them."""
-    folder = tmp_path_factory.mktemp("trained")
-    make_tree(folder / "tree", images=120)
-    prepare(str(folder / "tree"), str(folder / "shards"))
-    return trained(folder, "--models", f"{AGE},{CUSTOM}", "--data", "shards", "--smoke")
+def place(trained_place: Path) -> Path:
+    """The working folder with a tree of images, its shards, and the record of two networks on them."""
+    return trained_place
 
 
 @pytest.fixture(scope="session")

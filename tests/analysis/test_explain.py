@@ -17,6 +17,8 @@ from support.commands import Command, refused, run_python, trained
 from support.trees import make_tree
 from trainables.training.metrics import best_threshold
 
+pytestmark = pytest.mark.slow
+
 
 def as_users_have_it() -> dict[str, str]:
     """The environment without what JAX, imported by a test, has put there: TensorFlow's errors would be shown again."""

@@ -16,7 +16,7 @@ from trainables.record import TRIALS, part_file
     [
         (("--epoch", "3"), "Did you mean '--epochs'?"),
         (("--epochs", "many"), "'--epochs'"),
-        (("--gpus-per-trial", "some"), "neither `auto` nor a number"),
+        (("--gpus-per-trial", "some"), "give `auto` or a number"),
         (("--data", "nowhere"), "is empty or does not exist"),
         (("--limit", "100000", "--epochs", "3"), "more than the 3,010 balanced training images"),
         (("--fresh", "--limit", "100000"), "more than the 3,010 balanced training images"),

@@ -54,19 +54,19 @@ def find_weights(bodies: Collection[str], location: str | None) -> dict[str, Wei
 
     Keras downloads what its own folder lacks. Raises InputError for a missing file, for another body's, and offline.
     """
+    if location is not None and not Path(location).exists():
+        raise InputError(f"--weights {location} does not exist; pass a file, or a folder with Keras's files in it.")
     return {body: _read(_path(body, bodies, location), BODIES[body]) for body in bodies}
 
 
 def _path(body: str, bodies: Collection[str], location: str | None) -> Path:
     name = BODIES[body].file
-    if not location:
+    if location is None:
         path = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"), "models", name)
         if not path.exists():
             _download(BODIES[body], path)
         return path
     path = Path(location)
-    if not path.exists():
-        raise InputError(f"--weights {location} does not exist; pass a file, or a folder with {name} in it.")
     if path.is_dir():
         path = path / name
         if not path.exists():

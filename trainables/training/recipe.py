@@ -76,9 +76,8 @@ class Recipe:
     pause_epoch: Annotated[int, Between(0, 10_000)] = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "arguments", _canonical(self.arguments))
-        for name, kind in _types().items():
-            object.__setattr__(self, name, checked(name, getattr(self, name), kind))
+        for name in _types():
+            object.__setattr__(self, name, valid(name, getattr(self, name)))
 
     @classmethod
     def of(cls, hyperparameters: Mapping[str, Any]) -> "Recipe":
@@ -125,6 +124,11 @@ class Recipe:
 @functools.cache  # evaluating the annotations takes longer than all the rest of making a recipe
 def _types() -> dict[str, Any]:
     return get_type_hints(Recipe, include_extras=True)
+
+
+def valid(name: str, value: Any) -> Any:
+    """The value of a recipe's hyperparameter, as a recipe has it. Raises InputError for a value that it cannot have."""
+    return checked(name, _canonical(value) if name == "arguments" else value, _types()[name])
 
 
 def _canonical(arguments: Any) -> str:

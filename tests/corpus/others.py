@@ -1,0 +1,250 @@
+"""Shards, leases and files that somebody has changed or made: what is done to a folder, and the commands to try there.
+
+What is to become of each was written down before any was tried.
+"""
+
+import io
+import json
+import os
+import random
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from corpus.records import HOSTILE, RESUME, extended, filled
+from data_prep import shards
+from sweeps.record.lease import _machine
+
+SWEEP = ("sweeps/age.py", "--data", "shards", "--smoke", "--results", "made")
+PREPARE = ("data_prep", "--source", "made", "--out", "new")
+PREDICT = ("analysis", "predict", "results/zoo", "made")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is done to a folder, the words of a command, and whether it is to refuse that."""
+
+    name: str
+    change: Callable[[Path], None]
+    words: tuple[str, ...]
+    is_refused: bool
+
+
+# ── shards ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+#: Columns that a sweep reads; of training images, whose rows no table names, fewer.
+_READ = ("image", "label", "duplicate", "path", "object_class", "generator", "cluster")
+_NULLABLE = ("generator", "object_class", "cluster", "duplicate")
+
+
+def of_shards() -> Iterator[Case]:
+    """Every column of every split's first shard, as its manifest says too; their files; and the manifest's fields."""
+    for split in shards.SPLITS:
+        for field in shards.schema(32):
+            is_read = field.name in (_READ if split != "train" else _READ[:3])
+            for what, values, is_bad in _of_column(field):
+                yield Case(f"{split} {field.name} {what}", _set(split, field.name, values), SWEEP, is_bad and is_read)
+        for what, change in _FILES.items():
+            yield Case(f"{split} {what}", _file(split, change), SWEEP, True)
+    for path in ("image_size", "counts", "pixel_mean", "pixel_std", "files", "fingerprint", "format_version", "fit"):
+        for value in (None, "x", -1, 10**30, [[["x"]]], {}, float("nan")):
+            is_odd = not (isinstance(value, str) and path in ("fit", "fingerprint"))
+            yield Case(f"shards' manifest {path} {value!r:.20}", _manifest(path, value), SWEEP, is_odd)
+
+
+def _of_column(field: pa.Field) -> Iterator[tuple[str, Callable[[pa.ChunkedArray], Any], bool]]:
+    yield "left out", lambda _: None, True
+    yield "nulls", lambda old: pa.nulls(len(old), pa.string()), field.name not in _NULLABLE
+    yield "lists", lambda old: pa.array([["x"]] * len(old)), True
+    if field.name == "image":
+        for side, kind in ((16, np.uint8), (32, np.float32), (33, np.uint8), (1, np.uint8)):
+            yield f"{side} {np.dtype(kind)}", lambda old, side=side, kind=kind: _pixels(len(old), side, kind), True
+    elif field.type == pa.string():
+        yield "an extension type", extended, False
+        yield "numbers", lambda old: pa.array(range(len(old))), True
+        for kind, text in HOSTILE.items():
+            yield kind, lambda old, text=text: pa.array([text] * len(old)), field.name == "duplicate"
+    else:
+        yield "text", lambda old: pa.array(["many"] * len(old)), True
+        yield "halves", lambda old: pa.array([0.5] * len(old)), True
+        yield "huge", lambda old: filled(old, 2**60), True
+        yield "minus one", lambda old: filled(old, -1), field.name == "label"
+        yield "seven", lambda old: filled(old, 7), field.name == "label"
+
+
+def _pixels(rows: int, side: int, kind: Any) -> pa.Array:
+    return pa.FixedShapeTensorArray.from_numpy_ndarray(np.zeros((rows, side, side, 3), kind))
+
+
+_FILES: dict[str, Callable[[Path], object]] = {
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:-30]),
+    "empty": lambda path: path.write_bytes(b""),
+    "garbage": lambda path: path.write_bytes(b"PAR1" + bytes(range(256)) + b"PAR1"),
+    "gone": lambda path: path.unlink(),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+    "rows twice": lambda path: pq.write_table(pa.concat_tables([pq.read_table(path)] * 2), path),
+}
+
+
+def _shard(place: Path, split: str) -> Path:
+    return place / "shards" / shards.file_name(split, 0)
+
+
+def _set(split: str, column: str, values: Callable[[pa.ChunkedArray], Any]) -> Callable[[Path], None]:
+    def change(place: Path) -> None:
+        path = _shard(place, split)
+        table = pq.read_table(path)
+        at, new = table.column_names.index(column), values(table[column])
+        table = table.remove_column(at) if new is None else table.set_column(at, pa.field(column, new.type), new)
+        pq.write_table(table, path)
+        manifest = json.loads((place / "shards/manifest.json").read_text())
+        manifest["files"][path.name]["bytes"] = path.stat().st_size
+        (place / "shards/manifest.json").write_text(json.dumps(manifest))
+
+    return change
+
+
+def _file(split: str, change: Callable[[Path], object]) -> Callable[[Path], None]:
+    def apply(place: Path) -> None:
+        change(_shard(place, split))
+
+    return apply
+
+
+def _manifest(path: str, value: Any) -> Callable[[Path], None]:
+    def change(place: Path) -> None:
+        file = place / "shards/manifest.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {path: value}))
+
+    return change
+
+
+# ── leases ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def of_leases() -> Iterator[Case]:
+    """What lies where a sweep's lease would: what no sweep has written is none, and a dead sweep's is taken over."""
+    lease = {"token": "other", "host": "h", "machine": _machine(), "process": 2**22 + 1, "since": "noon", "renewed": 0}
+    contents = {"dead": json.dumps(lease)}
+    for name in ("token", "host", "since", "process"):
+        for value in (None, [], {}, 7.5, True, "", -1, 2**80):
+            if not (isinstance(value, str) and name != "process"):
+                contents[f"{name} {value!r}"] = json.dumps(lease | {name: value})
+        contents[f"no {name}"] = json.dumps({key: value for key, value in lease.items() if key != name})
+    for value in (None, [], "x", 2**80, float("nan")):
+        contents[f"renewed {value!r}"] = json.dumps(lease | {"renewed": value})
+    for kind, text in HOSTILE.items():
+        contents[f"host {kind}"] = json.dumps(lease | {"host": text})
+    raw = {"empty": "", "zeros": "\0" * 100, "a list": "[]", "null": "null", "a number": "7", "nested": "[" * 10**5}
+    for name, text in (contents | raw).items():
+        yield Case(f"lease {name}", _text(text), RESUME, False)
+    yield Case("lease a pipe", lambda place: os.mkfifo(place / "results/zoo.running.json"), RESUME, True)
+    yield Case("lease a folder", lambda place: (place / "results/zoo.running.json").mkdir(), RESUME, True)
+
+
+def _text(text: str) -> Callable[[Path], None]:
+    return lambda place: (place / "results/zoo.running.json").write_text(text) and None
+
+
+# ── images and archives ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def of_files() -> Iterator[Case]:
+    """Files for predict, which gives each a row; and archives for data_prep."""
+    jpeg = _encoded("JPEG", quality=75)
+    chance = random.Random(0)
+    images = {f"cut at {share} %": jpeg[: len(jpeg) * share // 100] for share in range(0, 100, 10)}
+    for number in range(25):
+        content = bytearray(jpeg)
+        for _ in range(1 + number):
+            content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        images[f"{1 + number} bits flipped"] = bytes(content)
+    images |= {f"as {kind}": _encoded(kind) for kind in ("PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "ICO", "JPEG2000")}
+    images |= {f"PNG of {side:,} a side": _bomb(side) for side in (20_000, 60_000, 2**31 - 1)}
+    images |= {f"garbage {number}": chance.randbytes(10**number) for number in range(6)}
+    images["two images"] = jpeg + jpeg
+    images["much after the end"] = jpeg + bytes(10**6)
+    images["a page"] = b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'/></svg>"
+    images["many scans"] = jpeg[:-2] + jpeg[jpeg.index(b"\xff\xda") : -2] * 200 + jpeg[-2:]
+    images |= {f"mode {mode}": _encoded("TIFF", mode) for mode in ("1", "L", "P", "CMYK", "I;16", "F", "LAB", "RGBA")}
+    for name, content in images.items():
+        yield Case(f"image {name}", _made("made", content), PREDICT, False)
+        yield Case(f"image {name} in a tree", _in_a_tree(content), PREPARE, False)
+    for name, text in HOSTILE.items():
+        yield Case(f"name {name}", _in_a_folder(text.replace("/", "_")), PREDICT, False)
+    for name, (content, is_refused) in _archives(jpeg).items():
+        yield Case(f"archive {name}", _made("made", content), PREPARE, is_refused)
+
+
+def _encoded(kind: str, mode: str = "RGB", **options: Any) -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    image, buffer = Image.fromarray(pixels), io.BytesIO()
+    made = Image.new(mode, (32, 32)) if mode in ("I;16", "F", "LAB") else image.convert(mode)
+    made.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def _bomb(side: int) -> bytes:
+    """A PNG that claims to have so many pixels a side, all black."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(10**6))) + chunk(b"IEND", b"")
+
+
+def _archives(jpeg: bytes) -> dict[str, tuple[bytes, bool]]:
+    def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", method) as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+        return buffer.getvalue()
+
+    tree = {f"{split}/{label}/{number}.jpg": jpeg + bytes([number])
+            for split in ("train", "test") for label in ("REAL", "FAKE") for number in range(20)}  # fmt: skip
+    whole = zipped(tree)
+    return {
+        "whole": (whole, False),
+        "cut": (whole[:-100], True),
+        "empty": (zipped({}), True),
+        "no archive": (b"PK", True),
+        "without FAKE": (zipped({name: content for name, content in tree.items() if "FAKE" not in name}), True),
+        "LZMA": (zipped(tree, zipfile.ZIP_LZMA), True),
+        "bzip2": (zipped(tree, zipfile.ZIP_BZIP2), False),
+        "climbing": (zipped(tree | {"train/REAL/../../../evil.jpg": jpeg}), True),
+        "a bomb": (zipped(tree | {"train/REAL/bomb.jpg": bytes(10**9)}, zipfile.ZIP_DEFLATED), False),
+        "a name that clears the screen": (zipped(tree | {"train/REAL/\x1b[2J.jpg": jpeg}), False),
+        "an archive in it": (zipped(tree | {"train/REAL/more.zip": whole}), False),
+    }
+
+
+def _made(name: str, content: bytes) -> Callable[[Path], None]:
+    return lambda place: (place / name).write_bytes(content) and None
+
+
+def _in_a_tree(content: bytes) -> Callable[[Path], None]:
+    def change(place: Path) -> None:
+        (place / "tree").rename(place / "made")
+        (place / "made/train/REAL/odd.jpg").write_bytes(content)
+
+    return change
+
+
+def _in_a_folder(name: str) -> Callable[[Path], None]:
+    def change(place: Path) -> None:
+        (place / "made").mkdir()
+        (place / "made" / f"{name}.jpg").write_bytes(_encoded("JPEG"))
+
+    return change
