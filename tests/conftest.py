@@ -55,7 +55,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     groups = {item: group_of(item.nodeid.partition("::")[0]) for item in items}
     seconds = collections.Counter[str]()
     for item, group in groups.items():
-        seconds[group] += 20 if any(map(item.get_closest_marker, ("slow", "cluster", "real", "disaster"))) else 1
+        seconds[group] += (
+            20 if any(map(item.get_closest_marker, ("slow", "cluster", "real", "disaster", "corpus"))) else 1
+        )
     items.sort(key=lambda item: -seconds[groups[item]])
 
 

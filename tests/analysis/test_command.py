@@ -44,6 +44,7 @@ def test_a_missing_or_corrupt_record_is_one_sentence(make: Callable[..., Folder]
     assert not folder.exists("report.html")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small disk")
 @pytest.mark.parametrize(("fault", "words"), [("full", "disk is full"), ("read-only", "read-only")])
 def test_where_nothing_more_can_be_written_the_old_report_stays(

@@ -240,7 +240,8 @@ def test_a_record_whose_names_lead_out_of_it_is_refused(
 
 def test_explanations_that_name_a_file_elsewhere_are_refused(analysis: Command, copy: Path) -> None:
     (copy.parent / "secret-uncertain.png").write_bytes(b"what must not stand in the report")
-    row = {field.name: None for field in SCHEMA} | {"trial": "../../secret", "kind": "uncertain", "place": 0}
+    row: dict[str, Any] = {field.name: None if field.nullable else 0 for field in SCHEMA}
+    row |= {"trial": "../../secret", "kind": "uncertain", "place": 0, "called_fake": True}
     pq.write_table(pa.Table.from_pylist([row], SCHEMA), copy / "explanations.parquet")
     assert "use a record that you can trust" in refused(analysis(copy))
 

@@ -298,6 +298,7 @@ def _of_manifest() -> Iterator[Mutation]:
 def recomputed(record: Path) -> pd.DataFrame:
     """Rank by trial, with both accuracies, of what the files of a record say, by other code than the report's."""
     trials = pd.concat([pd.read_parquet(path) for path in _files(record, TRIALS)]).set_index("trial")
+    trials = trials.reindex(columns=SCHEMAS[TRIALS].names[1:])
     rows = trials[
         trials["status"].isin(["finished", "stopped"]) & np.isfinite(trials["validation_accuracy"].astype(float))
     ]

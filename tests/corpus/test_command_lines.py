@@ -13,7 +13,7 @@ from corpus.attempts import Runner
 pytestmark = pytest.mark.xdist_group("trained")
 
 LINES = list(command_lines.lines())
-SOME = 16
+SOME = 10
 
 
 def tried(line: command_lines.Line, place: Path, runner: Runner) -> list[str]:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.xdist_group("trained")
 
 KINDS = {"shards": (others.of_shards, 200), "leases": (others.of_leases, 50), "files": (others.of_files, 100)}
 CASES = {kind: list(make()) for kind, (make, _) in KINDS.items()}
-SOME = 3
+SOME = 2
 
 
 def tried(case: others.Case, base: Path, place: Path, runner: Runner) -> list[str]:

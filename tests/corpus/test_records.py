@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("trained")
 
 MUTATIONS = list(records.mutations())
 #: The default run tries so many, of the files that every record has, with the commands that are run most.
-SOME = 6
+SOME = 4
 FEW = [mutation for mutation in MUTATIONS if mutation.file in (*SCHEMAS, "manifest.json")]
 
 
