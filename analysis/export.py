@@ -40,7 +40,7 @@ def main(target: str, out: str | None) -> None:
     """
     require_packages()
     trial = stored(target)
-    if trial.row["precision"] != "float32":
+    if trial.row.dropna().get("precision", "float32") != "float32":
         raise InputError(
             f"{trial.name} computes in {trial.row['precision']}, and only networks in float32 are exported; export one "
             "that was trained with the precision float32."

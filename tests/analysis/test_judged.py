@@ -80,6 +80,7 @@ def test_with_seeds_verdicts_come_from_the_intervals_of_all_pairs(make: Callable
     assert "pairs" in drawn(read(folder))
 
 
+@pytest.mark.slow
 def test_images_of_few_photographs_say_less(make: Callable[..., Folder]) -> None:
     folder = noisy(make, {AGE[0]: 0.95, AGE[1]: 0.6}, seeds=3)
     plain = read(folder)
@@ -171,6 +172,7 @@ def test_an_unfinished_record_gets_no_verdict(make: Callable[..., Folder]) -> No
     assert "There is no verdict on networks: the sweep is not finished." in said(folder)
 
 
+@pytest.mark.slow
 def test_a_second_look_widens_the_intervals(make: Callable[..., Folder]) -> None:
     shares = {AGE[0]: 0.95, AGE[1]: 0.9}
     folder = noisy(make, shares, seeds=3)

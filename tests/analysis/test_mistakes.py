@@ -212,6 +212,7 @@ def test_without_being_told_where_the_shards_are_a_report_says_how_to_see_them(
     assert not of_shards.folder("figures").exists("mistakes.png")
 
 
+@pytest.mark.slow
 def test_the_sheet_has_the_images_of_the_shards_and_stays(of_shards: Folder, prepared: Folder) -> None:
     html = report(of_shards, "--data", str(prepared))
     assert "Contact sheet of 2 test images: #0, REAL called FAKE, 2 of 3 wrong, P(FAKE) " in html
@@ -269,6 +270,7 @@ def test_many_mistakes_are_twelve_of_each_label(wrong_about: Callable[..., Folde
     assert mistakes.shown(found)["row"].tolist() == [*range(0, 24, 2), 1, 3]
 
 
+@pytest.mark.slow
 def test_the_sheet_of_near_copies_stands_by_the_audit(
     make: Callable[..., Folder], analysed: tuple[Folder, str]
 ) -> None:

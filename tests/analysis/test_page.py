@@ -42,6 +42,7 @@ RANKING = (
 )
 
 
+@pytest.mark.slow
 def test_a_click_on_a_heading_sorts_and_a_second_one_turns_round(page: str, tmp_path: Path) -> None:
     click = (
         "const headings = [...table.tHead.rows[0].cells];"
@@ -55,6 +56,7 @@ def test_a_click_on_a_heading_sorts_and_a_second_one_turns_round(page: str, tmp_
     assert after(page, twice, tmp_path) == ",".join(reversed(by_test)) + "descending"
 
 
+@pytest.mark.slow
 def test_what_is_typed_filters_the_rows_and_says_how_many_are_left(page: str, tmp_path: Path) -> None:
     type_in = (
         "const input = table.closest('section').querySelector('input'); input.value = 'c4 F4';"

@@ -21,9 +21,10 @@ _RAW = ("\x1b", "\u202e", "\x07")
 _MARKUP = ("<script>alert", "<img src=x")
 
 
-def faults(attempt: Attempt, is_refused: bool, place: Path) -> Iterator[str]:
-    """What is wrong with an attempt in the folder `place`, if anything."""
+def faults(attempt: Attempt, words: tuple[str, ...], is_refused: bool, place: Path) -> Iterator[str]:
+    """What is wrong with an attempt at these words in the folder `place`, if anything."""
     said = attempt.out + attempt.err
+    to_a_terminal = attempt.err if words[:2] == ("analysis", "predict") else said  # whose output programs read
     if "Traceback (most recent" in said:
         yield f"a traceback: {said[-1500:]}"
     if attempt.seconds > PATIENCE - 1:
@@ -31,7 +32,7 @@ def faults(attempt: Attempt, is_refused: bool, place: Path) -> Iterator[str]:
     if attempt.mebibytes > _MOST_MEBIBYTES:
         yield f"{attempt.mebibytes:,.0f} MiB"
     yield from attempt.outside
-    if any(sign in said for sign in _RAW):
+    if any(sign in to_a_terminal for sign in _RAW):
         yield f"control characters: {said!r}"
     if (place / "canary").exists():
         yield "the canary has been touched"

@@ -226,7 +226,7 @@ def _archives(jpeg: bytes) -> dict[str, tuple[bytes, bool]]:
         "LZMA": (zipped(tree, zipfile.ZIP_LZMA), True),
         "bzip2": (zipped(tree, zipfile.ZIP_BZIP2), False),
         "climbing": (zipped(tree | {"train/REAL/../../../evil.jpg": jpeg}), True),
-        "a bomb": (zipped(tree | {"train/REAL/bomb.jpg": bytes(10**8)}, zipfile.ZIP_DEFLATED), True),
+        "a bomb": (zipped(tree | {"train/REAL/bomb.jpg": bytes(10**9)}, zipfile.ZIP_DEFLATED), True),
         "a name that clears the screen": (zipped(tree | {"train/REAL/\x1b[2J.jpg": jpeg}), False),
         "an archive in it": (zipped(tree | {"train/REAL/more.zip": whole}), False),
     }

@@ -3,6 +3,7 @@
 What is to become of each was written down before any was tried: `is_refused` by the rules below.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -103,8 +104,9 @@ class Mutation:
 def mutations() -> Iterator[Mutation]:
     """All of them, always the same."""
     for file, schema in TABLES.items():
-        for field in schema:
-            yield from _of_column(file, field)
+        of_columns = itertools.chain(*(_of_column(file, field) for field in schema))
+        # Of the tables that commands add, which are read in one place each, every third.
+        yield from itertools.islice(of_columns, 0, None, 1 if file in (*SCHEMAS, "scores") else 3)
         yield from _of_file(file)
     yield from _of_manifest()
 
@@ -120,16 +122,17 @@ def _of_column(file: str, field: pa.Field) -> Iterator[Mutation]:
     def of(what: str, values: Callable[[pa.ChunkedArray], Any], is_refused: bool) -> Mutation:
         return Mutation(f"{file} {name} {what}", file, lambda record: _set(record, file, name, values), is_refused)
 
+    turn = TABLES[file].names.index(name)  # not every column in every way: the whole is to end within the hour
     yield of("left out", lambda _: None, is_required or _is_key(file, name))
-    yield of("nulls", lambda old: pa.nulls(len(old), old.type), is_required or _is_key(file, name))
-    if TABLES[file].names.index(name) % 3 == 0:
+    if is_required or turn % 2:
+        yield of("nulls", lambda old: pa.nulls(len(old), old.type), is_required or _is_key(file, name))
+    if turn % 3 == 0:
         yield of("lists", lambda old: pa.array([["x"]] * len(old)), True)
         yield of("an extension type", extended, False)
     if is_text:
         yield of("numbers", lambda old: pa.array(range(len(old))), True)
         yield of("categories", lambda old: old.combine_chunks().dictionary_encode(), False)
-        turn = TABLES[file].names.index(name)
-        for kind, text in [*HOSTILE.items()][turn % 2 :: 2]:
+        for kind, text in [*HOSTILE.items()][turn % 3 :: 3]:
             yield of(kind, lambda old, text=text: pa.array([text] * len(old)), name in NAMES)
     else:
         yield of("text", lambda old: pa.array(["many"] * len(old)), True)

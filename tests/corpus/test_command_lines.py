@@ -20,7 +20,7 @@ def tried(line: command_lines.Line, place: Path, runner: Runner) -> list[str]:
     """What is wrong with what a command does; what it has made is deleted."""
     before = sorted(place.rglob("*"))
     attempt = runner.run(*line.words, cwd=place)
-    found = list(judging.faults(attempt, line.is_refused, place))
+    found = list(judging.faults(attempt, line.words, line.is_refused, place))
     made = sorted(set(place.rglob("*")) - set(before))
     if line.is_refused:
         found += [f"left {path.relative_to(place)}" for path in made]

@@ -21,7 +21,7 @@ def tried(case: others.Case, base: Path, place: Path, runner: Runner) -> list[st
     shutil.copytree(base, place)
     case.change(place)
     attempt = runner.run(*case.words, cwd=place)
-    found = list(judging.faults(attempt, case.is_refused, place))
+    found = list(judging.faults(attempt, case.words, case.is_refused, place))
     if case.is_refused:
         found += [f"left {name}" for name in ("made/age", "new") if (place / name).exists()]
     shutil.rmtree(place)

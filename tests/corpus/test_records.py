@@ -35,7 +35,7 @@ def tried(
         if only and words not in only:
             continue
         attempt = runner.run(*words, cwd=place)
-        faults = list(judging.faults(attempt, is_refused, place))
+        faults = list(judging.faults(attempt, words, is_refused, place))
         if not is_refused and not faults:
             faults += judging.unescaped(record)
             if words == records.REPORT:

@@ -33,6 +33,7 @@ def server() -> psutil.Process:
     return psutil.Process(fork_server._servers[-1][0].pid)
 
 
+@pytest.mark.slow
 def test_what_a_function_yields_comes_one_by_one(place: Path) -> None:
     assert list(stream(place, "builtins:range", 3)) == [0, 1, 2]
 
@@ -100,6 +101,7 @@ def test_the_reason_of_an_abort_is_what_was_said_before_the_stack(place: Path) -
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_a_server_that_died_is_started_again(place: Path) -> None:
     fork_server._servers[0][0].kill()
     fork_server._servers[0][0].wait()
