@@ -26,6 +26,7 @@ from analysis.results.trials import Results
 _MOST_ROWS, _MOST_IN_WORDS = 40, 12
 _PARTS = ("test", "test_clean")
 _DOT: dict[str, Any] = {"fmt": "o", "markersize": 4, "linewidth": 1.1}
+_FLOORS = "Dotted: what a linear probe on colour and spectrum reaches."
 _CLEAN = " Filled: all test images. Hollow: the clean test, without copies of training images."
 _SEVERAL = (
     " Ticks: single trials, on all of test. These intervals do not compare networks: those of their differences do."
@@ -67,8 +68,8 @@ def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
         figure,
         "Accuracy on test",
         f"Test accuracy with intervals: {words}.",
-        f"Dotted: what a linear probe on colour and spectrum reaches.{_SEVERAL if len(seeds) else ''}"
-        + _CLEAN * (len(_parts(results)) > 1),
+        f"{_FLOORS * bool(results.provenance.floors)}{_SEVERAL * bool(len(seeds))}"
+        f"{_CLEAN * (len(_parts(results)) > 1)}".strip(),
         frame.drop(columns="place"),
     )
 

@@ -38,7 +38,7 @@ def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
             seed = f", {replicate(row)}" if has_seeds(results.trials) else ""
             interval = span(row["test_low"], row["test_high"])
             measured = f"test, n = {counts.sum():,}, accuracy {percent(metrics.accuracy(counts))} % ({interval})"
-            rank = f"rank {row['rank']} of {len(results.ranked)}"
+            rank = f"rank {row['rank']:,} of {len(results.ranked):,}"
             axes.set_title(f"{row['network']}{seed} ({rank})\n{measured}", loc="left")
             _draw_counts(axes, counts)
     words = " ".join(_words(row, matrices[row["trial"]], len(results.ranked)) for row in rows)

@@ -65,9 +65,11 @@ def _sentence(best: pd.DataFrame, results: Results, compared: Compared) -> str:
     reached = accuracy(row, "test") if own is None else over(own, compared)
     is_again = results.ranked["number"].isna() & bool(results.provenance.search)
     again = results.ranked.loc[is_again, "configuration"].nunique()
-    among = f"the {again} networks that were trained again, of {count:,}," if again else f"{count:,} networks,"
+    among = f"the {again:,} networks that were trained again, of {count:,}," if again else f"{count:,} networks,"
     if own is None or own["seeds"] == 1:
-        said = f"Of {count:,} trained networks, {row['configuration']} is first by {results.provenance.metric_title}"
+        ended = results.ranked.loc[results.ranked["status"] == "finished", "configuration"].nunique()
+        among = f"{count:,} trained networks" if ended == count else f"{count:,} networks, {ended:,} trained to the end"
+        said = f"Of {among}, {row['configuration']} is first by {results.provenance.metric_title}"
         limit = "" if count == 1 else " One seed each does not tell which network is best."
         return f"{said}; its test accuracy is {reached}.{_below_floor(best, results)}{limit}"
     said = f"Of {among} {row['configuration']} is first by {results.provenance.metric_title}"

@@ -20,7 +20,7 @@ def test_the_root_lists_all_records_with_their_answers(again: Folder, tmp_path: 
         assert done.stdout == "./index.html\n"
     page = (tmp_path / "index.html").read_text()
     assert page.index("later") < page.index("nested/age/report.html")  # the latest first
-    assert "Of 11 trained networks, age-c4-f4 is first by validation accuracy" in page
+    assert "Of 11 networks, 10 trained to the end, age-c4-f4 is first by validation accuracy" in page
     assert "It has no report yet: python -m analysis ./later makes it." in page
     assert "not over: the same command goes on" in page
     assert "&lt;twelve&gt;" in page

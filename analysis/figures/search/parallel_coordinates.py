@@ -44,7 +44,7 @@ def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
     return Drawing(
         figure,
         "Trials as lines through their hyperparameters",
-        f"Parallel coordinates of {len(trials)} trials, coloured by validation accuracy.",
+        f"Parallel coordinates of {len(trials):,} trials, coloured by validation accuracy.",
         "A line a trial through the values of its hyperparameters; the brightest lines are the most accurate trials.",
         frame,
     )

@@ -17,7 +17,7 @@ def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
         return None
     most, is_many = max(1, int(search.get("epochs", 1)), int(frame["epochs_done"].max())), len(frame) >= MANY
     rungs = [3**power for power in range(10) if search.get("stopping") in ("asha", "hyperband") and 3**power < most]
-    reading = f"Dotted: rungs, at which trials are compared. {footer(results, frame)}"
+    reading = f"{'Dotted: rungs, at which trials are compared. ' if rungs else ''}{footer(results, frame)}"
     height = 3.0 if is_many else min(9.0, 1.4 + 0.09 * len(frame))
     with new_figure(width, height, reading, *results.provenance.caveats) as figure:
         axes = figure.subplots()

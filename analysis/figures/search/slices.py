@@ -33,7 +33,7 @@ def draw(results: Results, width: float = PAGE_WIDTH) -> Drawing | None:
     return Drawing(
         figure,
         "Hyperparameter by hyperparameter",
-        f"Validation accuracy of {len(trials)} trials against each of {len(tuned)} hyperparameters.",
+        f"Validation accuracy of {len(trials):,} trials against each of {len(tuned)} hyperparameters.",
         "Validation accuracy against each hyperparameter, in the trials that have it.",
         frame,
     )
