@@ -32,8 +32,8 @@ def test_the_first_is_named_with_its_test_accuracy(analysed: tuple[Folder, str],
     given = given_by(folder)
     accuracy = "83.75 % (95 % interval 79.8–87.0 %, over 400 images)"
     assert given.sentence == (
-        f"Of 11 networks, 10 trained to the end, {BEST} is first by validation accuracy; its test accuracy is {accuracy}. One seed "
-        "each does not tell which network is best."
+        f"Of 11 networks, 10 trained to the end, {BEST} is first by validation accuracy; its test accuracy is "
+        f"{accuracy}. One seed each does not tell which network is best."
     )
     trial = results.ranked["trial"].iloc[0]
     assert given.network == f"{folder}/checkpoints/{trial}/best.keras"
