@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import platformdirs
 
 from data_prep import copies, shards
 from data_prep.audit import audit, duplicates_of_train, enlargement
@@ -27,7 +27,7 @@ from data_prep.decode import FIT
 from data_prep.errors import InputError
 from data_prep.layout import LABEL_NAMES, Item, list_images
 from data_prep.parts import Parts, Progress, worker_pool
-from data_prep.sources import Source, open_source
+from data_prep.sources import CACHE, Source, open_source
 from data_prep.split import assign_splits, limited, shuffled
 from data_prep.storage import Folder
 
@@ -144,13 +144,11 @@ def _make(
 def _locked_scratch(folder: Folder, options: dict[str, Any]) -> Iterator[Path]:
     """Wait for a folder that no other process of this machine uses: empty, or as a killed job of these options left it.
 
-    It is beside a local OUT, and in the folder for temporary files for a remote one. It is deleted once all is well.
+    It is beside a local OUT, and for a remote one in the user's cache, where nobody else can plant it. It is deleted
+    once all is well.
     """
-    path = Path(
-        f"{folder.local_path()}.partial"
-        if folder.is_local
-        else f"{tempfile.gettempdir()}/cifake-sweeps-{_hash([str(folder), options])}"
-    )
+    name = "job-" + _hash([str(folder), options])
+    path = Path(f"{folder.local_path()}.partial") if folder.is_local else platformdirs.user_cache_path(CACHE) / name
     path.parent.mkdir(parents=True, exist_ok=True)
     lock, job = path.with_suffix(".lock"), path / "job.json"
     content = json.dumps({"format_version": shards.FORMAT_VERSION, **options})

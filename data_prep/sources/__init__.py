@@ -10,6 +10,7 @@ from data_prep.sources.zip import ZipSource
 
 #: A listing of raw images (`files`), and their bytes (`read`). It can be pickled, so that worker processes read too.
 Source = FolderSource | ZipSource
+CACHE = "cifake-sweeps"  # the name of our folder in the user's cache
 SAMPLE = Path(__file__).parent.parent / "sample" / "sample.zip"
 
 
@@ -20,7 +21,7 @@ def open_source(source: str) -> Source:
     if source == "kaggle":
         from data_prep.sources import kaggle  # late: it imports requests, which no other source needs
 
-        return ZipSource(str(kaggle.fetch(Path(platformdirs.user_cache_dir("cifake-sweeps")))))
+        return ZipSource(str(kaggle.fetch(platformdirs.user_cache_path(CACHE))))
     path = Path(source).expanduser()
     if not source or not (path.is_dir() or path.is_file()):
         lack = "does not exist" if not source or not path.exists() else "is neither a folder nor a file"

@@ -13,7 +13,9 @@ from typing import Any
 
 import ray
 import yaml
-from ray._private.utils import read_ray_address  # no public function tells it; pyproject.toml bounds Ray for this
+
+# No public function tells these; pyproject.toml bounds Ray for this.
+from ray._private.utils import get_ray_address_file, read_ray_address
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from data_prep import Folder, InputError
@@ -56,7 +58,7 @@ def connect() -> str:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
-    address = os.environ.get("RAY_ADDRESS") or read_ray_address()
+    address = os.environ.get("RAY_ADDRESS") or _address_of_own()
     _is_own = not (address and _answers(address))
     if _is_own:
         if os.environ.pop("RAY_ADDRESS", None):
@@ -65,7 +67,7 @@ def connect() -> str:
     else:
         logging.getLogger("ray").setLevel(logging.ERROR)
         try:
-            context = ray.init(address="auto", **quiet)  # which shows this user's token
+            context = ray.init(address=address, **quiet)  # which shows this user's token
         except (ConnectionError, RuntimeError, ValueError) as error:
             message = str(error)
             reason = next((reason for words, reason in _REFUSALS.items() if words in message), _UNKNOWN)
@@ -74,6 +76,14 @@ def connect() -> str:
     found = resources()
     size = f"{found['nodes']:g} node, {found['cpus']:g} CPUs, {found['gpus']:g} GPUs"
     return f"Started Ray on this machine: {size}." if _is_own else f"Joined the Ray cluster at {address}: {size}."
+
+
+def _address_of_own() -> str | None:
+    """The address that a cluster of this user has left on this machine: what others leave in /tmp may be a trap."""
+    with contextlib.suppress(OSError):
+        if os.lstat(get_ray_address_file(None)).st_uid == os.getuid():
+            return str(read_ray_address())
+    return None
 
 
 def _answers(address: str) -> bool:

@@ -39,7 +39,7 @@ UsePAM no
 PidFile none
 """
 _BASHRC = """
-export PATH={bin}:$PATH TMPDIR=/tmp/ray/tmp PYTHONPATH=$HOME/cifake-sweeps
+export RAY_AUTH_MODE=token PATH={bin}:$PATH TMPDIR=/tmp/ray/tmp PYTHONPATH=$HOME/cifake-sweeps
 export {aws}
 export AWS_EC2_METADATA_SERVICE_ENDPOINT={metadata}/{number}
 export RAY_gcs_rpc_server_reconnect_timeout_s={patience}

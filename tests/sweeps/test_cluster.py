@@ -7,6 +7,7 @@ import contextlib
 import http.server
 import os
 import re
+import secrets
 import subprocess
 import sys
 import threading
@@ -77,6 +78,8 @@ class Cluster:
         self.environment = os.environ | AWS | {"RAY_UP_enable_autoscaler_v2": "0", "RAY_USAGE_STATS_ENABLED": "0"}
         config = variant(self.head.address, [host.address for host in hosts[1:]], "root", str(folder / "key"))
         config |= {"setup_commands": [], "worker_setup_commands": []}  # hosts share this machine's packages
+        (folder / "auth_token").write_text(secrets.token_hex(32))
+        config["file_mounts"]["~/.ray/auth_token"] = str(folder / "auth_token")  # type: ignore[index]
         self.config.write_text(yaml.safe_dump(config))
 
     def ray(self, *words: object) -> "subprocess.CompletedProcess[str]":
@@ -91,7 +94,7 @@ class Cluster:
     def nodes(self) -> int:
         where = f"address='{self.head.address}:6379', log_to_driver=False"
         count = f"import ray; ray.init({where}); print('alive:', sum(node['Alive'] for node in ray.nodes()))"
-        printed = self.head.run(f'{sys.executable} -c "{count}" 2>/dev/null')  # Ray, too, may print
+        printed = self.head.login(f'{sys.executable} -c "{count}" 2>/dev/null')  # Ray, too, may print
         alive = re.search(r"^alive: (\d+)$", printed, re.MULTILINE)
         return int(alive[1]) if alive else 0
 
@@ -206,6 +209,19 @@ def test_a_submitted_sweep_runs_on_several_hosts_and_reports_on_shared_storage(c
     assert rows["device"].str.partition(",")[0].nunique() >= 2
     assert record.size("report.html") > 10_000
     assert "joined" in cluster.output().lower()
+
+
+@pytest.mark.cluster
+def test_nobody_joins_the_cluster_without_its_token(cluster: Cluster) -> None:
+    """From another host, in the cluster's network: neither Ray nor its jobs let in who has no token, or another one."""
+    head, stranger = cluster.head.address, cluster.hosts[1]
+    code = f"import ray; ray.init('{head}:6379', log_to_driver=False); print('joined')"
+    for token in ("", "a" * 64):
+        nobody = f"env -u RAY_AUTH_MODE HOME=/nowhere {'RAY_AUTH_MODE=token RAY_AUTH_TOKEN=' + token if token else ''}"
+        assert "joined" not in stranger.login(f'timeout 30 {nobody} {sys.executable} -c "{code}" 2>&1')
+        listed = stranger.login(f"timeout 30 {nobody} ray job list --address http://{head}:8265 2>&1")
+        assert "SubmissionId" not in listed
+        assert "auth" in listed.lower(), listed
 
 
 @pytest.mark.disaster
