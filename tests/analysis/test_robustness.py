@@ -276,7 +276,7 @@ def test_the_words_say_what_falls_first_and_what_blur_does(place: Path) -> None:
             ("noise", 32): (0.55, 0.6),
         },
     )
-    (told,) = paragraphs(read(Folder(str(record))), table)
+    (told,) = paragraphs(read(Folder(str(record))), table.assign(chance=0.5))
     assert "Gaussian blur of σ 0.3 pixels costs most (20.0 points)" in told
     assert "the worst of all is Gaussian noise of σ 32 (of 255), which leaves 55.0 % (35.0 points less)" in told
     assert "No worse than the interval of the clean images: JPEG of quality 90." in told
