@@ -4,14 +4,13 @@ import tempfile
 from pathlib import Path
 
 import click
-import jinja2
 import numpy as np
 
 from analysis.detector.detector import Detector
 from analysis.detector.image_files import listed
 from analysis.detector.onnx import Agreement, agreement, for_inference, require_packages, to_onnx
 from analysis.detector.stored import stored
-from analysis.pages.environment import shown
+from analysis.pages.environment import ENVIRONMENT
 from analysis.results.format import TITLES, with_span
 from analysis.results.judged import by_class
 from data_prep import Folder, InputError
@@ -84,31 +83,27 @@ def sample(image_size: int) -> np.ndarray:
 
 def card(name: str, detector: Detector, agreed: Agreement) -> str:
     """The card, Markdown, of the files NAME.keras and NAME.onnx."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("analysis", "pages/templates"),
-        undefined=jinja2.StrictUndefined,
-        finalize=shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     stored = detector.stored
     entry, known = MODELS.get(str(stored.row["network"])), stored.row.dropna()
     hyperparameters = [name for name in Recipe("").hyperparameters() if name not in ("network", "parent")]
-    return environment.get_template("model_card.md.j2").render(
-        name=name,
-        detector=detector,
-        stored=stored,
-        row={**dict.fromkeys(stored.row.index), **known},
-        size=stored.image_size,
-        provenance=stored.results.provenance,
-        codecs=listed(stored.results.provenance.codecs) or "files of codecs that the record does not name",
-        pretrained=entry.pretrained if entry else "",
-        recipe={name: known[name] for name in hyperparameters if name in known},
-        parts=[(TITLES[part], f"{len(images):,}") for part, images in stored.results.scores.parts.items()],
-        metrics=metric_lines(detector),
-        classes=class_lines(detector),
-        agreed=agreed,
+    return (
+        ENVIRONMENT.overlay(keep_trailing_newline=True)
+        .get_template("model_card.md.j2")
+        .render(
+            name=name,
+            detector=detector,
+            stored=stored,
+            row={**dict.fromkeys(stored.row.index), **known},
+            size=stored.image_size,
+            provenance=stored.results.provenance,
+            codecs=listed(stored.results.provenance.codecs) or "files of codecs that the record does not name",
+            pretrained=entry.pretrained if entry else "",
+            recipe={name: known[name] for name in hyperparameters if name in known},
+            parts=[(TITLES[part], f"{len(images):,}") for part, images in stored.results.scores.parts.items()],
+            metrics=metric_lines(detector),
+            classes=class_lines(detector),
+            agreed=agreed,
+        )
     )
 
 

@@ -266,7 +266,7 @@ class Folder:
                 else:
                     self.write_bytes(name, content)
         rooms = {name.rpartition("/")[0] for name in contents.keys() - written.keys()}
-        there = {f"{room}/{name}" for room in rooms for name in self.folder(room).names()}
+        there = {f"{room}/{name}".lstrip("/") for room in rooms for name in self.folder(room).names()}
         for name in sorted(there & contents.keys() - written.keys()):
             self.delete(name)
 

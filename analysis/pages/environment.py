@@ -53,7 +53,7 @@ def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-def shown(value: Any) -> Any:
+def _shown(value: Any) -> Any:
     """A value as a page shows it; what has been escaped is our own."""
     return printable(value, "\n\t") if isinstance(value, str) and not hasattr(value, "__html__") else value
 
@@ -63,7 +63,7 @@ ENVIRONMENT = jinja2.Environment(
     loader=jinja2.PackageLoader("analysis", "pages/templates"),
     autoescape=jinja2.select_autoescape(("html.j2",)),
     undefined=jinja2.StrictUndefined,
-    finalize=shown,
+    finalize=_shown,
     trim_blocks=True,
     lstrip_blocks=True,
 )

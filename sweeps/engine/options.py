@@ -45,7 +45,7 @@ def _share(least: float, of_gpu: bool = False) -> dict[str, Any]:
         try:
             share = None if text == "auto" else float(text)
         except ValueError:
-            raise ValueError(f"{text!r} is neither; give `auto` or a number.")
+            raise ValueError(f"{text!r} is no number; give `auto` or a number.")
         if share is not None and not least <= share <= 1024:
             raise ValueError(f"{text} is out of range; give `auto`, or a number between {least:g} and 1024.")
         if share and of_gpu and (share % 1 if share > 1 else share < _LEAST_SHARE):

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from corpus.records import HOSTILE, RESUME, extended, filled
+from corpus.records import HOSTILE, RESUME, extended, filled, set_column
 from data_prep import shards
 from sweeps.record.lease import _machine
 
@@ -104,10 +104,7 @@ def _shard(place: Path, split: str) -> Path:
 def _set(split: str, column: str, values: Callable[[pa.ChunkedArray], Any]) -> Callable[[Path], None]:
     def change(place: Path) -> None:
         path = _shard(place, split)
-        table = pq.read_table(path)
-        at, new = table.column_names.index(column), values(table[column])
-        table = table.remove_column(at) if new is None else table.set_column(at, pa.field(column, new.type), new)
-        pq.write_table(table, path)
+        set_column(path, column, values)
         manifest = json.loads((place / "shards/manifest.json").read_text())
         manifest["files"][path.name]["bytes"] = path.stat().st_size
         (place / "shards/manifest.json").write_text(json.dumps(manifest))

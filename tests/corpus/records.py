@@ -189,10 +189,15 @@ def _files(record: Path, file: str) -> list[Path]:
 
 def _set(record: Path, file: str, name: str, values: Callable[[pa.ChunkedArray], Any]) -> None:
     for path in _files(record, file):
-        table = pq.read_table(path, partitioning=None)
-        place, new = table.column_names.index(name), values(table[name])
-        table = table.remove_column(place) if new is None else table.set_column(place, pa.field(name, new.type), new)
-        pq.write_table(table, path)
+        set_column(path, name, values)
+
+
+def set_column(path: Path, name: str, values: Callable[[pa.ChunkedArray], Any]) -> None:
+    """Replace a column of a Parquet file by what `values` makes of it; None leaves it out."""
+    table = pq.read_table(path, partitioning=None)
+    place, new = table.column_names.index(name), values(table[name])
+    table = table.remove_column(place) if new is None else table.set_column(place, pa.field(name, new.type), new)
+    pq.write_table(table, path)
 
 
 def _of_file(file: str) -> Iterator[Mutation]:
