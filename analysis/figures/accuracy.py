@@ -80,7 +80,7 @@ def accuracies(results: Results) -> pd.DataFrame:
     `mean` is over the n trials, whose accuracies are `values`; `low` and `high` are the ends of its 95 % interval.
     """
     tested = results.ranked[results.ranked["test_accuracy"].notna()]
-    trials = dict(list(trials_by_configuration(results, tested).items())[:_MOST_ROWS])
+    trials = trials_by_configuration(results, tested, most=_MOST_ROWS)
     shares, rows = tested.set_index("trial"), []
     for part in _parts(results) if trials else ():
         found = means(results, trials, part)

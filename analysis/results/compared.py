@@ -139,9 +139,9 @@ def held_out(results: Results) -> tuple[float, int]:
 
 
 def trials_by_configuration(
-    results: Results, ranked: pd.DataFrame | None = None, with_choosers: bool = False
+    results: Results, ranked: pd.DataFrame | None = None, with_choosers: bool = False, most: int | None = None
 ) -> dict[str, list[list[str]]]:
-    """Configuration → its trials, in groups as `replicates` has them, best on validation first.
+    """Configuration → its trials, in groups as `replicates` has them, best on validation first and `most` at most.
 
     They are those with scores, or those in `ranked`.
 
@@ -152,7 +152,7 @@ def trials_by_configuration(
     groups = (ranked if with_choosers else without_choosers(ranked)).groupby("configuration", sort=False)
     first = groups[results.provenance.metric].mean()
     first = first.sort_values(ascending=results.provenance.direction == "min", kind="stable")
-    return {str(name): replicates(groups.get_group(name)) for name in first.index}
+    return {str(name): replicates(groups.get_group(name)) for name in first.index[:most]}
 
 
 def means(results: Results, trials: dict[str, list[list[str]]], part: str) -> pd.DataFrame:
