@@ -168,7 +168,7 @@ def trial(words: argparse.Namespace) -> None:
     from trainables.training import checkpoint, loop, pipeline
 
     recipe = Recipe(words.network, epochs=words.epochs, precision=words.precision, deterministic=words.deterministic)
-    pipeline.set_up(1, recipe.deterministic)
+    pipeline.set_up(1, recipe.deterministic, has_gpu=True)
     choose_the_way(words)
     data = noise(words)
     say(imported=since_start())

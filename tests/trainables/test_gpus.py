@@ -218,7 +218,7 @@ def test_mps_that_does_not_start_is_a_refusal(
     assert not Path(f"{place_with_mps}-mps").exists()
     monkeypatch.delenv(mps.PIPES, raising=False)
     assignment = Assignment("t", Recipe("age-c2-f1"), 1, shared(tmp_path, mps=True), 0.5)
-    monkeypatch.setattr(pipeline, "set_up", lambda *arguments: None)
+    monkeypatch.setattr(pipeline, "set_up", lambda *arguments, **options: None)
     (report,) = trial.run_trial(assignment, tmp_path)
     assert "could not start NVIDIA's MPS" in report["refusal"]
 

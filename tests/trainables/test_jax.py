@@ -13,6 +13,7 @@ import pytest
 from support.commands import PATH_TO_SUPPORT, ROOT, run_python
 from support.networks import PARAMETERS, split_of
 from trainables import MODELS
+from trainables.training.pipeline import jax_backend
 from trainables.worker import fork_server
 
 pytest.importorskip("jax")
@@ -50,6 +51,14 @@ train(resumed, data)
 assert curve(resumed.history) == curve(undisturbed.history)
 assert resumed.history[-1]["train_loss"] < resumed.history[0]["train_loss"]
 """
+
+
+def test_threads_are_limited_on_a_cpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NPROC", raising=False)
+    jax_backend.set_up(1, has_gpu=True)
+    assert "NPROC" not in os.environ  # or one thread compiles
+    jax_backend.set_up(1)
+    assert os.environ["NPROC"] == "1"
 
 
 @pytest.mark.slow

@@ -165,7 +165,7 @@ def test_jax_states_the_memory_of_what_it_compiles(
     twenty_steps: Data, on_gpu: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backend, "gpus", lambda: 1)
-    monkeypatch.setattr(pipeline, "set_up", lambda *arguments: None)  # which was done
+    monkeypatch.setattr(pipeline, "set_up", lambda *arguments, **options: None)  # which was done
     images = 100 * 32 * 32 * 3
 
     def stated(gpu_bytes: int, **changes: Any) -> int:

@@ -74,7 +74,7 @@ def stated_bytes(recipe: Recipe, image_size: int, images: int, models: Mapping[s
     from trainables.training import loop, pipeline
     from trainables.training.pipeline.backend import backend
 
-    pipeline.set_up(1, recipe.deterministic)
+    pipeline.set_up(1, recipe.deterministic, has_gpu=True)
     blank = np.broadcast_to(np.uint8(0), (images, image_size, image_size, 3))  # takes no memory
     split = Split(blank, *(np.zeros(images, kind) for kind in (np.int8, np.int32, bool)))
     data = Data(split, split, split, fingerprint="", is_smoke=True)  # which does without pretrained weights

@@ -64,7 +64,7 @@ def run_trial(assignment: Assignment, node_folder: Path) -> Iterator[Report]:
 
 def _set_up(assignment: Assignment) -> str:
     """Set limits before the backend first computes. Returns why the sweep cannot run here; empty if it can."""
-    pipeline.set_up(assignment.threads, assignment.recipe.deterministic)
+    pipeline.set_up(assignment.threads, assignment.recipe.deterministic, has_gpu=assignment.gpus > 0)
     if not assignment.gpus:
         backend.use_cpu()
         return ""

@@ -12,12 +12,13 @@ import numpy as np
 from trainables.training.selection import Split
 
 
-def set_up(threads: int, deterministic: bool = False) -> None:
+def set_up(threads: int, deterministic: bool = False, has_gpu: bool = False) -> None:
     """Limit this process to that many threads on a CPU, before JAX first computes.
 
     If `deterministic`, a GPU computes the same bits each time.
     """
-    os.environ["NPROC"] = str(threads)  # which XLA takes for the number of processors
+    if not has_gpu:  # for which one thread compiles five times as long as all of 16 processors
+        os.environ["NPROC"] = str(threads)  # which XLA takes for the number of processors
     if deterministic:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true"
 

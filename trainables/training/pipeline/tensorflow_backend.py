@@ -19,7 +19,7 @@ from trainables.training.selection import Split
 _STEPS_PER_EXECUTION = 32
 
 
-def set_up(threads: int, deterministic: bool = False) -> None:
+def set_up(threads: int, deterministic: bool = False, has_gpu: bool = False) -> None:
     """Limit this process to that many threads, and to the GPU memory that it needs, before TensorFlow first computes.
 
     If `deterministic`, a GPU computes the same bits each time. A process that has computed cannot change its limits: it
