@@ -11,6 +11,7 @@ The driver writes the tables and the manifest; each trial writes its own scores 
 whole, so a reader on any machine sees a complete record at any time. pandas reads the folders of parts by their name.
 """
 
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -116,6 +117,7 @@ _TEXTS = {
 }
 
 _LONGEST = 1e12  # seconds
+_PASSWORD = re.compile(r"(://[^/\s:@\"]+):[^/\s@\"]+@")  # in an address
 #: Between which numbers those of a column lie, by the form of its name. NaN lies anywhere.
 _RANGES = {
     r"\w*(accuracy|auc)|recall_\w+|chance": (0.0, 1.0),
@@ -228,14 +230,15 @@ def read_manifest(folder: Folder) -> Manifest:
         content: dict[str, Any] = folder.read_json(MANIFEST)
         version = content["format_version"]
         if version == FORMAT_VERSION:
-            manifest = TypeAdapter(Manifest).validate_python(content)
+            printable = _PASSWORD.sub(r"\1:…@", json.dumps(content))  # for it enters reports
+            manifest = TypeAdapter(Manifest).validate_python(json.loads(printable))
             if 0 < (manifest.data.image_size or 1) <= LARGEST_IMAGE and 0 <= (manifest.wall_seconds or 0) <= _LONGEST:
                 return manifest
             raise ValueError("images of an impossible size, or an impossible time")
     except FileNotFoundError:
         lack = "holds no record of a sweep" if folder.names() else "is empty or does not exist"
         raise InputError(f"{folder} {lack}; pass a folder such as results/age, which a sweep made.")
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise InputError(f"{folder}/{MANIFEST} cannot be read; restore it, or start over with --fresh.")
     raise InputError(f"{folder} is a record of format version {version}, and this is {FORMAT_VERSION}; use --fresh.")
 

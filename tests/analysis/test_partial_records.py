@@ -18,11 +18,13 @@ from support.records import (
     BEST,
     WORST,
     analyse,
+    manifest,
     said,
     twelve,
 )
 from sweeps.record.writer import Record
 from trainables import Recipe
+from trainables.record import read_manifest
 
 
 def test_one_trial(make: Callable[..., Folder]) -> None:
@@ -124,3 +126,13 @@ def test_a_record_on_another_file_system(make: Callable[..., Folder]) -> None:
 def test_a_manifest_of_other_types_is_refused(changes: dict[str, Any], make: Callable[..., Folder]) -> None:
     with pytest.raises(InputError, match=r"manifest\.json cannot be read; restore it"):
         read(make(twelve(), **changes))
+
+
+def test_a_password_in_a_manifest_is_not_passed_on(make: Callable[..., Folder]) -> None:
+    """Which an older sweep, or another tool, may have written."""
+    told = {"shards": "s3://key:hidden@bucket/x", "source": "s3://key:hidden@bucket/y and s3://bucket:9/a@b"}
+    folder = make(twelve(), data=manifest()["data"] | told, command="age.py --data s3://key:hidden@bucket/x")
+    read = read_manifest(folder)
+    assert "hidden" not in repr(read)
+    assert read.data.shards == "s3://key:…@bucket/x"
+    assert read.data.source.endswith("s3://bucket:9/a@b")

@@ -26,8 +26,8 @@ from typing import Any
 
 from support.commands import PATH_TO_SUPPORT, ROOT
 
-#: No attempt takes longer, in seconds; the acceptance is 20 more than what is not hostile.
-PATIENCE = 60
+#: No attempt takes longer, in seconds: 20 more than the slowest command takes where nothing was changed.
+PATIENCE = 30
 WOULD_RUN = "would run: "
 _MOST_MEASURED = 8  # networks, in a process that a sweep would not do it in
 
@@ -67,9 +67,10 @@ class Attempt:
 
 
 class Runner:
-    """Makes attempts, until `close`."""
+    """Makes attempts, until `close`, and remembers the most that any took."""
 
     def __init__(self) -> None:
+        self.seconds = self.mebibytes = 0.0
         environment = os.environ | {"PYTHONPATH": PATH_TO_SUPPORT, "TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "agg"}
         words = [sys.executable, "-m", "corpus.attempts"]
         self._process = subprocess.Popen(
@@ -83,7 +84,12 @@ class Runner:
         self._process.stdin.write(json.dumps([list(map(str, words)), str(cwd)]) + "\n")
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())
-        return Attempt(**answer | {"outside": tuple(answer["outside"])})
+        attempt = Attempt(**answer | {"outside": tuple(answer["outside"])})
+        self.seconds, self.mebibytes = max(self.seconds, attempt.seconds), max(self.mebibytes, attempt.mebibytes)
+        return attempt
+
+    def __str__(self) -> str:
+        return f"so far no attempt took more than {self.seconds:.0f} s and {self.mebibytes:,.0f} MiB"
 
     def close(self) -> None:
         """End."""

@@ -3,8 +3,10 @@
 What is to become of each was written down before any was tried.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
@@ -39,6 +41,12 @@ class Line:
 
     def __str__(self) -> str:
         return " ".join(self.words)
+
+
+def odd_files(place: Path) -> None:
+    """Put into a folder what some of the lines name: a pipe, and a link that leads in a circle."""
+    os.mkfifo(place / "pipe")
+    (place / "circle").symlink_to("circle")
 
 
 def lines() -> Iterator[Line]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from corpus.attempts import PATIENCE, Attempt
+from corpus.records import SECRET
 
 _MOST_MEBIBYTES = 2048
 #: A remedy is an imperative.
@@ -19,6 +20,8 @@ _REMEDY = re.compile(rf"\b({'|'.join(_REMEDIES)})\b", re.IGNORECASE)
 #: What reaches a page, a terminal or a spreadsheet only in another form.
 _RAW = ("\x1b", "\u202e", "\x07")
 _MARKUP = ("<script>alert", "<img src=x")
+#: A password that locations of the corpus hold, and what stands in a file that no command is asked to read.
+_SECRETS = ("key:secret", SECRET)
 
 
 def faults(attempt: Attempt, words: tuple[str, ...], is_refused: bool, place: Path) -> Iterator[str]:
@@ -34,6 +37,8 @@ def faults(attempt: Attempt, words: tuple[str, ...], is_refused: bool, place: Pa
     yield from attempt.outside
     if any(sign in to_a_terminal for sign in _RAW):
         yield f"control characters: {said!r}"
+    if any(secret in said for secret in _SECRETS):
+        yield f"a secret: {said!r:.300}"
     if (place / "canary").exists():
         yield "the canary has been touched"
     if is_refused != (attempt.code == 2):
@@ -51,8 +56,8 @@ def faults(attempt: Attempt, words: tuple[str, ...], is_refused: bool, place: Pa
 def unescaped(record: Path) -> Iterator[str]:
     """Where the text of a record reaches its report or its tables as it is."""
     page = record / "report.html"
-    if page.exists() and any(sign in page.read_text() for sign in (*_RAW[:2], *_MARKUP)):
-        yield "markup in the report"
+    if page.exists() and any(sign in page.read_text() for sign in (*_RAW[:2], *_MARKUP, *_SECRETS)):
+        yield "markup or a secret in the report"
     for path in (*record.glob("tables/*.csv"), *record.glob("figures/*.csv")):
         rows = csv.reader(io.StringIO(path.read_text()))
         if any(cell.startswith(("=", "@", "+")) for row in rows for cell in row):

@@ -1,7 +1,6 @@
 """Command lines, right ones and wrong ones: the whole by `pytest -m corpus tests/corpus`."""
 
 import collections
-import os
 import shutil
 from pathlib import Path
 
@@ -34,11 +33,10 @@ def tried(line: command_lines.Line, place: Path, runner: Runner) -> list[str]:
 
 @pytest.fixture(scope="module")
 def place(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the base, with a pipe, a link that leads in a circle, and a file."""
+    """A copy of the base, with odd files."""
     place = tmp_path_factory.mktemp("lines") / "place"
     shutil.copytree(base, place)
-    os.mkfifo(place / "pipe")
-    (place / "circle").symlink_to("circle")
+    command_lines.odd_files(place)
     return place
 
 
@@ -54,5 +52,5 @@ def test_all_command_lines(place: Path, runner: Runner) -> None:
     assert len(LINES) >= 400
     found = [fault for line in LINES for fault in tried(line, place, runner)]
     count = collections.Counter("refused" if line.is_refused else "accepted" for line in LINES)
-    print(f"{len(LINES)} command lines: {dict(count)}; {len(found)} faults")
+    print(f"{len(LINES)} command lines: {dict(count)}; {len(found)} faults; {runner}")
     assert found == [], "\n".join(found)

@@ -42,5 +42,5 @@ def test_all_changed_folders(kind: str, base: Path, tmp_path: Path, runner: Runn
     assert len(cases) >= KINDS[kind][1]
     found = [fault for case in cases for fault in tried(case, base, tmp_path / "place", runner)]
     count = collections.Counter("refused" if case.is_refused else "accepted" for case in cases)
-    print(f"{len(cases)} {kind}: {dict(count)}; {len(found)} faults")
+    print(f"{len(cases)} {kind}: {dict(count)}; {len(found)} faults; {runner}")
     assert found == [], "\n".join(found)

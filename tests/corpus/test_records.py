@@ -75,5 +75,5 @@ def test_all_changed_records(explained: Path, tmp_path: Path, runner: Runner) ->
         found = [*itertools.chain(*pool.map(half, range(len(runners))))]
     runners[1].close()
     count = collections.Counter("refused" if mutation.is_refused else "accepted" for mutation in MUTATIONS)
-    print(f"{len(MUTATIONS)} records: {dict(count)}; {len(found)} faults")
+    print(f"{len(MUTATIONS)} records: {dict(count)}; {len(found)} faults; {runner}")
     assert found == [], "\n".join(found)

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ import boto3
 import pytest
 import yaml
 
+from data_prep import Folder
+from data_prep.job import _locked_scratch
 from support.commands import ROOT, wait_until
 from sweeps.engine import cluster
 
@@ -65,18 +67,49 @@ def test_the_template_takes_no_address_that_is_all_the_world(address: str) -> No
     assert not re.fullmatch(pattern, address)
 
 
+def of_another(told: Path) -> None:
+    told.write_text("127.0.0.1:6379")
+    os.chown(told, 12345, 12345)
+
+
+def link_of_another(told: Path) -> None:
+    own = told.with_name("own")
+    own.write_text("127.0.0.1:6379")
+    told.symlink_to(own)
+    os.chown(told, 12345, 12345, follow_symlinks=False)
+
+
+def in_a_circle(told: Path) -> None:
+    told.symlink_to(told)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a file away")
-def test_a_cluster_that_somebody_else_tells_of_is_not_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("plant", [of_another, link_of_another, in_a_circle, Path.mkdir, lambda told: None])
+def test_a_cluster_that_somebody_else_tells_of_is_not_joined(
+    plant: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What lies in /tmp/ray may be anybody's; one's own is joined, and any other one by RAY_ADDRESS."""
+    told = tmp_path / "ray_current_cluster"
+    monkeypatch.setattr(cluster, "get_ray_address_file", lambda _: str(told))
+    monkeypatch.setattr(cluster, "read_ray_address", told.read_text)
+    plant(told)
+    assert cluster._address_of_own() is None
+
+
+def test_a_cluster_of_ones_own_is_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = tmp_path / "ray_current_cluster"
     told.write_text("127.0.0.1:6379")
     monkeypatch.setattr(cluster, "get_ray_address_file", lambda _: str(told))
     monkeypatch.setattr(cluster, "read_ray_address", told.read_text)
     assert cluster._address_of_own() == "127.0.0.1:6379"
-    os.chown(told, 12345, 12345)
-    assert cluster._address_of_own() is None
-    told.unlink()
-    assert cluster._address_of_own() is None
+
+
+def test_a_job_for_a_store_works_where_nobody_else_can_plant_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with _locked_scratch(Folder("s3://bucket/shards"), {}) as scratch:
+        assert scratch.is_relative_to(tmp_path / "cache/cifake-sweeps")
 
 
 @pytest.fixture
