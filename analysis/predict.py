@@ -23,6 +23,7 @@ from analysis.detector.stored import stored
 from analysis.results.decisions import calibration
 from analysis.results.format import number
 from data_prep import Folder, InputError, printable
+from data_prep.escaping import no_formula
 from data_prep.layout import LABEL_NAMES
 from data_prep.numbers import Real
 from sweeps.stats.intervals import intervals
@@ -128,7 +129,8 @@ def _csv(rows: Iterable[Row]) -> Iterator[str]:
     writer = csv.DictWriter(line, [field.name for field in fields(Row)], lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow(asdict(row) | {"warnings": "; ".join(row.warnings)})
+        cells = asdict(row) | {"warnings": "; ".join(row.warnings)}
+        writer.writerow({name: no_formula(cell) for name, cell in cells.items()})
         yield line.getvalue()
         line.seek(0)
         line.truncate()

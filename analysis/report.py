@@ -18,11 +18,12 @@ from analysis.figures.style import COLUMN_WIDTH, FORMATS, PAGE_WIDTH, all_render
 from analysis.pages.answer import Answer, answer
 from analysis.pages.index import INDEX, index, records
 from analysis.pages.page import Sheet, report
-from analysis.pages.tables import as_csv, files
+from analysis.pages.tables import files
 from analysis.results.format import number, percent, plain_table
 from analysis.results.judged import Findings, findings
 from analysis.results.trials import Results, read, read_without_scores
 from data_prep import Folder, copies, printable
+from data_prep.escaping import as_csv
 from data_prep.numbers import Real
 from sweeps.record import shown
 from trainables.record import MANIFEST, read_manifest, replicate

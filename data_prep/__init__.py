@@ -4,7 +4,8 @@ A *shard* is a Parquet file of decoded images with their labels; `shards` has th
 `sources` lists raw images, `audit` says what is wrong with them, and `python -m data_prep` runs the job.
 """
 
-from data_prep.errors import InputError, printable
+from data_prep.errors import InputError
+from data_prep.escaping import printable
 from data_prep.storage import Folder
 
 __all__ = ["Folder", "InputError", "printable"]

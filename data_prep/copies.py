@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
+from data_prep.escaping import as_csv
 from data_prep.layout import LABEL_NAMES
 from data_prep.storage import Folder
 
@@ -31,7 +32,7 @@ def pairs_of(rows: pd.DataFrame, pairs: np.ndarray) -> pd.DataFrame:
 
 def write(folder: Folder, frame: pd.DataFrame, images: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
     """Write the table of `pairs_of`, and the contact sheet of its first pairs, whose `images` are (h, w, 3) uint8."""
-    folder.write_bytes(TABLE, frame.drop(columns=["first", "second"]).to_csv(index=False).encode())
+    folder.write_bytes(TABLE, as_csv(frame.drop(columns=["first", "second"])))
     if images:
         folder.write_bytes(SHEET, _sheet(frame, images))
 

@@ -5,10 +5,11 @@ import gc
 import re
 import signal
 import sys
-import unicodedata
 from collections.abc import Sequence
 
 import click
+
+from data_prep.escaping import printable
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
@@ -37,15 +38,6 @@ class InputError(click.ClickException):
     """Input that cannot be used. The message is one sentence that names the remedy; the exit code is 2."""
 
     exit_code = 2
-
-
-def printable(text: str, kept: str = "") -> str:
-    """Text from data for a terminal or a page, which obey control characters: those are written as Python writes them.
-
-    But for those `kept`.
-    """
-    obeyed = {sign for sign in set(text) - set(kept) if unicodedata.category(sign).startswith("C")}
-    return "".join(ascii(sign)[1:-1] if sign in obeyed else sign for sign in text) if obeyed else text
 
 
 def run_command(command: click.Command, arguments: Sequence[str] | None = None) -> None:

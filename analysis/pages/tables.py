@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pandas as pd
 
@@ -15,6 +14,7 @@ from analysis.results.judged import Findings
 from analysis.results.searches import front, importance
 from analysis.results.seeds import has_seeds
 from analysis.results.trials import RESULT_METRICS, Results, varied_hyperparameters
+from data_prep.escaping import as_csv
 from trainables.training.metrics import METRICS, SCORED_SPLITS
 
 #: A column of cells: its heading, what writes a cell, and the columns of the data frame that this writes.
@@ -22,7 +22,6 @@ Column = tuple[str, Callable[..., str], *tuple[str, ...]]
 
 _count, _area = partial(number, digits=0), partial(number, digits=4)
 _MOST_WITH_METRICS = 20
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # with which a cell begins that a spreadsheet computes
 _CONFIGURATION: Column = ("network", str, "configuration")
 _TRIAL: list[Column] = [_CONFIGURATION, ("seed", str, "seed"), ("training set", str, "training_set")]
 _SIZES: list[Column] = [
@@ -64,17 +63,6 @@ def results_table(trials: pd.DataFrame) -> pd.DataFrame:
         "trial",
     ]
     return trials[names]
-
-
-def as_csv(frame: pd.DataFrame) -> bytes:
-    """A table as a file's content. Text that a spreadsheet would take for a formula begins with an apostrophe."""
-    texts = [column for column in frame if not pd.api.types.is_numeric_dtype(frame[column])]
-    plain = frame.assign(**{column: frame[column].map(_no_formula) for column in texts})
-    return str(plain.to_csv(index=False)).encode()
-
-
-def _no_formula(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULAS) else cell
 
 
 def _cells(frame: pd.DataFrame, *columns: Column) -> pd.DataFrame:

@@ -20,7 +20,8 @@ from typing import Any, get_type_hints
 import click
 
 from data_prep import Folder, copies, shards
-from data_prep.errors import InputError, printable, run_command
+from data_prep.errors import InputError, run_command
+from data_prep.escaping import printable
 from sweeps.engine.execution import Execution
 from sweeps.engine.inputs import Inputs, prepare_inputs
 from sweeps.engine.options import Asked, Options, command

@@ -11,6 +11,7 @@ from analysis.pages import tables
 from analysis.results.judged import findings
 from analysis.results.trials import Results, read
 from data_prep.errors import InputError
+from data_prep.escaping import as_csv
 from data_prep.storage import Folder
 from support.records import (
     AGE,
@@ -108,7 +109,7 @@ def test_hyperparameters_that_vary_are_in_the_table_and_tell_trials_apart(make: 
 @pytest.mark.parametrize("kind", ["object", "str"])
 def test_no_text_in_a_csv_is_a_formula(kind: str) -> None:
     frame = pd.DataFrame({"network": pd.Series(["=cmd()", "a-b", "+x", None], dtype=kind), "accuracy": -0.5})
-    assert tables.as_csv(frame).decode().splitlines() == [
+    assert as_csv(frame).decode().splitlines() == [
         "network,accuracy",
         "'=cmd(),-0.5",
         "a-b,-0.5",
