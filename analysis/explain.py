@@ -14,7 +14,7 @@ from analysis.detector.stored import Stored, stored
 from analysis.figures.sheets import KINDS, Pictures, draw, words
 from analysis.figures.style import rendered
 from analysis.results.trials import read_extra
-from data_prep import Folder, printable
+from data_prep import Folder, InputError, printable
 from data_prep.numbers import Whole
 from trainables.training.metrics import best_threshold
 
@@ -75,6 +75,8 @@ def chosen(one: Stored, images: ScoredImages, count: int) -> pd.DataFrame:
     threshold = best_threshold(*one.scores("validation"))
     called, distance = logits > threshold, np.abs(logits - threshold)
     mistakes = {"real_called_fake": called & (labels == 0), "fake_called_real": ~called & (labels == 1)}
+    if not np.isfinite(distance).all():
+        raise InputError(f"{one.name} has scores that are no numbers; name another network, as RESULTS:TRIAL.")
     farthest, nearest = np.argsort(-distance, kind="stable"), np.argsort(distance, kind="stable")
     places = {kind: farthest[mask[farthest]][:count] for kind, mask in mistakes.items()}
     places["uncertain"] = nearest[:count]
@@ -133,7 +135,7 @@ def _file(trial: str, kind: str) -> str:
 
 def explanations(folder: Folder) -> pd.DataFrame:
     """The table of a record's folder, with the columns of SCHEMA; without rows if there is none. Raises InputError."""
-    return read_extra(folder, EXPLANATIONS, SCHEMA, "explain")
+    return read_extra(folder, EXPLANATIONS, SCHEMA, "explain").fillna({"object_class": ""})
 
 
 def sheets(folder: Folder, trial: str | None = None) -> list[Sheet]:

@@ -17,7 +17,7 @@ from trainables.training.recipe import Recipe
 @click.argument("name", required=False)
 def main(name: str | None) -> None:
     """Print the table of networks at 32 x 32 pixels, as Markdown, or the layers and arguments of the network NAME."""
-    if name:
+    if name is not None:
         entry = network(MODELS, name)
         entry.build(32).summary()
         arguments = [f"  {argument} = {json.dumps(value)}" for argument, value in entry.defaults().items()]

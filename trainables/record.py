@@ -102,7 +102,14 @@ SCHEMAS = {
         ]
     ),
 }
-SCORES = pa.schema([("split", pa.string()), ("row", pa.int32()), ("label", pa.int8()), ("score", pa.float32())])
+SCORES = pa.schema(
+    [
+        ("split", pa.string()),
+        ("row", pa.int32()),
+        pa.field("label", pa.int8(), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),
+    ]
+)
 
 _IDENTITY = "[0-9a-f]{12}"
 #: Which text a column may hold, for a record may come from a stranger, and this text enters names of files.
@@ -125,6 +132,7 @@ _RANGES = {
     r"epoch": (1, 10_000),
     r"epochs_done|best_epoch": (0, 10_000),
     r"seed": (0, 2**31 - 1),
+    r"learning_rate": (0.0, 10.0),
     r"(\w+_)?images|row|number|limit|batch_size_used|parameters|flops|peak_device_bytes": (0, 2**53),
     r"cpus|gpus|\w*seconds\w*": (0.0, _LONGEST),
 }

@@ -14,7 +14,7 @@ from analysis.detector.corruptions import CLEAN, CORRUPTIONS, Setting
 from analysis.detector.scored_images import MOST_CODECS, OWN, ScoredImages
 from analysis.detector.stored import Stored
 from analysis.results.trials import read_extra
-from data_prep import Folder
+from data_prep import Folder, printable
 from sweeps.stats.intervals import auc_interval, intervals, wilson
 from trainables.training.metrics import best_threshold, chance, judge
 
@@ -51,7 +51,8 @@ _KEY = ["fingerprint", "limit", "trial", "corruption", "severity", "part"]
 
 def robustness_table(folder: Folder) -> pd.DataFrame:
     """The table of a record's folder, with the columns of SCHEMA; without rows if there is none. Raises InputError."""
-    return read_extra(folder, ROBUSTNESS, SCHEMA, "robustness")
+    table = read_extra(folder, ROBUSTNESS, SCHEMA, "robustness").drop_duplicates(_KEY, keep="last")
+    return table.assign(**{name: table[name].fillna("").map(printable) for name in ("data", "unit", "note")})
 
 
 def add(folder: Folder, rows: Sequence[dict[str, Any]]) -> None:

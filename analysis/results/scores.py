@@ -90,7 +90,7 @@ def scores(folder: Folder, trials: Iterable[str]) -> Scores:
     if not frames:
         return Scores((), {})
     images, who = next(iter(frames.values()))[["split", "row", "label"]], ["row", "label"]
-    frames = {trial: frame for trial, frame in frames.items() if np.array_equal(frame[who], images[who])}
+    frames = {trial: frame for trial, frame in frames.items() if frame[who].equals(images[who])}
     logits = np.stack([frame["score"].to_numpy(np.float32) for frame in frames.values()])
     masks = {split: (images["split"] == split).to_numpy() for split in ("validation", "test")}
     if folder.exists(IMAGES):

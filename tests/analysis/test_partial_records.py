@@ -5,8 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from analysis import explain
+from analysis.detector import robustness_table
 from analysis.figures.style import FORMATS
 from analysis.results import judged
 from analysis.results.trials import read
@@ -136,3 +139,17 @@ def test_a_password_in_a_manifest_is_not_passed_on(make: Callable[..., Folder]) 
     assert "hidden" not in repr(read)
     assert read.data.shards == "s3://key:…@bucket/x"
     assert read.data.source.endswith("s3://bucket:9/a@b")
+
+
+def test_what_tables_of_commands_lack_or_hold_twice_stops_no_report(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path))
+    row = {field.name: None if field.nullable else 0 for field in robustness_table.SCHEMA}
+    row |= {"trial": "0" * 12, "network": "n", "fingerprint": "f", "corruption": "jpeg", "part": "test"}
+    row |= {"data": "\x1b[2J"}
+    twice = pa.Table.from_pylist([row, row], robustness_table.SCHEMA)
+    folder.write_table(robustness_table.ROBUSTNESS, twice)
+    (only,) = robustness_table.robustness_table(folder).to_dict("records")
+    assert (only["data"], only["note"]) == ("\\x1b[2J", "")
+    sheet = {field.name: None if field.nullable else 0 for field in explain.SCHEMA} | {"trial": "0" * 12, "kind": "x"}
+    folder.write_table(explain.EXPLANATIONS, pa.Table.from_pylist([sheet], explain.SCHEMA))
+    assert explain.explanations(folder)["object_class"].tolist() == [""]

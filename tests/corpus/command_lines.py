@@ -104,11 +104,12 @@ age-c4-f4.batch_size=16
 #: What else a sweep takes, and what it does not.
 _RIGHT = """
 --seeds 2; --epochs 1; --fresh; --batch-size 64; --cpus-per-trial 2; --gpus-per-trial 0; --limit 100; --results ä/ö;
---results =x; --margin 2; --hang-minutes 5; --cpus-per-trial auto; --data ./shards/; --seeds 1000; --limit 20
+--results =x; --margin 2; --hang-minutes 5; --cpus-per-trial auto; --data ./shards/; --seeds 1000; --limit 20;
+--limit 1000000
 """
 _REFUSED = f"""
 --data nowhere; --data tree; --data results/zoo; --data secret; --data /dev/zero; --data pipe; --data circle;
---data {"x" * 300}; --results secret; --results {"x" * 300}; --results pipe; --limit 1000000; --weights /nowhere;
+--data {"x" * 300}; --results secret; --results {"x" * 300}; --results pipe; --weights /nowhere;
 --resample-train 3 --limit 10; --seeds 0; --track nothing; --time-budget soon; --gpus-per-trial some; --seeds 1001
 """
 

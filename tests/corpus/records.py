@@ -52,7 +52,7 @@ REQUIRED = {
     TRIALS: {"trial", "network", "seed", "status", "epochs_done"},
     EPOCHS: {"trial", "epoch"},
     IMAGES: {"split"},
-    "scores": {"split"},
+    "scores": {"split", "label", "score"},
     robustness_table.ROBUSTNESS: {"fingerprint", "limit", "trial", "network", "corruption", "severity", "part"},
     explain.EXPLANATIONS: {
         "trial",
@@ -65,6 +65,12 @@ REQUIRED = {
         "threshold",
         "called_fake",
     },
+}
+#: Numbers without which some commands have nothing to do: nothing is ranked, compared, or told from a mistake.
+NEEDED = {
+    (TRIALS, "validation_accuracy"): (COMPARE, *DETECT),
+    (TRIALS, "test_accuracy"): (COMPARE,),
+    ("scores", "score"): (DETECT[1],),
 }
 #: Text that only a few words of may stand in a column.
 NAMES = {"trial", "parent", "network", "status", "split", "kind", "optimizer", "schedule", "precision", "arguments"}
@@ -121,7 +127,10 @@ def _of_column(file: str, field: pa.Field) -> Iterator[Mutation]:
     is_number = is_integer or pa.types.is_floating(field.type)
 
     def of(what: str, values: Callable[[pa.ChunkedArray], Any], is_refused: bool) -> Mutation:
-        return Mutation(f"{file} {name} {what}", file, lambda record: _set(record, file, name, values), is_refused)
+        needed_by = NEEDED.get((file, name), ()) if what in ("left out", "nulls", "not numbers") else ()
+        return Mutation(
+            f"{file} {name} {what}", file, lambda record: _set(record, file, name, values), is_refused, needed_by
+        )
 
     turn = TABLES[file].names.index(name)  # not every column in every way: the whole is to end within the hour
     yield of("left out", lambda _: None, is_required or _is_key(file, name))
@@ -226,9 +235,14 @@ def _of_file(file: str) -> Iterator[Mutation]:
 
 
 def _flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 4] ^= 0xFF
-    path.write_bytes(content)
+    """Flip bits of the first byte, from a quarter on, that is no part of statistics, which say nothing of the rows."""
+    content = path.read_bytes()
+    for place in range(len(content) // 4, len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        try:
+            pq.read_table(path, partitioning=None, page_checksum_verification=True)
+        except (OSError, pa.ArrowException):
+            return
 
 
 def _link(path: Path) -> None:

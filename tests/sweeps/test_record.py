@@ -1,14 +1,28 @@
 """The record: what is read back is what was written."""
 
+import math
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
+from data_prep import InputError
 from data_prep.storage import Folder
 from sweeps.record.writer import Record
 from trainables import Recipe
-from trainables.record import EPOCHS, SCHEMAS, TRIALS, TRIALS_PER_PART, part_file, rows
+from trainables.record import (
+    EPOCHS,
+    SCHEMAS,
+    SCORES,
+    TRIALS,
+    TRIALS_PER_PART,
+    part_file,
+    read_epochs,
+    read_scores,
+    rows,
+    scores_file,
+)
 
 
 def test_a_record_read_back_is_the_one_written(tmp_path: Path) -> None:
@@ -104,3 +118,20 @@ def test_epochs_that_a_kill_left_without_their_trial_are_forgotten(tmp_path: Pat
     again.add(Recipe("age-c2-f1", seed=2))
     again.write()
     assert [row["trial"] for row in rows(folder, EPOCHS)] == [first]
+
+
+@pytest.mark.parametrize("rate", [-1.0, 11.0, math.inf])
+def test_a_learning_rate_that_no_recipe_has_is_refused(rate: float, tmp_path: Path) -> None:
+    row = {"trial": "0" * 12, "epoch": 1, "learning_rate": rate}
+    Folder(str(tmp_path)).write_table(part_file(EPOCHS, 0), pa.Table.from_pylist([row], SCHEMAS[EPOCHS]))
+    with pytest.raises(InputError, match="use a record that you can trust"):
+        read_epochs(Folder(str(tmp_path)))
+
+
+@pytest.mark.parametrize("column", ["label", "score"])
+def test_scores_with_holes_are_refused(column: str, tmp_path: Path) -> None:
+    row = {"split": "test", "row": 0, "label": 1, "score": 0.5} | {column: None}
+    nullable = pa.schema([field.with_nullable(True) for field in SCORES])  # as older sweeps wrote them
+    Folder(str(tmp_path)).write_table(scores_file("0" * 12), pa.Table.from_pylist([row], nullable))
+    with pytest.raises(InputError, match=f"column {column} has 1 nulls"):
+        read_scores(Folder(str(tmp_path)), "0" * 12)
