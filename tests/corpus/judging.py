@@ -12,9 +12,9 @@ from corpus.records import SECRET
 _MOST_MEBIBYTES = 2048
 #: A remedy is an imperative.
 _REMEDIES = (
-    "add|ask|check|choose|close|compare|copy|delete|do without|drop|free|get|give|install|leave|make|mend|name|pass|put",
-    "raise|remove|restore|run|save|say|see|set|start|take|train|try|use|wait|write|there (is|are)|nearest|must|did you mean",
-    "one of|expected|range|valid|it has",
+    "add|ask|check|choose|close|compare|copy|delete|do without|drop|free|get|give|install|leave|make|mend|name",
+    "pass|put|raise|remove|restore|run|save|say|see|set|start|take|train|try|use|wait|write|there (is|are)|nearest",
+    "must|did you mean|one of|expected|range|valid|it has",
 )
 _REMEDY = re.compile(rf"\b({'|'.join(_REMEDIES)})\b", re.IGNORECASE)
 #: What reaches a page, a terminal or a spreadsheet only in another form.
