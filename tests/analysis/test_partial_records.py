@@ -151,6 +151,6 @@ def test_what_tables_of_commands_lack_or_hold_twice_stops_no_report(tmp_path: Pa
     (only,) = robustness_table.robustness_table(folder).to_dict("records")
     assert (only["data"], only["note"]) == ("\\x1b[2J", "")
     sheet = {field.name: None if field.nullable else 0 for field in explain.SCHEMA} | {"trial": "0" * 12}
-    sheet |= {"kind": "uncertain", "called_fake": True}
+    sheet |= {"kind": "uncertain", "split": "test", "called_fake": True}
     folder.write_table(explain.EXPLANATIONS, pa.Table.from_pylist([sheet], explain.SCHEMA))
     assert explain.explanations(folder)["object_class"].tolist() == [""]
