@@ -8,6 +8,7 @@ import pandas as pd
 
 from data_prep.errors import run_command
 from trainables import MODELS
+from trainables.backends import backend
 from trainables.training.cost import cost
 from trainables.training.network import network
 from trainables.training.recipe import Recipe
@@ -17,6 +18,7 @@ from trainables.training.recipe import Recipe
 @click.argument("name", required=False)
 def main(name: str | None) -> None:
     """Print the table of networks at 32 x 32 pixels, as Markdown, or the layers and arguments of the network NAME."""
+    backend()
     if name is not None:
         entry = network(MODELS, name)
         entry.build(32).summary()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 
+from trainables.backends import backend
 from trainables.training.silence import silent_tensorflow
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def load_network(content: bytes) -> "keras.Model":
     Raises ValueError, with the reason in words, for anything else.
     """
     check(content)
+    backend()
     with silent_tensorflow():
         import keras
 

@@ -32,6 +32,7 @@ from sweeps.record.manifest import describe, looked, make_way, misfit
 from sweeps.record.writer import Record
 from sweeps.trackers import following
 from trainables import MODELS
+from trainables.backends import backend
 from trainables.record import IMAGES, read_manifest, replicate
 from trainables.worker import fork_server
 from trainables.worker.assignment import Shared
@@ -53,6 +54,7 @@ def command_of(question: Callable[[Asked], Sweep], then: Callable[[Sweep, Asked]
 def run(sweep: Sweep, options: Options) -> int:
     """Run a sweep, or what is left of it, and analyse its record. Returns the exit code, 1 if a trial failed."""
     options.check(sweep.strategy.representatives)
+    backend()
     following.check(options.track)
     if options.plan:
         from sweeps.engine import plan  # imports TensorFlow, to count parameters and time steps

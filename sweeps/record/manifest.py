@@ -1,6 +1,5 @@
 """A record's manifest: under which conditions its numbers were made, and whether new ones may join them."""
 
-import os
 import subprocess
 from collections import Counter
 from dataclasses import replace
@@ -14,6 +13,7 @@ from sweeps.engine.inputs import Inputs
 from sweeps.engine.options import Options
 from sweeps.engine.sweep import Sweep
 from sweeps.record.writer import Record
+from trainables.backends import backend
 from trainables.record import MANIFEST, DataFacts, Manifest, read_manifest
 from trainables.training.metrics import MARGIN, SELECTION_METRIC
 
@@ -58,7 +58,7 @@ def describe(sweep: Sweep, options: Options, inputs: Inputs, hardware: dict[str,
         commit=commit,
         dirty=dirty,
         seeds=sorted({recipe.seed for recipe in sweep.strategy.representatives}),
-        backend=os.environ.get("KERAS_BACKEND", "tensorflow"),
+        backend=backend(),
         versions={package: version(package) for package in _PACKAGES},
         started=_now(),
         locked=before.locked or _lock(options),

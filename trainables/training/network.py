@@ -44,6 +44,12 @@ class Network:
 
         Raises InputError for an argument that the function does not take, or of a wrong type.
         """
+        import keras
+
+        # What the user's keras.json says would make another network of the same name.
+        keras.config.set_image_data_format("channels_last")
+        keras.config.set_floatx("float32")
+        keras.config.set_epsilon(1e-7)
         return self._function()(image_size, **self.arguments | self.checked(arguments or {}))
 
     def checked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
