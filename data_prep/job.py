@@ -6,7 +6,6 @@ A killed job goes on from its parts. Nothing depends on the number of workers.
 """
 
 import contextlib
-import fcntl
 import gc
 import hashlib
 import json
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import platformdirs
+from filelock import FileLock
 
 from data_prep import copies, shards
 from data_prep.audit import audit, duplicates_of_train, enlargement
@@ -152,8 +152,7 @@ def _locked_scratch(folder: Folder, options: dict[str, Any]) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock, job = path.with_suffix(".lock"), path / "job.json"
     content = json.dumps({"format_version": shards.FORMAT_VERSION, **options})
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(lock):  # who waits for a file that is deleted meanwhile takes the next one's turn
         try:
             if not job.exists() or job.read_text() != content:
                 shutil.rmtree(path, ignore_errors=True)

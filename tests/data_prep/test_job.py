@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from data_prep import shards
+from data_prep import Folder, shards
 from data_prep.errors import InputError
-from data_prep.job import prepare
+from data_prep.job import _locked_scratch, prepare
 from support.shards import pixels
 from support.trees import make_tree, zip_tree
 
@@ -121,3 +122,18 @@ def test_an_out_that_is_a_link_is_what_it_points_to(tmp_path: Path) -> None:
     prepare(str(tmp_path / "tree"), str(tmp_path / "link"))
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "there" / "manifest.json").exists()
+
+
+def test_however_many_wait_for_a_scratch_folder_one_has_it(tmp_path: Path) -> None:
+    """Each deletes its lock at the end, while others wait for it."""
+    inside, folder = list[int](), Folder(str(tmp_path / "out"))
+
+    def work(number: int) -> int:
+        with _locked_scratch(folder, {}):
+            inside.append(number)
+            time.sleep(0.01)
+            return inside.pop() if len(inside) == 1 else -1
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, range(12))) == list(range(12))
+    assert not list(tmp_path.iterdir())
