@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -15,6 +16,7 @@ from analysis.results.format import TITLES, with_span
 from analysis.results.judged import by_class
 from data_prep import Folder, InputError
 from data_prep.decode import decode
+from data_prep.escaping import as_markdown
 from data_prep.layout import LABEL_NAMES
 from data_prep.sources import open_source
 from sweeps.stats.intervals import intervals
@@ -87,7 +89,7 @@ def card(name: str, detector: Detector, agreed: Agreement) -> str:
     entry, known = MODELS.get(str(stored.row["network"])), stored.row.dropna()
     hyperparameters = [name for name in Recipe("").hyperparameters() if name not in ("network", "parent")]
     return (
-        ENVIRONMENT.overlay(keep_trailing_newline=True)
+        ENVIRONMENT.overlay(keep_trailing_newline=True, finalize=_in_markdown)
         .get_template("model_card.md.j2")
         .render(
             name=name,
@@ -105,6 +107,10 @@ def card(name: str, detector: Detector, agreed: Agreement) -> str:
             agreed=agreed,
         )
     )
+
+
+def _in_markdown(value: Any) -> Any:
+    return as_markdown(value) if isinstance(value, str) else value
 
 
 def metric_lines(detector: Detector) -> list[Line]:

@@ -61,7 +61,7 @@ def main(record: str, watch: bool, wait: bool, opens: bool, margin: float | None
         shown.say(folder, INDEX, opens)
         return
     for line in _changes(folder) if watch else ():
-        click.echo(f"{time.strftime('%H:%M:%S')}  {line}")
+        click.echo(f"{time.strftime('%H:%M:%S')}  {printable(line)}")
     if margin is None and (data is None or folder.exists(PICTURES)) and shown.is_current(folder):
         click.echo(f"Report, tables and figures show what {folder} holds.")
     else:

@@ -20,6 +20,8 @@ _SIDE = 32  # of thumbnails, in pixels
 
 _SAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")  # Pillow would have Ghostscript run it, whatever the file's name
+# Others start programs, or wrap files of which Pillow then opens any.
+_FORMATS = {"AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"}
 _JPEG, _START_OF_SCAN, _NO_MORE = b"\xff\xd8\xff", b"\xff\xda", b"\x00\x02"
 _MARKER, _END = re.compile(rb"\xff[\x01-\xcf\xda-\xfe]|\xff\xd9"), b"\xff\xd9"  # those that are followed by a length
 _MOST_SCANS = 100  # of a JPEG: each goes over the whole image, and progressive ones have ten
@@ -93,8 +95,15 @@ def _read(content: bytes) -> tuple[str, Pixels]:
     """
     if content.startswith(_JPEG) and (codec := _plain_codec(content[: content.find(_START_OF_SCAN)])):
         return codec, simplejpeg.decode_jpeg(content, "RGB")
-    with Image.open(io.BytesIO(content)) as image:
+    with Image.open(io.BytesIO(content), formats=_formats()) as image:
         return _codec(image), np.asarray(_to_rgb(image))
+
+
+@lru_cache(maxsize=1)
+def _formats() -> tuple[str, ...]:
+    """Those of the formats that we read which this Pillow was built with."""
+    Image.init()
+    return tuple(sorted(_FORMATS & Image.OPEN.keys()))
 
 
 @lru_cache(maxsize=1024)
@@ -104,7 +113,7 @@ def _plain_codec(header: bytes) -> str | None:
     None as well for a header that stops half-way, at the scan of a thumbnail within it.
     """
     try:
-        with Image.open(io.BytesIO(header + _START_OF_SCAN + _NO_MORE)) as image:
+        with Image.open(io.BytesIO(header + _START_OF_SCAN + _NO_MORE), formats=("JPEG",)) as image:
             return _codec(image) if image.mode == "RGB" and not image.info.get("exif") else None
     except OSError:
         return None

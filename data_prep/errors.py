@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from data_prep.escaping import printable
+from data_prep.escaping import printable, without_passwords
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
@@ -58,5 +58,5 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
         message, code = f"{place}: {remedy}.", 2
     finally:
         gc.freeze()  # or Python would search everything for cycles on its way out, for up to a second
-    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
+    print(f"error: {printable(without_passwords(' '.join(message.split())))}", file=sys.stderr)
     sys.exit(code)

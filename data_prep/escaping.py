@@ -1,11 +1,15 @@
 """Text from data, which may be a stranger's, on its way to a terminal, a page or a spreadsheet."""
 
+import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd  # which each trial's process would import
 
+_MARKDOWN = re.compile(r"[\\`|<\[]")
+# A password has no slash in it where a port, a path and an @ in that would be taken for one.
+_PASSWORD = re.compile(r"((?:s3|gs):/+[^/\s:@\"']+):[^\s@\"']+@|(:/+[^/\s:@\"']+):[^/\s@\"']+@")
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # with which a cell begins that a spreadsheet computes
 
 
@@ -22,9 +26,19 @@ def as_csv(frame: "pd.DataFrame") -> bytes:
     """A table as a file's content. Text that a spreadsheet would take for a formula begins with an apostrophe."""
     texts = frame.select_dtypes(exclude="number")
     plain = frame.assign(**{str(column): texts[column].map(no_formula) for column in texts})
-    return str(plain.to_csv(index=False)).encode()
+    return str(plain.rename(columns=no_formula).to_csv(index=False)).encode()
 
 
 def no_formula(cell: Any) -> Any:
     """A cell of a table; with an apostrophe first if it is text that a spreadsheet would take for a formula."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULAS) else cell
+
+
+def as_markdown(text: str) -> str:
+    """Text for a line of Markdown, which would take some of it for a link, a picture, HTML, code or a cell's end."""
+    return _MARKDOWN.sub(r"\\\g<0>", printable(" ".join(text.split())))
+
+
+def without_passwords(text: str) -> str:
+    """Text with `…` for the passwords of the addresses in it, `s3://user:password@bucket`."""
+    return _PASSWORD.sub(r"\1\2:…@", text)

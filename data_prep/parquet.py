@@ -11,8 +11,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 _MAGIC = b"PAR1"
+# These unpack to 255 times their size at most.
+_CODECS = {"UNCOMPRESSED", "SNAPPY", "LZ4", "LZ4_RAW"}
 _TEXTS = (pa.string(), pa.binary())
-_MOST_VALUES, _MOST_BYTES = 10**8, 2**29  # of a table; of the text in a column
+_MOST_VALUES, _MOST_BYTES = 10**8, 2**28  # of a table; of the text in a column
 _ARROW_SCHEMA, _UNREAD = b"ARROW:schema", b"not the type"  # as long, for a footer has lengths in it
 
 
@@ -22,7 +24,11 @@ def opened(file: pa.NativeFile, schema: pa.Schema) -> pq.ParquetFile:
     Raises ArrowInvalid for columns of other types and for too many rows, and what pyarrow raises for a corrupt file.
     """
     metadata = _metadata(file)
-    rows = sum(metadata.row_group(place).num_rows for place in range(metadata.num_row_groups))
+    groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
+    rows = sum(group.num_rows for group in groups)
+    columns = [group.column(place) for group in groups for place in range(group.num_columns)]
+    if others := {column.compression for column in columns} - _CODECS:
+        raise pa.ArrowInvalid(f"it is compressed by {others.pop()}, not Snappy or LZ4")
     if rows != metadata.num_rows or rows * len(schema) > _MOST_VALUES:
         raise pa.ArrowInvalid(f"it claims to have {max(rows, metadata.num_rows):,} rows")
     texts = [field.name for field in schema if field.type in _TEXTS and field.name in metadata.schema.names]

@@ -24,6 +24,7 @@ from pyarrow import fs
 
 from data_prep import parquet
 from data_prep.errors import InputError
+from data_prep.escaping import printable, without_passwords
 
 _PATIENCE_SECONDS = 300
 _HALF_AN_ADDRESS = re.compile("[a-z][a-z0-9+.-]+:(/(?!/)|$)")  # such as s3:/bucket
@@ -61,7 +62,9 @@ def _is_hopeless(attempt: tenacity.RetryCallState) -> bool:
 def _say_waiting(attempt: tenacity.RetryCallState) -> None:
     if attempt.attempt_number == 1 and attempt.outcome:
         reason = str(attempt.outcome.exception()).splitlines()[0]
-        print(f"{attempt.args[0]} does not answer, and is waited for ({reason}).", file=sys.stderr, flush=True)
+        print(
+            f"{attempt.args[0]} does not answer, and is waited for ({printable(reason)}).", file=sys.stderr, flush=True
+        )
 
 
 def _give_up(attempt: tenacity.RetryCallState) -> None:
@@ -98,9 +101,7 @@ class Folder:
         if scheme == "file" and rest.startswith("/"):
             object.__setattr__(self, "location", urllib.parse.unquote(rest))
             return
-        user, at, _ = rest.partition("@")
-        password = user.partition("/")[0].partition(":")[2]
-        if separator and at and password and not (password.isdigit() and "/" in user):  # which is a port
+        if without_passwords(self.location) != self.location:
             raise InputError(f"The address {scheme}://… has a password in it; give that as AWS_SECRET_ACCESS_KEY, say.")
         if separator and ("?" in rest or "#" in rest):
             raise InputError(f"{scheme}://… is followed by options; give them in the environment, as AWS_ENDPOINT_URL.")

@@ -16,12 +16,19 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    NotRequired,  # which pydantic wants, before Python 3.12
+    get_type_hints,
+)
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from typing_extensions import TypedDict
 
 from data_prep import Folder, InputError
+from data_prep.escaping import without_passwords
 from data_prep.shards import LARGEST_IMAGE
 from trainables.training.metrics import EPOCH_METRICS, SCORED_SPLITS, SELECTION_METRIC, TRIAL_METRICS
 from trainables.training.recipe import NETWORK_NAME, Recipe, valid
@@ -124,7 +131,6 @@ _TEXTS = {
 }
 
 _LONGEST = 1e12  # seconds
-_PASSWORD = re.compile(r"(://[^/\s:@\"]+):[^/\s@\"]+@")  # in an address
 #: Between which numbers those of a column lie, by the form of its name. NaN lies anywhere.
 _RANGES = {
     r"\w*(accuracy|auc)|recall_\w+|chance": (0.0, 1.0),
@@ -196,6 +202,77 @@ class Manifest:
         folder.write_json(MANIFEST, asdict(self))
 
 
+# What is in those parts of a manifest that are dictionaries, as far as anything reads it. Later versions write more.
+_OPEN = {"extra": "allow"}
+
+
+class _Locked(TypedDict):
+    __pydantic_config__ = _OPEN  # type: ignore[misc]
+    when: str
+    metric: str
+    threshold: str
+    margin: float  # 0–1
+    seeds: int
+    training_sets: NotRequired[int]
+    comparisons: str
+
+
+class _Look(TypedDict):
+    __pydantic_config__ = _OPEN  # type: ignore[misc]
+    when: str
+    seeds: dict[str, int]
+
+
+class _Floor(TypedDict, total=False):
+    __pydantic_config__ = _OPEN  # type: ignore[misc]
+    colour: dict[str, float | None]
+    spectrum: dict[str, float | None]
+    both: dict[str, float | None]
+
+
+class _Varied(TypedDict):
+    """A hyperparameter of a search: its values, as Optuna writes a distribution, and those of others that it needs."""
+
+    name: str
+    values: dict[str, Any]
+    when: dict[str, list[Any]]
+
+
+class _Search(TypedDict, total=False):
+    __pydantic_config__ = _OPEN  # type: ignore[misc]
+    space: list[_Varied]
+
+
+class _Audit(TypedDict, total=False):
+    __pydantic_config__ = _OPEN  # type: ignore[misc]
+    images: int | None
+    distinct_images: int | None
+    duplicate_pairs: dict[str, int]
+    test_images_in_train: int | None
+    test_images_near_train: int | None
+    groups_with_both_labels: int | None
+    pictures_with_both_labels: int | None
+    codecs: dict[str, dict[str, int]]
+    file_size_auc: float | None
+    warnings: list[str]
+    notes: list[str]
+    unreadable: dict[str, str]
+
+
+class _Data(TypedDict, total=False):
+    __pydantic_config__ = _OPEN  # type: ignore[misc]
+    audit: _Audit
+
+
+class _Parts(TypedDict, total=False):
+    __pydantic_config__ = _OPEN  # type: ignore[misc]
+    data: _Data
+    search: _Search | None
+    floor: _Floor | None
+    locked: _Locked | None
+    looks: list[_Look]
+
+
 def replicate(row: "Mapping[Any, Any] | pd.Series[Any]") -> str:
     """Which of its configuration's trials the one in `row` is: `seed 0`, or `seed 0, training set 2`."""
     return f"seed {row['seed']}" + (f", training set {row['training_subset']}" if row.get("training_subset") else "")
@@ -238,8 +315,9 @@ def read_manifest(folder: Folder) -> Manifest:
         content: dict[str, Any] = folder.read_json(MANIFEST)
         version = content["format_version"]
         if version == FORMAT_VERSION:
-            printable = _PASSWORD.sub(r"\1:…@", json.dumps(content))  # for it enters reports
-            manifest = TypeAdapter(Manifest).validate_python(json.loads(printable))
+            content = json.loads(without_passwords(json.dumps(content)))  # for it enters reports
+            TypeAdapter(_Parts).validate_python(content, strict=True)
+            manifest = TypeAdapter(Manifest).validate_python(content)
             if 0 < (manifest.data.image_size or 1) <= LARGEST_IMAGE and 0 <= (manifest.wall_seconds or 0) <= _LONGEST:
                 return manifest
             raise ValueError("images of an impossible size, or an impossible time")

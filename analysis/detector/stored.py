@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from analysis.detector.loading import load_network
 from analysis.results.trials import Results, read
 from data_prep import Folder, InputError
 from trainables.record import BEST, checkpoints, replicate
+from trainables.training.network_file import load_network
 from trainables.training.recipe import nearest
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """The answer of a record: which configuration is first, what it is, and the commands that use it."""
 
 import json
+import re
 import shlex
 from dataclasses import dataclass, field
 from typing import Any
@@ -108,15 +109,27 @@ def _commands(recipe: Recipe, results: Results, folder: str, row: dict[str, Any]
     """Purpose → the command that does it, with the trial in `row`."""
     trial, cpus = row["trial"], row["cpus"] if pd.notna(row["cpus"]) else None
     target = shlex.quote(f"{folder}:{trial}")
-    on_other_data = {"Train it on other data": training(recipe, results, is_on_same_data=False)}
-    return {
+    trainings = {
         "Train it again, from fresh weights": training(recipe, results, cpus),
-        **(on_other_data if not recipe.parent else {}),
+        "Train it on other data": training(recipe, results, is_on_same_data=False) if not recipe.parent else "",
+    }
+    return {
+        **{purpose: command for purpose, command in trainings.items() if command},
         "Judge a folder of images": f"python -m analysis predict {target} IMAGES",
         "Export it, as Keras and ONNX files with a model card": f"python -m analysis export {target}",
         "Test it on corrupted images": f"python -m analysis robustness {shlex.quote(folder)} --trials {trial}",
         "See its mistakes": f"python -m analysis explain {target}",
     }
+
+
+def command_again(command: str) -> str:
+    """A record's own command, quoted anew; empty for text that is not the command of a sweep, but would be copied."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return ""
+    is_sweep = words[:1] == ["python"] and re.fullmatch(r"(\S*/)?sweeps/\w+\.py", " ".join(words[1:2]))
+    return shlex.join(words) if is_sweep else ""
 
 
 def training(recipe: Recipe, results: Results, cpus: float | None = None, is_on_same_data: bool = True) -> str:
@@ -129,7 +142,7 @@ def training(recipe: Recipe, results: Results, cpus: float | None = None, is_on_
     """
     manifest = results.provenance.manifest
     if recipe.parent or (recipe.training_subset and is_on_same_data) or recipe.network not in MODELS:
-        return manifest.command
+        return command_again(manifest.command)
     words = ["python", "sweeps/zoo.py", "--models", recipe.network]
     if is_on_same_data:
         words += ["--results", "results/again", "--data", manifest.data.shards or "SHARDS"]

@@ -27,7 +27,9 @@ def checklist(results: Results, compared: Compared) -> dict[str, str]:
         "taken as given",
         "Locked before test": _locked(locked),
         "Changed afterwards": _changes(results, compared),
-        "Looks at test": "; ".join(f"{look['when']}, with {max(look['seeds'].values())} seeds" for look in looks)
+        "Looks at test": "; ".join(
+            f"{look['when']}, with {max(look['seeds'].values(), default=0)} seeds" for look in looks
+        )
         + "; another, with more seeds, would widen the intervals" * bool(looks),
     }
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from analysis.pages.answer import command_again
 from analysis.pages.environment import ENVIRONMENT
 from data_prep import Folder
 from sweeps.record import shown
@@ -35,5 +36,5 @@ def _row(folder: Folder, name: str) -> dict[str, Any]:
         "report": f"{name}/{shown.REPORT}" if folder.exists(shown.REPORT) else "",
         "started": manifest.started[:16].replace("T", " "),
         "state": "over" if manifest.wall_seconds else "not over: the same command goes on",
-        "command": manifest.command,
+        "command": command_again(manifest.command),
     }

@@ -14,7 +14,7 @@ from analysis.results.judged import Findings
 from analysis.results.searches import front, importance
 from analysis.results.seeds import has_seeds
 from analysis.results.trials import RESULT_METRICS, Results, varied_hyperparameters
-from data_prep.escaping import as_csv
+from data_prep.escaping import as_csv, as_markdown
 from trainables.training.metrics import METRICS, SCORED_SPLITS
 
 #: A column of cells: its heading, what writes a cell, and the columns of the data frame that this writes.
@@ -253,7 +253,7 @@ def pair_cells(findings: Findings) -> pd.DataFrame:
 
 def results_markdown(results: Results) -> str:
     """`results.md`: the ranking, the flagged trials apart, and what must be said beside them."""
-    parts = [f"# Results of the sweep `{results.provenance.sweep}`", *results.provenance.caveats]
+    parts = [f"# Results of the sweep {as_markdown(results.provenance.sweep)}", *results.provenance.caveats]
     parts += (
         [_markdown(ranked_cells(results)), ranking_note(results)]
         if len(results.ranked)
@@ -284,7 +284,7 @@ def ranking_note(results: Results) -> str:
 def networks_markdown(results: Results) -> str:
     """`networks.md`: mean and standard deviation over the seeds."""
     parts = [
-        f"# Networks of the sweep `{results.provenance.sweep}` over their {results.unit}s",
+        f"# Networks of the sweep {as_markdown(results.provenance.sweep)} over their {results.unit}s",
         *results.provenance.caveats,
     ]
     return "\n\n".join([*parts, _markdown(network_cells(results)), networks_note(results)]) + "\n"
@@ -328,6 +328,6 @@ def _spread(mean: float, deviation: float, low: float, high: float) -> str:
 
 
 def _markdown(cells: pd.DataFrame) -> str:
-    """A pipe table. A pipe within a cell would end it, and is escaped."""
-    escaped = cells.map(lambda cell: str(cell).replace("|", "\\|"))
+    """A pipe table of text as it is."""
+    escaped = cells.map(lambda cell: as_markdown(str(cell)))
     return str(escaped.to_markdown(index=False, disable_numparse=True))

@@ -65,8 +65,8 @@ class Provenance:
     @property
     def floors(self) -> dict[str, float]:
         """The test accuracy of a linear probe on colour and spectrum together, by its name; empty if not measured."""
-        both = (self.manifest.floor or {}).get("both", {})
-        return {"linear probe on colour and spectrum": both["test_accuracy"]} if "test_accuracy" in both else {}
+        reached = (self.manifest.floor or {}).get("both", {}).get("test_accuracy")
+        return {} if reached is None else {"linear probe on colour and spectrum": reached}
 
 
 def provenance(manifest: Manifest) -> Provenance:

@@ -33,7 +33,10 @@ def searched(results: Results) -> pd.DataFrame:
 def hyperparameters(results: Results) -> dict[str, BaseDistribution]:
     """The hyperparameters that the search varied, each with the distribution of its values."""
     space = results.provenance.search.get("space", [])
-    distributions = {entry["name"]: json_to_distribution(json.dumps(entry["values"])) for entry in space}
+    try:
+        distributions = {entry["name"]: json_to_distribution(json.dumps(entry["values"])) for entry in space}
+    except (ValueError, KeyError, TypeError):  # in a manifest that no sweep has written
+        return {}
     return {name: distribution for name, distribution in distributions.items() if not distribution.single()}
 
 

@@ -40,7 +40,7 @@ class ZipSource:
         try:
             with zipfile.ZipFile(self.name) as archive:
                 members = [member for member in archive.infolist() if not member.is_dir()]
-        except zipfile.BadZipFile:
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error):
             raise InputError(f"{self.name} is no complete zip archive; download it again, or pass the unzipped folder.")
         for member in members:
             name = member.filename.replace("\\", "/")

@@ -3,18 +3,30 @@
 digest    of the record's files, and of the code that analyses them
 answer    to the sweep's question, in a sentence or two
 files     report, tables and figures
+seal      of all that, by a key in this user's cache
+
+A record may come from a stranger, who can write any report and any answer: without this user's seal it is made anew.
 """
 
+import contextlib
+import functools
 import hashlib
+import hmac
+import os
+import secrets
+import tempfile
 import webbrowser
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
+import platformdirs
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
 from data_prep import Folder, printable
+from data_prep.sources import CACHE
 from trainables.record import EPOCHS, TRIALS
 
 REPORT, SHOWN = "report.html", "tables/shown.json"
@@ -33,25 +45,55 @@ def digest(folder: Folder) -> str:
 
 
 def is_current(folder: Folder) -> bool:
-    """Whether report, tables and figures are there, and show what the record holds."""
+    """Whether report, tables and figures are there, are this user's own, and show what the record holds."""
     try:
         shown = folder.read_json(SHOWN)
         names = {f"{room}/{name}" for room in ("tables", "figures") for name in folder.folder(room).names()}
         is_whole = {*shown["files"]} <= {*names, *folder.names()}
-        return bool(is_whole and shown["answer"] and shown["digest"] == digest(folder))
+        return bool(is_whole and shown["answer"] and _is_own(folder, shown) and shown["digest"] == digest(folder))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return False
 
 
 def write(folder: Folder, digest: str, answer: str, files: Collection[str]) -> None:
     """Enter what has been written of a record that had this digest before it was read."""
-    folder.write_json(SHOWN, {"digest": digest, "answer": answer, "files": sorted(files)})
+    shown = {"digest": digest, "answer": answer, "files": sorted(files)}
+    folder.write_json(SHOWN, shown | {"seal": _seal(folder, shown)})
+
+
+def _is_own(folder: Folder, shown: dict[str, Any]) -> bool:
+    """Whether this user's own analysis has written what is shown."""
+    rest = {name: value for name, value in shown.items() if name != "seal"}
+    return hmac.compare_digest(str(shown["seal"]).encode(), _seal(folder, rest).encode())
+
+
+def _seal(folder: Folder, shown: dict[str, Any]) -> str:
+    """Of what is shown: the report as it is, tables and figures by size and time of change."""
+    rooms = [folder.folder(room).stamps() for room in ("tables", "figures")]
+    rooms[0].pop(SHOWN.rpartition("/")[2], None)
+    return hmac.new(_key(), repr([shown, rooms]).encode() + folder.read_bytes(REPORT), "sha256").hexdigest()
+
+
+@functools.cache
+def _key() -> bytes:
+    """This user's key, made at first; where it cannot be kept, one of this process."""
+    path, new = platformdirs.user_cache_path(CACHE) / "key", secrets.token_bytes(32)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent) as file, contextlib.suppress(FileExistsError):
+            file.write(new)
+            file.flush()
+            os.link(file.name, path)  # whole, or not at all
+        return path.read_bytes()
+    except OSError:
+        return new
 
 
 def answer(folder: Folder) -> str:
-    """The answer that a record's report gives; empty if it has no report."""
+    """The answer that a record's report gives; empty if it has none that this user's own analysis has written."""
     try:
-        return str(folder.read_json(SHOWN)["answer"])
+        shown = folder.read_json(SHOWN)
+        return str(shown["answer"]) if _is_own(folder, shown) else ""
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return ""
 

@@ -18,7 +18,8 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from data_prep import InputError
+from data_prep import InputError, printable
+from data_prep.escaping import without_passwords
 from sweeps.record.lease import Lease
 from sweeps.record.writer import Record
 from sweeps.trackers.mlflow import MLflow
@@ -89,10 +90,12 @@ class Exporter(threading.Thread):
         self._tracker, self._record, self._folder = tracker, record, record.folder.folder("tracking")
         try:
             self._ledger: dict[str, Any] = self._folder.read_json(f"{name}.json")
-        except (FileNotFoundError, ValueError):
-            self._ledger = {"token": secrets.token_hex(4), "complete": {}}
+            known = {place: set(trials) for place, trials in self._ledger["complete"].items()}
+            str(self._ledger["token"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+            self._ledger, known = {"token": secrets.token_hex(4), "complete": {}}, {}
         self._destination = hashlib.sha256(tracker.target.encode()).hexdigest()[:12]  # an address may hold a password
-        self._complete = set(self._ledger["complete"].get(self._destination, ()))
+        self._complete = known.get(self._destination, set())
         self._exported: dict[str, Any] = {}  # trial that is not complete there → its state when it was exported
         self._failed: set[str] = set()
         self._has_begun = False
@@ -116,7 +119,7 @@ class Exporter(threading.Thread):
                 pause = max(_SECONDS_BETWEEN_ROUNDS, time.monotonic() - started)  # busy half the time at most
             except Exception as error:  # of a tool that is no part of the sweep
                 if not has_warned:
-                    gist = (str(error).strip() or type(error).__name__).splitlines()[0]
+                    gist = without_passwords(printable((str(error).strip() or type(error).__name__).splitlines()[0]))
                     print(
                         f"{self.name} failed ({gist}); the sweep goes on and tries again.", file=sys.stderr, flush=True
                     )

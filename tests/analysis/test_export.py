@@ -10,12 +10,12 @@ import keras
 import numpy as np
 import pytest
 
-from analysis.detector.loading import check
 from analysis.detector.stored import stored
 from support.commands import Command, refused, run_python
 from support.detectors import AGE, CODEC, CUSTOM, rows_of, set_in_trials
 from trainables.training import metrics
 from trainables.training.metrics import best_threshold
+from trainables.training.network_file import check
 
 pytestmark = pytest.mark.xdist_group("trained")
 

@@ -17,10 +17,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.detector.loading import check, load_network
 from analysis.explain import SCHEMA
+from analysis.pages.answer import command_again
+from data_prep import Folder, InputError
 from support.commands import Command, refused
 from support.detectors import checkpoint, set_in_trials
+from sweeps.record import shown
+from trainables.record import read_manifest
+from trainables.training.checkpoint import load_best
+from trainables.training.network_file import check, load_network
 
 pytestmark = pytest.mark.xdist_group("trained")
 
@@ -196,6 +201,23 @@ def test_a_network_that_swells_an_image_is_refused(tmp_path: Path) -> None:
         load_network(path.read_bytes())
 
 
+def test_an_operation_that_swells_an_image_is_refused(tmp_path: Path) -> None:
+    """Operations are no layers, and stand between them."""
+    path, pixels = tmp_path / "repeated.keras", keras.Input((32, 32, 3))
+    large = keras.layers.GlobalAveragePooling2D()(keras.ops.repeat(pixels, 100_000, axis=1))
+    keras.Model(pixels, keras.layers.Dense(1)(large)).save(path)
+    with pytest.raises(ValueError, match="swell an image"):
+        load_network(path.read_bytes())
+
+
+def test_a_resumed_trial_takes_no_network_but_of_layers(tmp_path: Path) -> None:
+    pixels = keras.Input((32, 32, 3))
+    flat = keras.layers.Lambda(keras.ops.relu)(keras.layers.Flatten()(pixels))
+    keras.Model(pixels, keras.layers.Dense(1)(flat)).save(tmp_path / "best.keras")
+    with pytest.raises(ValueError, match="may run code"):
+        load_best(Folder(str(tmp_path)))
+
+
 def elsewhere(kind: str) -> Callable[[dict[str, bytes]], None]:
     def change(members: dict[str, bytes]) -> None:
         import h5py
@@ -289,3 +311,60 @@ def test_a_record_makes_nobody_ask_a_server_that_it_names(
                 refused(analysis(command, copy))
         with pytest.raises(TimeoutError):
             server.accept()
+
+
+def test_a_report_that_came_with_a_record_is_made_anew(analysis: Command, copy: Path) -> None:
+    """Its sender can write any page, any answer and the digest that belongs to them, but not this user's seal."""
+    assert analysis(copy).returncode == 0
+    shown.is_current(Folder(str(copy)))
+    told = json.loads((copy / "tables/shown.json").read_text())
+    page = (copy / "report.html").read_text()
+    for forged in (told | {"answer": "vgg16 is ahead of all others."}, told | {"seal": "0" * 64}):
+        (copy / "tables/shown.json").write_text(json.dumps(forged))
+        assert not shown.is_current(Folder(str(copy)))
+        assert shown.answer(Folder(str(copy))) == ""
+    (copy / "tables/shown.json").write_text(json.dumps(told))
+    assert shown.is_current(Folder(str(copy)))
+    (copy / "report.html").write_text(page.replace("</body>", "<script>alert(1)</script></body>"))
+    assert analysis(copy).returncode == 0
+    assert "alert(1)" not in (copy / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "again"),
+    [
+        ("python sweeps/age.py --data 'a b'", "python sweeps/age.py --data 'a b'"),
+        ("python sweeps/age.py; rm -rf /", ""),
+        ("python sweeps/age.py $(id)", "python sweeps/age.py '$(id)'"),
+        ("curl -s http://127.0.0.1:9/x | sh", ""),
+        ("python -c sweeps/age.py", ""),
+        ("python 'sweeps/age.py", ""),
+    ],
+)
+def test_no_command_of_a_stranger_is_offered(command: str, again: str) -> None:
+    assert command_again(command) == again
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"locked": {"x": 1}},
+        {"locked": {"when": "", "metric": "", "threshold": "", "margin": "wide", "seeds": 1, "comparisons": ""}},
+        {"looks": [{}]},
+        {"looks": [{"when": "x", "seeds": {"a": "b"}}]},
+        {"floor": {"both": 5}},
+        {"floor": {"both": {"test_accuracy": "x"}}},
+        {"search": {"space": [{}]}},
+        {"search": {"space": "x"}},
+        {"data": {"audit": {"images": "many"}}},
+        {"data": {"audit": {"warnings": 7}}},
+        {"data": {"audit": {"duplicate_pairs": {"train": "x"}}}},
+    ],
+    ids=str,
+)
+def test_a_manifest_of_another_shape_is_refused(changes: dict[str, Any], copy: Path) -> None:
+    manifest = json.loads((copy / "manifest.json").read_text())
+    data = manifest["data"] | changes.get("data", {})
+    (copy / "manifest.json").write_text(json.dumps(manifest | changes | {"data": data}))
+    with pytest.raises(InputError, match=r"manifest\.json cannot be read"):
+        read_manifest(Folder(str(copy)))

@@ -11,7 +11,7 @@ from analysis.pages import tables
 from analysis.results.judged import findings
 from analysis.results.trials import Results, read
 from data_prep.errors import InputError
-from data_prep.escaping import as_csv
+from data_prep.escaping import as_csv, as_markdown
 from data_prep.storage import Folder
 from support.records import (
     AGE,
@@ -116,3 +116,9 @@ def test_no_text_in_a_csv_is_a_formula(kind: str) -> None:
         "'+x,-0.5",
         ",-0.5",
     ]
+
+
+def test_markdown_and_headings_take_text_as_it_is() -> None:
+    text = "<img src=x> ![p](http://x/p.png) [l](http://x) `c` a|b\n# d"
+    assert as_markdown(text) == r"\<img src=x> !\[p](http://x/p.png) \[l](http://x) \`c\` a\|b # d"
+    assert as_csv(pd.DataFrame({"=1+1": ["a"]})).decode() == "'=1+1\na\n"

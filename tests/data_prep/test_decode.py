@@ -1,6 +1,9 @@
 """Decoding: from any file to RGB pixels, the facts of its encoding, or a reason why not."""
 
 import io
+import os
+import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,3 +93,27 @@ def test_what_a_telephone_puts_behind_a_jpeg_is_no_part_of_it() -> None:
 def test_what_is_no_image_has_a_reason(content: bytes, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
         decode(content, 32)
+
+
+def iptc(content: bytes) -> bytes:
+    """A file of IPTC's that holds another file, which Pillow would open whatever it is."""
+
+    def field(number: int, value: bytes) -> bytes:
+        length = struct.pack(">H", len(value)) if len(value) < 32768 else struct.pack(">HI", 0x8004, len(value))
+        return bytes([0x1C, number // 256, number % 256]) + length + value
+
+    sizes = field(3 * 256 + 20, struct.pack(">H", 32)) + field(3 * 256 + 30, struct.pack(">H", 32))
+    return field(3 * 256 + 60, b"\x01\x01") + sizes + field(3 * 256 + 120, b"\x05") + field(8 * 256 + 10, content)
+
+
+def test_a_file_that_holds_another_one_is_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow would hand the PostScript to a program, and decode any number of scans."""
+    ghostscript = tmp_path / "gs"
+    ghostscript.write_text(f"#!/bin/sh\ntouch {tmp_path}/canary\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\n%%EOF\n"
+    for inner in (postscript, encoded(Image.new("RGB", (32, 32)), "JPEG")):
+        with pytest.raises(UnreadableError):
+            decode(iptc(inner), 32)
+    assert not (tmp_path / "canary").exists()

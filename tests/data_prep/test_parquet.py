@@ -177,3 +177,11 @@ def test_a_manifest_of_other_content_is_refused(change: dict[str, object], prepa
     folder.write_json("manifest.json", folder.read_json("manifest.json") | change)
     with pytest.raises(InputError, match="cannot be read as a manifest"):
         shards.read_manifest(folder)
+
+
+def test_what_may_unpack_to_anything_is_not_read(tmp_path: Path) -> None:
+    table = pa.table({"path": ["a" * 10**6, "b"], "label": pa.array([0, 1], pa.int8())})
+    for codec in ("zstd", "gzip", "brotli"):
+        pq.write_table(table, tmp_path / "packed.parquet", compression=codec)
+        with pytest.raises(pa.ArrowInvalid, match=f"compressed by {codec.upper()}, not Snappy or LZ4"):
+            Folder(str(tmp_path)).read_table("packed.parquet", SCHEMA)

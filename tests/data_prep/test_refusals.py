@@ -45,6 +45,7 @@ def test_what_cannot_be_bounded_is_not_unpacked(tmp_path: Path) -> None:
         ("s3://", "'s3://' names no folder"),
         ("s3://key:secret@bucket/x", "has a password in it"),
         ("s3://key:sec/ret@bucket", "has a password in it"),
+        ("s3://key:7/sekret@bucket", "has a password in it"),
         ("s3://bucket/x?endpoint_override=http://elsewhere", "is followed by options"),
     ],
 )
@@ -175,3 +176,30 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_shards(tmp_path: Path) -> Non
         )
         assert "disk is full" in refused(done)
         assert not (disk / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "address", ["s3:/key:sekret@bucket/x", "https://me:sekret@host/x.zip", "s3://key:7/sekret@b", "gs://k:se/kret@b"]
+)
+def test_no_sentence_repeats_a_password(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    @click.command()
+    def command() -> None:
+        raise InputError(f"{address} is no folder; pass a folder.")
+
+    with pytest.raises(SystemExit):
+        run_command(command, [])
+    assert "kret" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", [(6, b"\xff"), (4, b"\x63")], ids=["a name that is no text", "a method of tomorrow"])
+def test_a_zip_with_an_odd_directory_is_refused(change: tuple[int, bytes], tmp_path: Path) -> None:
+    place, content = change
+    with zipfile.ZipFile(tmp_path / "odd.zip", "w") as archive:
+        archive.writestr("train/REAL/\u00e4.jpg", b"x")
+    data = bytearray((tmp_path / "odd.zip").read_bytes())
+    directory = data.index(b"PK\x01\x02")
+    at = directory + (46 + len("train/REAL/") if place == 6 else 6)
+    data[at : at + 1] = content
+    (tmp_path / "odd.zip").write_bytes(data)
+    with pytest.raises(InputError, match="is no complete zip archive"):
+        ZipSource(str(tmp_path / "odd.zip")).files()

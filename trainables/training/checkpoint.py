@@ -19,6 +19,7 @@ from data_prep import Folder
 from trainables.layers.augmentation import without_augmentation
 from trainables.record import BEST, LAST
 from trainables.training.loop import Run
+from trainables.training.network_file import load_network
 
 _SECONDS_BETWEEN_SAVES = 10.0  # of last.npz, three times the size of the network
 
@@ -143,11 +144,8 @@ def _load(run: Run, content: bytes, folder: Folder) -> None:
 
 
 def load_best(folder: Folder) -> keras.Model:
-    """The network of the best epoch, uncompiled."""
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch, BEST)
-        path.write_bytes(folder.read_bytes(BEST))
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+    """The network of the best epoch, uncompiled. Raises ValueError if it is made of more than layers."""
+    return load_network(folder.read_bytes(BEST))
 
 
 def _keras_file(model: keras.Model) -> bytes:

@@ -136,6 +136,7 @@ def _canonical(arguments: Any) -> str:
     with contextlib.suppress(TypeError, ValueError, RecursionError):
         decoded = json.loads(arguments) if isinstance(arguments, str) else arguments
         if isinstance(decoded, dict):
+            json.dumps(decoded, ensure_ascii=False).encode()  # half a letter, as in "\ud800", cannot be written
             return json.dumps(decoded, sort_keys=True)
     raise InputError(f"arguments is {arguments!r}; it must be a JSON object.")
 

@@ -70,7 +70,9 @@ def _check_sizes(content: bytes) -> None:
             network = keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
             if sum(math.prod(variable.shape) for variable in network.variables) > len(content):
                 raise ValueError("it has more parameters than the file")
-            nodes = [node for layer in network._flatten_layers() for node in layer._inbound_nodes]
+            layers = network._flatten_layers()  # and the operations between them, which are none
+            operations = {id(each): each for layer in layers for each in (layer, *getattr(layer, "_operations", ()))}
+            nodes = [node for operation in operations.values() for node in operation._inbound_nodes]
             sizes = [math.prod(filter(None, tensor.shape)) for node in nodes for tensor in node.output_tensors]
             if max(sizes, default=0) > _MOST_SWELLING * math.prod(filter(None, network.input_shape)):
                 raise ValueError("its layers swell an image more than a thousandfold")
