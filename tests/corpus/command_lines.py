@@ -155,7 +155,7 @@ nowhere; tree; secret; shards; circle; pipe; /dev/zero; {"x" * 300}; s3://; nosu
 predict results/zoo tree --trial 0123456789ab; compare results/zoo; compare results/zoo nowhere;
 compare results/zoo shards; export results/zoo --trial vgg16; explain results/zoo --data nowhere;
 robustness results/zoo --data tree; robustness results/zoo --trials nothing; explain results/zoo --images 0;
-explain results/zoo --layer nothing; predict results/zoo tree --kind xml; predict results/zoo tree --prior 2
+explain results/zoo --layer nothing; predict results/zoo tree --format xml; predict results/zoo tree --prior 2
 """
 _ANALYSIS_RIGHT = """
 results/zoo; results/zoo/; ./results/../results/zoo; results/zoo --margin 2; results; export results/zoo --out made;
