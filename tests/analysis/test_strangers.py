@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -22,10 +23,14 @@ from analysis.pages.answer import command_again
 from data_prep import Folder, InputError
 from support.commands import Command, refused
 from support.detectors import checkpoint, set_in_trials
+from support.networks import split_of
 from sweeps.record import shown
-from trainables.record import read_manifest
-from trainables.training.checkpoint import load_best
+from trainables import Recipe
+from trainables.record import LAST, read_manifest
+from trainables.training.checkpoint import load_best, restore
+from trainables.training.loop import start
 from trainables.training.network_file import check, load_network
+from trainables.training.selection import Data
 
 pytestmark = pytest.mark.xdist_group("trained")
 
@@ -216,6 +221,13 @@ def test_a_resumed_trial_takes_no_network_but_of_layers(tmp_path: Path) -> None:
     keras.Model(pixels, keras.layers.Dense(1)(flat)).save(tmp_path / "best.keras")
     with pytest.raises(ValueError, match="may run code"):
         load_best(Folder(str(tmp_path)))
+
+
+def test_a_resumed_trial_unpacks_nothing(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / LAST, state=np.zeros(10**6, np.uint8))
+    run = start(Recipe("age-c2-f1"), Data(*[split_of(4, 0)] * 3, "fingerprint"))
+    with pytest.raises(ValueError, match="would unpack to more than it holds"):
+        restore(run, Folder(str(tmp_path)))
 
 
 def elsewhere(kind: str) -> Callable[[dict[str, bytes]], None]:

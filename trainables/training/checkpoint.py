@@ -8,6 +8,7 @@ import io
 import json
 import tempfile
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +129,9 @@ def inherit(run: Run, folder: Folder, parent: Folder) -> None:
 
 
 def _load(run: Run, content: bytes, folder: Folder) -> None:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if sum(member.file_size for member in archive.infolist()) > len(content):  # for np.savez packs nothing
+            raise ValueError(f"{folder}/{LAST} would unpack to more than it holds")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         state = json.loads(arrays["state"].tobytes())
         for row in state["history"]:
