@@ -72,6 +72,7 @@ NEEDED = {
     (TRIALS, "test_accuracy"): (COMPARE,),
     ("scores", "score"): (DETECT[1],),
 }
+UNKNOWN = ("left out", "nulls", "not numbers", "infinity")
 #: Text that only a few words of may stand in a column.
 NAMES = {"trial", "parent", "network", "status", "split", "kind", "optimizer", "schedule", "precision", "arguments"}
 #: Numbers by the form of a column's name: the least, and what is larger than any sweep would write.
@@ -127,7 +128,7 @@ def _of_column(file: str, field: pa.Field) -> Iterator[Mutation]:
     is_number = is_integer or pa.types.is_floating(field.type)
 
     def of(what: str, values: Callable[[pa.ChunkedArray], Any], is_refused: bool) -> Mutation:
-        needed_by = NEEDED.get((file, name), ()) if what in ("left out", "nulls", "not numbers") else ()
+        needed_by = NEEDED.get((file, name), ()) if what in UNKNOWN else ()
         return Mutation(
             f"{file} {name} {what}", file, lambda record: _set(record, file, name, values), is_refused, needed_by
         )
