@@ -142,6 +142,7 @@ def _attempt(words: list[str], cwd: str, scratch: Path) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.chdir(cwd)
         os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
+        os.environ["XDG_CACHE_HOME"] = str(scratch / "cache")
         sys.argv = [words[0], *words[1:]]
         _watch(Path(cwd).resolve(), scratch)
         try:
