@@ -157,7 +157,8 @@ def test_means_and_verdicts_are_over_training_sets_where_there_are_several(
 
 
 def test_a_margin_decides_what_is_level(make: Callable[..., Folder]) -> None:
-    folder = noisy(make, {AGE[0]: 0.95, AGE[1]: 0.95}, seeds=4, locked={"margin": 0.2, "metric": "", "seeds": 4})
+    locked = {"when": "", "metric": "", "threshold": "", "margin": 0.2, "seeds": 4, "comparisons": ""}
+    folder = noisy(make, {AGE[0]: 0.95, AGE[1]: 0.95}, seeds=4, locked=locked)
     assert findings(read(folder)).compared.named("level") == [AGE[1], AGE[0]]
     assert findings(read(folder), margin=0.001).compared.named("undecided") == [AGE[1], AGE[0]]
 
