@@ -16,16 +16,11 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    NotRequired,  # which pydantic wants, before Python 3.12
-    get_type_hints,
-)
+from typing import TYPE_CHECKING, Any, NotRequired, get_type_hints
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict  # which pydantic wants before Python 3.12
 
 from data_prep import Folder, InputError
 from data_prep.escaping import without_passwords

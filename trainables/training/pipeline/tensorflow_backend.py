@@ -22,8 +22,8 @@ _STEPS_PER_EXECUTION = 32
 def set_up(threads: int, deterministic: bool = False, has_gpu: bool = False) -> None:
     """Limit this process to that many threads, and to the GPU memory that it needs, before TensorFlow first computes.
 
-    If `deterministic`, a GPU computes the same bits each time. A process that has computed cannot change its limits: it
-    must have been set up with the same number.
+    If `deterministic`, a GPU computes the same bits each time; `has_gpu` matters to JAX alone. A process that has
+    computed cannot change its limits: it must have been set up with the same number.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if gpus and deterministic:
