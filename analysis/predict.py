@@ -23,6 +23,7 @@ from analysis.detector.stored import stored
 from analysis.results.decisions import calibration
 from analysis.results.format import number
 from data_prep import Folder, InputError, printable
+from data_prep.errors import ENDS, is_read
 from data_prep.escaping import no_formula
 from data_prep.layout import LABEL_NAMES
 from data_prep.numbers import Real
@@ -80,8 +81,10 @@ def main(
     else:
         for line in lines:
             click.echo(line, nl=False)
+            if not is_read():
+                return ENDS["unread"].code
     click.echo(summary(detector, tally), err=True)
-    return int(bool(tally[_UNREADABLE]))
+    return ENDS["unread" if tally[_UNREADABLE] else "done"].code
 
 
 def summary(detector: Detector, tally: Counter[str]) -> str:
@@ -128,8 +131,10 @@ def _csv(rows: Iterable[Row]) -> Iterator[str]:
     line = io.StringIO()
     writer = csv.DictWriter(line, [field.name for field in fields(Row)], lineterminator="\n")
     writer.writeheader()
+    safe = printable if sys.stdout.isatty() else str  # a terminal obeys what a file keeps
     for row in rows:
         cells = asdict(row) | {"warnings": "; ".join(row.warnings)}
+        cells = {name: safe(cell) if isinstance(cell, str) else cell for name, cell in cells.items()}
         writer.writerow({name: no_formula(cell) for name, cell in cells.items()})
         yield line.getvalue()
         line.seek(0)

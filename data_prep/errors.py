@@ -1,15 +1,58 @@
-"""How every command reports bad input: one sentence and exit code 2, never a traceback."""
+"""How every command ends: all is done, or one sentence says what is not, and the exit code which kind of end it is."""
 
 import errno
 import gc
+import io
+import os
 import re
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import click
 
 from data_prep.escaping import printable, without_passwords
+
+
+class End(NamedTuple):
+    """A way in which commands end. Its sentence has braces around what varies."""
+
+    code: int
+    when: str
+    sentence: str
+    commands: str = "all"
+
+
+_AGAIN = "the same command goes on from here."
+#: All ways in which a command ends, as docs/trouble.md shows them.
+ENDS = {
+    "done": End(0, "all is done, whether or not somebody reads the output", "{answer}"),
+    "budget": End(
+        0,
+        "`--time-budget` is spent",
+        "The time budget is spent: the same command goes on, with {count} trials left.",
+        "`search.py`",
+    ),
+    "failed": End(
+        1,
+        "trials failed, each with its reason; the others are done",
+        "{count} trials failed; the same command tries them again.",
+        "sweeps",
+    ),
+    "unbuilt": End(
+        1,
+        "`--plan` finds networks that cannot be built",
+        "{count} networks cannot be built; their trials would fail.",
+        "sweeps",
+    ),
+    "unread": End(1, "images cannot be read, or nobody reads the rows", "{count} unreadable", "`predict`"),
+    "lost": End(1, "Ray's processes have been killed", f"error: Ray has died on {{host}}; {_AGAIN}", "sweeps"),
+    "refused": End(2, "the input, a disk or a service cannot be used", "error: {reason}; {remedy}."),
+    "SIGHUP": End(129, "the terminal is closed", f"error: hung up; {_AGAIN}"),
+    "SIGINT": End(130, "Ctrl-C", f"error: interrupted; {_AGAIN}"),
+    "SIGTERM": End(143, "`kill`, or a scheduler's end of a job", f"error: terminated; {_AGAIN}"),
+}
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
@@ -33,30 +76,107 @@ _HELP = " See --help."  # after click's own sentences on names and numbers of op
 _ON_NAMES = (click.NoSuchOption, click.BadOptionUsage, click.MissingParameter, click.UsageError)
 _QUOTED = re.compile("'([^']+)'")  # the path in an error of Arrow's
 
+_signals: list[str] = []  # that have asked this process to end
+_is_abrupt = False  # whether this process is to end without Python's clean-up
+
 
 class InputError(click.ClickException):
     """Input that cannot be used. The message is one sentence that names the remedy; the exit code is 2."""
 
-    exit_code = 2
+    exit_code = ENDS["refused"].code
+
+
+class BrokenOffError(InputError):
+    """What a command cannot do without has died; run again, it continues."""
+
+    exit_code = ENDS["lost"].code
+
+
+class _Output(io.FileIO):
+    """Standard output or error; once nobody can read it any more, what is written is dropped, and the work goes on."""
+
+    is_read = True
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):  # of a pipe's reader, of a terminal
+                raise
+        self.is_read = False
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())  # for processes that this one starts, too
+        return len(data)
+
+
+def is_read() -> bool:
+    """Whether somebody may still read standard output."""
+    buffer = getattr(sys.stdout, "buffer", None)
+    return bool(getattr(getattr(buffer, "raw", buffer), "is_read", True))
+
+
+def received() -> str:
+    """The name of the last signal that has asked this process to end, such as SIGTERM; empty if none has."""
+    return _signals[-1] if _signals else ""
+
+
+def leave_at_once() -> None:
+    """Have the command's process end without Python's clean-up, in which a library would wait in vain."""
+    global _is_abrupt
+    _is_abrupt = True
+
+
+def _interrupt(number: int, frame: object) -> None:
+    _signals.append(signal.Signals(number).name)
+    raise KeyboardInterrupt
+
+
+def _handle(handler: Any) -> None:
+    """Handle those of the signals in ENDS so that are not ignored, as they are under `nohup`."""
+    for name in ENDS:
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def _outlive_readers() -> None:
+    """Let standard output and error end in nothing where their readers end, in a process that has the usual ones."""
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if stream and stream is getattr(sys, f"__{name}__") and stream.fileno() == descriptor:
+            stream.flush()
+            raw = _Output(descriptor, "w", closefd=False)
+            kind = {"line_buffering": stream.line_buffering, "write_through": stream.write_through}
+            buffer = raw if stream.write_through else io.BufferedWriter(raw)
+            heard = io.TextIOWrapper(buffer, stream.encoding, stream.errors, **kind)  # type: ignore[arg-type]
+            setattr(sys, name, heard)
+            setattr(sys, f"__{name}__", heard)
 
 
 def run_command(command: click.Command, arguments: Sequence[str] | None = None) -> None:
-    """Run `command` and exit with its code: 0 done, 1 done in part, 2 wrong input, 130 interrupted."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's way to say Ctrl-C
+    """Run `command` and exit with the code of its end, one of ENDS."""
+    _signals.clear()
+    _handle(_interrupt)
+    _outlive_readers()
+    message = ""
     try:
-        sys.exit(command.main(arguments, standalone_mode=False) or 0)
+        code = command.main(arguments, standalone_mode=False) or 0
     except click.ClickException as error:
-        message, code = error.format_message() + _HELP * (type(error) in _ON_NAMES), 2
+        message = error.format_message() + _HELP * (type(error) in _ON_NAMES)
+        code = error.exit_code if isinstance(error, InputError) else ENDS["refused"].code
     except (click.Abort, KeyboardInterrupt):
-        message, code = "interrupted; the same command goes on from here.", 130
-    except BrokenPipeError:
-        raise
+        code, _, message, _ = ENDS[received() or "SIGINT"]
     except OSError as error:
         reason = str(error).partition("\n")[0]
         remedy = _REMEDIES.get(error.errno or 0, f"{reason}; mend that and run the same command again")
         place = error.filename or (_QUOTED.search(reason) or ["", "the system reports"])[1]
-        message, code = f"{place}: {remedy}.", 2
+        message, code = f"{place}: {remedy}.", ENDS["refused"].code
     finally:
         gc.freeze()  # or Python would search everything for cycles on its way out, for up to a second
-    print(f"error: {printable(without_passwords(' '.join(message.split())))}", file=sys.stderr)
+    _handle(signal.SIG_IGN)  # the end is known
+    if message:
+        sentence = printable(without_passwords(" ".join(message.removeprefix("error: ").split())))
+        print(f"error: {sentence}", file=sys.stderr)
+    if _is_abrupt:
+        sys.stdout.flush()
+        os._exit(code)
     sys.exit(code)

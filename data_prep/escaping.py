@@ -8,8 +8,10 @@ if TYPE_CHECKING:
     import pandas as pd  # which each trial's process would import
 
 _MARKDOWN = re.compile(r"[\\`|<\[]")
-# A password has no slash in it where a port, a path and an @ in that would be taken for one.
-_PASSWORD = re.compile(r"((?:s3|gs):/+[^/\s:@\"']+):[^\s@\"']+@|(:/+[^/\s:@\"']+):[^/\s@\"']+@")
+_ADDRESS = re.compile(r"([a-z0-9+.-]{0,16}):/+([^/:@]*)(:(?:\d*/)?)?", re.IGNORECASE)
+_SECRET = re.compile(
+    r"([?&][^=&?\s]{0,40}(?:key|token|secret|password|signature)[^=&?\s]{0,40}=)[^&\s]+", re.IGNORECASE
+)
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # with which a cell begins that a spreadsheet computes
 
 
@@ -40,5 +42,17 @@ def as_markdown(text: str) -> str:
 
 
 def without_passwords(text: str) -> str:
-    """Text with `…` for the passwords of the addresses in it, `s3://user:password@bucket`."""
-    return _PASSWORD.sub(r"\1\2:…@", text)
+    """Text with `…` for the secrets of the addresses in it: `s3://user:password@bucket`, `https://token@host/x?key=y`."""
+    words = re.sub(r"\S+", lambda word: _without_password(*word[0].rpartition("@")), text)
+    return _SECRET.sub(r"\1…", words)
+
+
+def _without_password(before: str, at: str, after: str) -> str:
+    """A word of which the last @ may end the password of an address: there may be slashes, quotes and more @ in it."""
+    for address in _ADDRESS.finditer(before):
+        scheme, user, colon = address[1].lower(), address.end(2), address[3] or ""
+        if colon == ":" or (colon and (scheme in ("s3", "gs") or not colon.endswith("/"))):
+            return f"{before[:user]}:…@{after}"
+        if not colon and user == len(before) and scheme in ("http", "https"):
+            return f"{before[: address.start(2)]}…@{after}"
+    return before + at + after

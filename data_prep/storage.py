@@ -28,6 +28,7 @@ from data_prep.escaping import printable, without_passwords
 
 _PATIENCE_SECONDS = 300
 _HALF_AN_ADDRESS = re.compile("[a-z][a-z0-9+.-]+:(/(?!/)|$)")  # such as s3:/bucket
+_BESIDE = re.compile(r"\..+\.[0-9a-f]{8}")  # the name of a file that is being written, until it is renamed
 _FEW_REQUESTS = "?allow_delayed_open=true"  # else Arrow begins a multipart upload for each file, however small
 _REMOTE = ("AWS Error", "curlCode", "google::cloud")  # how the errors of remote file systems begin
 # The errors that waiting cannot mend, by the words in which S3 and Google's storage report them.
@@ -171,6 +172,12 @@ class Folder:
                         folders.append(entry.path)
                     elif not entry.is_file(follow_symlinks=False):
                         raise InputError(f"{entry.path} is a link or a device; put a file or folder in its place.")
+
+    def clear(self) -> None:
+        """Delete what killed processes have left half-written in a local folder; object stores show no such files."""
+        for path in self.local_path().rglob(".*") if self.is_local else ():
+            if _BESIDE.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
     def _check_readable(self, name: str) -> None:
         """Raise InputError for a pipe or a device, which may never end."""

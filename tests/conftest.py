@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,15 @@ def file_named_by(variable: str, otherwise: str) -> Path:
     return path.resolve()
 
 
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """A command that ends within a test's process leaves it without the usual handlers of signals."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
     """Run `python *arguments` in an empty folder, as a user would; returns exit code, output and errors."""
@@ -127,7 +137,6 @@ def command_here(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch:
 
     def run(*arguments: object, cwd: Path = tmp_path, env: dict[str, str] | None = None, given: str = "") -> Done:
         words = [str(argument) for argument in arguments]
-        handler = signal.getsignal(signal.SIGTERM)
         capfd.readouterr()
         with monkeypatch.context() as patch:
             patch.chdir(cwd)
@@ -138,7 +147,6 @@ def command_here(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch:
             patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
             with pytest.raises(SystemExit) as ended:
                 run_as_main()
-        signal.signal(signal.SIGTERM, handler)
         gc.unfreeze()  # what a command freezes as it ends
         return subprocess.CompletedProcess(words, int(str(ended.value.code)), *capfd.readouterr())
 

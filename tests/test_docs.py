@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 
 from analysis.figures.curves import CAPTION
+from data_prep.errors import ENDS
 from support.code import files
 from support.commands import ROOT, Command, copy_of_the_code, run_python, trained
 from support.searches import run_main
@@ -208,6 +209,13 @@ def test_the_tables_of_the_record_name_every_column() -> None:
     assert columns[0] == [name for name in SCHEMAS[TRIALS].names if name not in recipe]
     assert columns[1] == SCHEMAS[EPOCHS].names
     assert set(columns[2]) == {*SCHEMAS[IMAGES].names, *SCORES.names}
+
+
+def test_the_table_of_ends_is_that_of_the_code() -> None:
+    lines = [re.sub("{(.*?)}", lambda varies: varies[1].upper(), end.sentence) for end in ENDS.values()]
+    ends = zip(ENDS.values(), lines, strict=True)
+    rows = [f"| {end.code} | {end.when} | {end.commands} | `{line}` |" for end, line in ends]
+    assert "\n".join(["|---|---|---|---|", *rows, ""]) in PAGES["trouble.md"]
 
 
 def refusals() -> list[list[str]]:

@@ -192,6 +192,11 @@ class Manifest:
     looks: list[dict[str, Any]] = field(default_factory=list)
     format_version: int = FORMAT_VERSION
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the sweep has ended, and all is known that a manifest tells."""
+        return bool(self.wall_seconds and self.floor)
+
     def write(self, folder: Folder) -> None:
         """Write it into a record's folder."""
         folder.write_json(MANIFEST, asdict(self))

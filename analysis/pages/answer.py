@@ -1,13 +1,14 @@
 """The answer of a record: which configuration is first, what it is, and the commands that use it."""
 
 import json
-import re
 import shlex
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+import sweeps
 from analysis.pages.environment import enumerated, needed, over
 from analysis.pages.summary import accuracy
 from analysis.results.compared import Compared, held_out
@@ -123,13 +124,17 @@ def _commands(recipe: Recipe, results: Results, folder: str, row: dict[str, Any]
 
 
 def command_again(command: str) -> str:
-    """A record's own command, quoted anew; empty for text that is not the command of a sweep, but would be copied."""
+    """A record's own command, for this code's own sweep of its name; empty for text that is no command of a sweep.
+
+    It will be copied, and a record may come from a stranger. It goes on with a record, so it has no `--fresh`.
+    """
     try:
-        words = shlex.split(command)
+        python, file, *options = shlex.split(command)
     except ValueError:
         return ""
-    is_sweep = words[:1] == ["python"] and re.fullmatch(r"(\S*/)?sweeps/\w+\.py", " ".join(words[1:2]))
-    return shlex.join(words) if is_sweep else ""
+    name, known = Path(file).name, Path(sweeps.__file__).parent.glob("[a-z]*.py")
+    is_sweep = python == "python" and file.endswith(f"sweeps/{name}") and name in {path.name for path in known}
+    return shlex.join([python, f"sweeps/{name}", *(each for each in options if each != "--fresh")]) if is_sweep else ""
 
 
 def training(recipe: Recipe, results: Results, cpus: float | None = None, is_on_same_data: bool = True) -> str:

@@ -28,12 +28,12 @@ def index(root: Folder) -> str:
 
 
 def _row(folder: Folder, name: str) -> dict[str, Any]:
-    manifest = read_manifest(folder)
+    manifest, answer = read_manifest(folder), shown.answer(folder)
     return {
         "name": name,
         "question": manifest.question,
-        "answer": shown.answer(folder),
-        "report": f"{name}/{shown.REPORT}" if folder.exists(shown.REPORT) else "",
+        "answer": answer,
+        "report": f"{name}/{shown.REPORT}" if answer else "",  # and no other page that lies there
         "started": manifest.started[:16].replace("T", " "),
         "state": "over" if manifest.wall_seconds else "not over: the same command goes on",
         "command": command_again(manifest.command),

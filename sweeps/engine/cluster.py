@@ -1,12 +1,17 @@
 """The Ray cluster a sweep runs on: the one this machine belongs to, or one started here for the sweep alone."""
 
+import atexit
 import contextlib
 import gc
 import logging
 import os
 import platform
+import select
+import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +20,11 @@ import ray
 import yaml
 
 # No public function tells these; pyproject.toml bounds Ray for this.
-from ray._private.utils import get_ray_address_file, read_ray_address
+from ray._private import utils, worker
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from data_prep import Folder, InputError
+from data_prep.errors import ENDS, BrokenOffError, leave_at_once, received
 from trainables.worker.actor import UNSHARED
 from trainables.worker.gpus import nvidia
 
@@ -44,26 +50,39 @@ _REFUSALS = {
 }
 _UNKNOWN = "Ray cannot connect; if it asks for a token, set RAY_AUTH_MODE=token"
 
+utils.set_sigterm_handler = lambda handler: None  # which would exit without a sentence
+
 _SECONDS_TO_ANSWER = 5
+_SECONDS_BETWEEN_LOOKS = 2.0
+_MOST_MISSED = 15  # looks for the head; after a minute without it, Ray ends the process
+_DEADLY = ("SIGTERM", "SIGHUP")  # for Ray's processes, which are in the same process group
 _AUTOSCALING = Path("~/ray_bootstrap_config.yaml").expanduser()
 
 _is_own = False  # whether the cluster was started here
 #: Ray's own folder for what the processes of the connected cluster leave behind: it has this name on every node.
 session_folder = ""
+_raylet = socket.socket(socket.AF_UNIX)  # a connection to Ray's process on this machine, which ends when that does
+_is_lost = threading.Event()  # whether one of the two has ended
+_head = ""  # the address of Ray's process on the head
 
 
 def connect() -> str:
     """Join the cluster that runs on this machine, or start one, and say which. Raises InputError."""
-    global _is_own, session_folder
+    global _is_own, session_folder, _raylet, _head
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     address = os.environ.get("RAY_ADDRESS") or _address_of_own()
     _is_own = not (address and _answers(address))
     if _is_own:
         if os.environ.pop("RAY_ADDRESS", None):
             raise InputError(f"No Ray cluster answers at RAY_ADDRESS={address}; start it, or unset RAY_ADDRESS.")
-        context = ray.init(address="local", include_dashboard=False, **quiet)
+        try:
+            context = ray.init(address="local", include_dashboard=False, **quiet)
+        except Exception as error:  # of any class, for what this machine lacks
+            reason = str(error).strip().partition("\n")[0]
+            raise InputError(f"Ray cannot be started on this machine ({reason}); mend that, or join a cluster.")
     else:
         logging.getLogger("ray").setLevel(logging.ERROR)
         try:
@@ -72,7 +91,15 @@ def connect() -> str:
             message = str(error)
             reason = next((reason for words, reason in _REFUSALS.items() if words in message), _UNKNOWN)
             raise InputError(f"The Ray cluster at {address} does not let this process in ({reason}); see `ray status`.")
-    session_folder = str(context.address_info["session_dir"])
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in handlers.items():  # where Ray has put its own
+            signal.signal(number, handler)
+    worker.global_worker.threads_stopped.set()  # of the thread that prints what Ray's processes say when one dies
+    worker.global_worker.gcs_error_subscriber.close()
+    session_folder, _head = str(context.address_info["session_dir"]), str(context.address_info["gcs_address"])
+    _is_lost.clear()
+    _raylet = socket.socket(socket.AF_UNIX)
+    _raylet.connect(context.address_info["raylet_socket_name"])
     found = resources()
     size = f"{found['nodes']:g} node, {found['cpus']:g} CPUs, {found['gpus']:g} GPUs"
     return f"Started Ray on this machine: {size}." if _is_own else f"Joined the Ray cluster at {address}: {size}."
@@ -81,8 +108,8 @@ def connect() -> str:
 def _address_of_own() -> str | None:
     """The address that a cluster of this user has left on this machine: what others leave in /tmp may be a trap."""
     with contextlib.suppress(OSError):
-        if os.lstat(get_ray_address_file(None)).st_uid == os.getuid():
-            return str(read_ray_address())
+        if os.lstat(utils.get_ray_address_file(None)).st_uid == os.getuid():
+            return str(utils.read_ray_address())
     return None
 
 
@@ -96,12 +123,40 @@ def _answers(address: str) -> bool:
         return False
 
 
+def watch(end: Callable[[BrokenOffError], object]) -> None:
+    """Call `end` when the Ray processes that this one needs have died: seconds later, Ray would end this one, too."""
+
+    def look() -> None:
+        missed = 0  # looks in a row, and no time: a machine that slept has missed nothing
+        while not _has_ended(_SECONDS_BETWEEN_LOOKS) and missed < _MOST_MISSED:
+            missed = 0 if _answers(_head) else missed + 1
+        time.sleep(_SECONDS_BETWEEN_LOOKS)  # a signal to all of them reaches this process last
+        if ray.is_initialized() and not received():
+            _is_lost.set()
+            end(BrokenOffError(ENDS["lost"].sentence.format(host=platform.node())))
+
+    threading.Thread(target=look, daemon=True).start()
+
+
+def _has_ended(seconds: float = 0.0) -> bool:
+    """Whether Ray's process on this machine ends within so many seconds: it sends nothing else."""
+    return bool(select.select([_raylet], [], [], seconds)[0])
+
+
 def disconnect() -> None:
     """Leave the cluster, and end it if it was started here.
 
     While Ray shuts down, it exits the whole process if a reference to something of its own is deleted. Those in cycles
-    are deleted by whichever thread happens to collect garbage: this one does it before, and none meanwhile.
+    are deleted by whichever thread happens to collect garbage: this one does it before, and none meanwhile. It also
+    does where its processes are gone, or about to go: those are killed then, and no more asked.
     """
+    has_ended = ray.is_initialized() and (_is_lost.is_set() or _has_ended())
+    if has_ended or (_is_own and received() in _DEADLY):
+        atexit.unregister(ray.shutdown)
+        leave_at_once()
+        if _is_own and worker._global_node:
+            worker._global_node.kill_all_processes(check_alive=False, allow_graceful=False)
+        return
     gc.collect()
     gc.disable()
     try:

@@ -1,9 +1,10 @@
 """A sweep under way: which trial runs next, and what its reports mean for the record. Knows no Ray."""
 
+import contextlib
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from rich.progress import Progress
@@ -50,6 +51,22 @@ class Execution:
         self.room: Callable[[], int] = lambda: 1
         self.error: OSError | InputError | None = None
         self.is_interrupted = False
+        #: Interrupts the thread in which the sweep runs.
+        self.interrupt_main: Callable[[], None] = self.interrupt
+
+    def fail(self, error: InputError) -> None:
+        """End the sweep with this error, from any thread, unless it is ending already."""
+        if not self.is_interrupted:
+            self.error = error
+            self.interrupt_main()
+
+    @contextlib.contextmanager
+    def raising_its_error(self) -> Iterator[None]:
+        """Raise the error for which the sweep was interrupted, if there is one, instead of KeyboardInterrupt."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise self.error or KeyboardInterrupt
 
     def interrupt(self) -> None:
         """End the sweep, from any thread."""

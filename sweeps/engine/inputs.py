@@ -1,12 +1,16 @@
 """What the trials of a sweep are given, and what their networks cost."""
 
+import math
 import secrets
-from collections.abc import Sequence
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from data_prep import InputError
+from data_prep import InputError, printable
 from data_prep.shards import read_manifest
 from sweeps.engine.options import Options
 from sweeps.engine.sweep import Strategy
@@ -17,17 +21,21 @@ from trainables.training.cost import Cost
 from trainables.training.selection import Data, DataSelection
 from trainables.worker import fork_server, mps
 
+_MOST_HELPERS = 3  # that are tried for one question
+
 
 @dataclass(frozen=True)
 class Inputs:
     """Images selected from shards, and pretrained weights by body. `token` identifies the sweep on every node.
 
-    Networks are measured beside the driver, which has no TensorFlow and must not take hold of a GPU.
+    Networks are measured in helpers, because the driver has no TensorFlow and must not take hold of a GPU. One that
+    gives no sign of life for `patience` seconds is given up.
     """
 
     selection: DataSelection
     weights: dict[str, Weights]
     token: str
+    patience: float = math.inf
     _costs: dict[tuple[str, str], Cost] = field(default_factory=dict)
 
     @property
@@ -44,18 +52,58 @@ class Inputs:
         """The cost of a recipe's network, which was measured before."""
         return self._costs[recipe.network, recipe.arguments]
 
+    def check(self, arguments: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        """Raise InputError for arguments that their network does not take."""
+        for refusal in self._asked("check of arguments", "network:refusals", arguments, MODELS):
+            if refusal:
+                raise InputError(refusal)
+
+    def probe(self, stop: threading.Event) -> dict[str, Any] | None:
+        """What linear probes reach on these images; None where that cannot be measured, and once `stop` is set."""
+        return next(self._asked("linear probes", "probes:measure", self.selection, self.node_folder, stop=stop), None)
+
     def measure(self, recipes: Sequence[Recipe]) -> None:
-        """Measure the costs that are not known. Raises InputError for a recipe that does not fit its network."""
+        """Measure the costs that are not known. Raises InputError for a recipe that does not fit its network.
+
+        A network that cannot be built costs nothing: its trials will fail and say why, and the others go on.
+        """
         kinds = {(recipe.network, recipe.arguments): recipe for recipe in recipes}
-        new = {kind: recipe for kind, recipe in kinds.items() if kind not in self._costs}
-        if not new:
-            return
-        arguments = (list(new.values()), self.data.image_size, MODELS)
-        answers = fork_server.stream(self.node_folder, "trainables.training.cost:measure_all", *arguments)
-        for kind, answer in zip(new, answers, strict=True):
-            if isinstance(answer, str):
-                raise InputError(answer)
-            self._costs[kind] = answer
+        new = [kind for kind in kinds if kind not in self._costs]
+        while new:
+            asked = ([kinds[kind] for kind in new], self.data.image_size, MODELS)
+            answers = self._asked(f"size of {new[0][0]}", "cost:measure_all", *asked, otherwise=Cost())
+            for kind, answer in zip(list(new), answers, strict=False):
+                if isinstance(answer, str):
+                    raise InputError(answer)
+                if answer.reason:
+                    print(printable(f"{kind[0]} cannot be built: {answer.reason}"), file=sys.stderr)
+                self._costs[kind] = answer
+                new.remove(kind)
+
+    def _asked(
+        self, what: str, function: str, *arguments: Any, stop: threading.Event | None = None, otherwise: Any = None
+    ) -> Iterator[Any]:
+        """What a function of `trainables.training` yields in a helper; `otherwise` where that dies before, and say so.
+
+        A helper that dies is tried again; one that dies later is not.
+        """
+        answered = False
+        for _ in range(_MOST_HELPERS):
+            try:
+                for answer in fork_server.stream(
+                    self.node_folder, f"trainables.training.{function}", *arguments, seconds=self.patience, stop=stop
+                ):
+                    answered = True
+                    yield answer
+                return
+            except (fork_server.LostError, fork_server.HungError, fork_server.RemoteError) as error:
+                if answered or (stop and stop.is_set()):
+                    return
+                reason = str(error).strip().splitlines()[-1]
+                if isinstance(error, fork_server.HungError):
+                    break
+        print(printable(f"No {what}: {reason}; the sweep goes on without."), file=sys.stderr, flush=True)
+        yield otherwise
 
     def longest_first(self, recipes: Sequence[Recipe]) -> Sequence[Recipe]:
         """Recipes in the order of their floating-point operations over all epochs, most first."""
@@ -80,4 +128,4 @@ def prepare_inputs(strategy: Strategy, options: Options) -> Inputs:
     if bodies and options.smoke and not options.weights:
         print(f"A smoke run: random weights stand in for ImageNet's ({', '.join(bodies)}).", flush=True)
         bodies = []
-    return Inputs(selection, find_weights(bodies, options.weights), token)
+    return Inputs(selection, find_weights(bodies, options.weights), token, 60 * options.hang_minutes)

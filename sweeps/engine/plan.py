@@ -1,6 +1,7 @@
 """What a sweep would do and how long it would take, without starting it."""
 
 import os
+import sys
 import time
 from collections.abc import Sequence
 
@@ -8,12 +9,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Column, Table
 
-from data_prep import shards
+from data_prep import InputError, printable, shards
+from data_prep.errors import ENDS
 from sweeps.engine.options import Options
 from sweeps.engine.progress import duration
 from sweeps.engine.sweep import Sweep
 from trainables import Recipe
 from trainables.training.cost import Cost, cost, training_bytes
+from trainables.training.outcome import gist
 from trainables.training.selection import Data, Split
 from trainables.training.silence import silent_tensorflow
 
@@ -35,9 +38,16 @@ def show(sweep: Sweep, options: Options) -> int:
         backend.use_cpu()
     numbers = [Column(name, justify="right") for name in ("parameters", "memory", "epochs", "trials", "time a trial")]
     table, total = Table("network", *numbers, title=f"{sweep.name}: {sweep.question}"), 0.0
+    unbuilt: dict[str, str] = {}
     for name, recipes in by_cost(strategy.representatives).items():
-        with silent_tensorflow():
-            measured, seconds = _measure(recipes[0], manifest.image_size, images, int(threads))
+        try:
+            with silent_tensorflow():
+                measured, seconds = _measure(recipes[0], manifest.image_size, images, int(threads))
+        except InputError:
+            raise
+        except Exception as error:  # of whatever builds the network
+            unbuilt[name] = f"{type(error).__name__}: {gist(error)}"
+            continue
         total += seconds * len(recipes) * strategy.planned / len(strategy.representatives)
         table.add_row(
             name,
@@ -59,7 +69,11 @@ def show(sweep: Sweep, options: Options) -> int:
         f"{where}{price}. {follow_ups}Nothing was started.",
         soft_wrap=not console.is_terminal,
     )
-    return 0
+    for name, reason in unbuilt.items():
+        print(printable(f"{name} cannot be built: {reason}"), file=sys.stderr)
+    if unbuilt:
+        print(ENDS["unbuilt"].sentence.format(count=len(unbuilt)), file=sys.stderr)
+    return ENDS["unbuilt"].code if unbuilt else 0
 
 
 def _at_once(gpus: int, gpus_per_trial: float, on_cpus: int, trials: int) -> tuple[int, str]:

@@ -20,7 +20,7 @@ from typing import Any, get_type_hints
 import click
 
 from data_prep import Folder, copies, shards
-from data_prep.errors import InputError, run_command
+from data_prep.errors import ENDS, run_command
 from data_prep.escaping import printable
 from sweeps.engine.execution import Execution
 from sweeps.engine.inputs import Inputs, prepare_inputs
@@ -68,9 +68,8 @@ def run(sweep: Sweep, options: Options) -> int:
     try:
         inputs = prepare_inputs(sweep.strategy, options)
         arguments = sweep.strategy.network_arguments()
-        refusals = "trainables.training.network:refusals"  # of arguments, which takes Keras
-        for refusal in fork_server.stream(inputs.node_folder, refusals, arguments, MODELS) if arguments else ():
-            raise InputError(refusal)
+        if arguments:
+            inputs.check(arguments)
         with held(folder) as lease:
             make_way(folder, sweep, options, inputs)
             return _run(sweep, options, inputs, folder, lease)
@@ -87,7 +86,7 @@ def _is_complete(sweep: Sweep, options: Options, folder: Folder) -> bool:
         return False
     manifest, selection = read_manifest(folder), options.selection()
     fingerprint = selection.fingerprint(shards.read_manifest(selection.folder).fingerprint)
-    if not (manifest.wall_seconds and manifest.floor) or misfit(manifest, sweep, options, fingerprint):
+    if not manifest.is_over or misfit(manifest, sweep, options, fingerprint):
         return False
     record = Record(folder, fingerprint)
     with tempfile.TemporaryDirectory() as scratch:
@@ -99,56 +98,76 @@ def _is_complete(sweep: Sweep, options: Options, folder: Folder) -> bool:
 
 def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: Lease) -> int:
     """Run what is left of a sweep, as the only one that writes its record, and name the trials that failed."""
-    # The analysis imports its packages, waits for a line, and then begins. If this process dies first, it ends too.
-    analysis = [sys.executable, "-P", "-m", "analysis", str(folder), "--wait", *["--open"] * options.open]
-    analysis += ["--data", str(inputs.selection.folder)]
-    analysis += ["--margin", f"{options.margin:g}"] if options.margin is not None else []
-    output = None if sys.stdout is sys.__stdout__ else subprocess.PIPE  # within a notebook, which has no other
-    environment = os.environ | ({"FORCE_COLOR": ""} if output else {})  # which a kernel sets
-    start_analysis = functools.cache(
-        lambda: subprocess.Popen(analysis, stdin=subprocess.PIPE, stdout=output, env=environment)
-    )
+    start_analysis = functools.cache(lambda: _analysis(folder, options, inputs))
     record = Record(folder, inputs.data.fingerprint)
     sweep.strategy.open(record, inputs.node_folder)
     images = {"train": inputs.data.train_images, "validation": len(inputs.data.validation)}
+    execution = Execution(sweep, record, images, inputs.longest_first, start_analysis)
+    is_main = threading.current_thread() is threading.main_thread()
+    lease.interrupt = execution.interrupt_main = _thread.interrupt_main if is_main else execution.interrupt
     with (
+        execution.raising_its_error(),
         following.following(record, sweep.name, options.track, lease),
         contextlib.ExitStack() as at_end,
     ):
-        execution = Execution(sweep, record, images, inputs.longest_first, start_analysis)
-        is_main = threading.current_thread() is threading.main_thread()
-        lease.interrupt = _thread.interrupt_main if is_main else execution.interrupt
-        if execution.has_work():
-            _run_on_cluster(execution, options, inputs, lease, at_end)
-        process = start_analysis()
-        assert process.stdin
-        process.stdin.write(b"\n")
-        process.stdin.close()  # and while Ray ends, the analysis begins
-    if process.stdout:
-        print(process.stdout.read().decode(), end="")
+        has_work = execution.has_work()
+        if has_work or not read_manifest(folder).is_over:
+            begun, is_over, beside = time.monotonic(), threading.Event(), ThreadPoolExecutor(1)
+            at_end.callback(is_over.set)  # for Ctrl-C does not wait for linear probes, on the same images
+            floor = beside.submit(inputs.probe, is_over)
+            beside.shutdown(wait=False)
+            if has_work:
+                _run_on_cluster(execution, options, inputs, lease, at_end)
+            _complete(record, floor.result(), time.monotonic() - begun)
+        analysis = start_analysis()
+        assert analysis.stdin
+        analysis.stdin.write(b"\n")
+        analysis.stdin.close()  # and while Ray ends, the analysis begins
+    code = _code_of(analysis)
     failed = [record.trials[trial] for trial in execution.proposed if record.trials[trial]["status"] == "failed"]
     for row in failed:
         print(printable(f"failed: {row['network']} ({replicate(row)}): {row['reason']}"), file=sys.stderr)
     if failed:
-        print(f"{len(failed)} trials failed; the same command tries them again.", file=sys.stderr)
-    return process.wait() or int(bool(failed))
+        print(ENDS["failed"].sentence.format(count=len(failed)), file=sys.stderr)
+    return code or (ENDS["failed"].code if failed else 0)
+
+
+def _analysis(folder: Folder, options: Options, inputs: Inputs) -> "subprocess.Popen[bytes]":
+    """A process that imports its packages, waits for a line, and then analyses. If this process dies first, so does it.
+
+    Ctrl-C is for this process, which says so.
+    """
+    words = [sys.executable, "-P", "-m", "analysis", str(folder), "--wait", *["--open"] * options.open]
+    words += ["--data", str(inputs.selection.folder)]
+    words += ["--margin", f"{options.margin:g}"] if options.margin is not None else []
+    output = None if sys.stdout is sys.__stdout__ else subprocess.PIPE  # within a notebook, which has no other
+    environment = os.environ | ({"FORCE_COLOR": ""} if output else {})  # which a kernel sets
+    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=output, env=environment, start_new_session=True)
+
+
+def _code_of(analysis: "subprocess.Popen[bytes]") -> int:
+    """The exit code of the analysis, once it has ended, and its output is shown."""
+    try:
+        if analysis.stdout:
+            print(analysis.stdout.read().decode(), end="")
+        return analysis.wait()
+    except BaseException:
+        analysis.kill()
+        raise
 
 
 def _run_on_cluster(
     execution: Execution, options: Options, inputs: Inputs, lease: Lease, at_end: contextlib.ExitStack
 ) -> None:
-    """Join a cluster, which is left `at_end`, write down what is about to run, run it, and complete the manifest."""
+    """Join a cluster, which is left `at_end`, write down what is about to run, and run it."""
     from sweeps.engine import cluster, resources
 
-    started, sweep, record = time.monotonic(), execution.sweep, execution.record
-    measure_probes = (inputs.node_folder, "trainables.training.probes:measure", inputs.selection, inputs.node_folder)
-    beside, is_over = ThreadPoolExecutor(2), threading.Event()  # for the fork server may still be importing TensorFlow
-    at_end.callback(is_over.set)  # for Ctrl-C does not wait for linear probes, on the same images
-    floor = beside.submit(next, fork_server.stream(*measure_probes, stop=is_over), None)
+    sweep, record, beside = execution.sweep, execution.record, ThreadPoolExecutor(1)
     measured = beside.submit(inputs.measure, [*sweep.strategy.representatives, *sweep.strategy.follow_ups])
-    beside.shutdown(wait=False)
+    beside.shutdown(wait=False)  # for the fork server may still be importing TensorFlow
     at_end.callback(cluster.disconnect)
     print(cluster.connect(), flush=True)
+    cluster.watch(execution.fail)
     importlib.import_module("sweeps.engine.tune")
     measured.result()
     request = resources.request(sweep.strategy, inputs, options, record.trials.values())
@@ -161,9 +180,13 @@ def _run_on_cluster(
     copies.take_sheet(inputs.selection.folder, record.folder)
     manifest.write(record.folder)
     _train(execution, options, inputs, lease, request, manifest.backend)
+
+
+def _complete(record: Record, floor: dict[str, Any] | None, seconds: float) -> None:
+    """Complete the manifest of a sweep that is over, though an earlier run may have been killed on the way to this."""
+    manifest = read_manifest(record.folder)
     seeds = sorted({row["seed"] for row in record.trials.values()})
-    seconds, looks = time.monotonic() - started, looked(manifest, record)
-    over = replace(manifest, wall_seconds=seconds, floor=floor.result(), seeds=seeds, looks=looks)
+    over = replace(manifest, wall_seconds=seconds, floor=floor, seeds=seeds, looks=looked(manifest, record))
     over.write(record.folder)
 
 
@@ -200,4 +223,4 @@ def _train(
         print(f"{over} of {len(record.trials)} trials are over.")
     left = max(strategy.planned, len(record.trials)) - over
     if left and time.monotonic() >= deadline:
-        print(f"The time budget is spent: the same command goes on, with {left} trials left.")
+        print(ENDS["budget"].sentence.format(count=left))

@@ -12,12 +12,14 @@ Tune copies and formats every configuration, so it is given only a trial's ident
 """
 
 import contextlib
+import importlib
 import json
 import logging
 import math
 import os
 import re
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -34,7 +36,14 @@ from sweeps.engine.execution import MOST_LOSSES, Execution
 from trainables.worker.actor import supervise_trial
 from trainables.worker.assignment import Shared
 
+# Tune imports its integrations to count which of them are used; importing W&B leaves folders behind after a kill.
+_IS_HIDDEN = sys.modules.setdefault("wandb", None) is None  # type: ignore[arg-type]
+importlib.import_module("ray.air.integrations.wandb")
+if _IS_HIDDEN:
+    del sys.modules["wandb"]
+
 _MOST_ROUNDS = 3
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run_trials(execution: Execution, shared: Shared, request: dict[str, float], deadline: float = math.inf) -> None:
@@ -76,15 +85,11 @@ def _fit(execution: Execution, trainable: Any, seconds: float) -> None:
                 verbose=0,
             ),
         )
-        try:
+        with execution.raising_its_error():
             with _interrupts(execution):
                 tuner.fit()
             if execution.is_interrupted:
                 raise KeyboardInterrupt
-        except KeyboardInterrupt:
-            if execution.error:
-                raise execution.error
-            raise
 
 
 class _Adapter:
@@ -154,17 +159,19 @@ def _last_line(errors: str | None) -> str:
 
 @contextlib.contextmanager
 def _interrupts(execution: Execution) -> Iterator[None]:
-    """Let Ctrl-C interrupt as ever, and the execution know of it. Other threads than the main one get no Ctrl-C."""
+    """Let Ctrl-C and other signals interrupt as ever, and the execution know of it. Only the main thread gets them."""
+    is_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in _SIGNALS} if is_main else {}
+    handlers = {number: handler for number, handler in before.items() if callable(handler)}
 
-    def interrupt(number: int, frame: object) -> None:
+    def interrupt(number: int, frame: Any) -> None:
         execution.interrupt()
-        raise KeyboardInterrupt
+        handlers[signal.Signals(number)](number, frame)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, interrupt)
     try:
+        for number in handlers:
+            signal.signal(number, interrupt)
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

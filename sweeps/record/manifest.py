@@ -116,6 +116,7 @@ def make_way(folder: Folder, sweep: Sweep, options: Options, inputs: Inputs) -> 
     A smoke run's record is no result: it makes way for a real run. Raises InputError.
     """
     folder.check_plain()
+    folder.clear()
     fingerprint = inputs.data.fingerprint  # images that cannot be loaded are refused before a record is moved
     if not folder.exists(MANIFEST):
         return

@@ -31,6 +31,7 @@ from trainables.record import EPOCHS, TRIALS
 
 REPORT, SHOWN = "report.html", "tables/shown.json"
 
+_KEY_BYTES = 32
 _CODE = ("analysis", "sweeps/stats", "trainables/training")
 
 
@@ -51,7 +52,7 @@ def is_current(folder: Folder) -> bool:
         names = {f"{room}/{name}" for room in ("tables", "figures") for name in folder.folder(room).names()}
         is_whole = {*shown["files"]} <= {*names, *folder.names()}
         return bool(is_whole and shown["answer"] and _is_own(folder, shown) and shown["digest"] == digest(folder))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
@@ -68,21 +69,28 @@ def _is_own(folder: Folder, shown: dict[str, Any]) -> bool:
 
 
 def _seal(folder: Folder, shown: dict[str, Any]) -> str:
-    """Of what is shown: the report as it is, tables and figures by size and time of change."""
-    rooms = [folder.folder(room).stamps() for room in ("tables", "figures")]
-    rooms[0].pop(SHOWN.rpartition("/")[2], None)
-    return hmac.new(_key(), repr([shown, rooms]).encode() + folder.read_bytes(REPORT), "sha256").hexdigest()
+    """Of what is shown: of each file that is there its content, where it is on this machine; else size and time."""
+    seal = hmac.new(_key(), repr(shown).encode() + folder.read_bytes(REPORT), "sha256")
+    for room in ("tables", "figures"):
+        for name, stamp in folder.folder(room).stamps().items():
+            if f"{room}/{name}" != SHOWN:
+                content = folder.read_bytes(f"{room}/{name}") if folder.is_local else repr(stamp).encode()
+                seal.update(repr([room, name, len(content)]).encode() + content)
+    return seal.hexdigest()
 
 
 @functools.cache
 def _key() -> bytes:
     """This user's key, made at first; where it cannot be kept, one of this process."""
-    path, new = platformdirs.user_cache_path(CACHE) / "key", secrets.token_bytes(32)
+    path, new = platformdirs.user_cache_path(CACHE) / "key", secrets.token_bytes(_KEY_BYTES)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and path.stat().st_size != _KEY_BYTES:  # as a power cut may leave it
+            path.unlink()
         with tempfile.NamedTemporaryFile(dir=path.parent) as file, contextlib.suppress(FileExistsError):
             file.write(new)
             file.flush()
+            os.fsync(file.fileno())
             os.link(file.name, path)  # whole, or not at all
         return path.read_bytes()
     except OSError:
@@ -94,7 +102,7 @@ def answer(folder: Folder) -> str:
     try:
         shown = folder.read_json(SHOWN)
         return str(shown["answer"]) if _is_own(folder, shown) else ""
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return ""
 
 

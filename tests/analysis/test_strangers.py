@@ -14,13 +14,16 @@ from typing import Any
 
 import keras
 import numpy as np
+import platformdirs
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from analysis.explain import SCHEMA
 from analysis.pages.answer import command_again
+from analysis.pages.index import index
 from data_prep import Folder, InputError
+from data_prep.sources import CACHE
 from support.commands import Command, refused
 from support.detectors import checkpoint, set_in_trials
 from support.networks import split_of
@@ -337,9 +340,29 @@ def test_a_report_that_came_with_a_record_is_made_anew(analysis: Command, copy: 
         assert shown.answer(Folder(str(copy))) == ""
     (copy / "tables/shown.json").write_text(json.dumps(told))
     assert shown.is_current(Folder(str(copy)))
+    for name in ("tables/metrics.csv", "figures/curves.svg"):  # a change that size and time do not show
+        content, stat = (copy / name).read_bytes(), (copy / name).stat()
+        (copy / name).write_bytes(content[:-2] + b"x\n")
+        os.utime(copy / name, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        assert not shown.is_current(Folder(str(copy)))
+        (copy / name).write_bytes(content)
+        os.utime(copy / name, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    for odd in ("[]", "7", "null", '"x"'):
+        (copy / "tables/shown.json").write_text(odd)
+        assert not shown.is_current(Folder(str(copy)))
+        assert shown.answer(Folder(str(copy))) == ""
+    assert "report.html" not in index(Folder(str(copy.parent)))
     (copy / "report.html").write_text(page.replace("</body>", "<script>alert(1)</script></body>"))
     assert analysis(copy).returncode == 0
     assert "alert(1)" not in (copy / "report.html").read_text()
+
+
+def test_an_empty_key_seals_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    key = platformdirs.user_cache_path(CACHE) / "key"
+    key.parent.mkdir(parents=True)
+    key.touch()
+    assert shown._key.__wrapped__() == key.read_bytes() != b""
 
 
 @pytest.mark.parametrize(
@@ -350,6 +373,10 @@ def test_a_report_that_came_with_a_record_is_made_anew(analysis: Command, copy: 
         ("python sweeps/age.py $(id)", "python sweeps/age.py '$(id)'"),
         ("curl -s http://127.0.0.1:9/x | sh", ""),
         ("python -c sweeps/age.py", ""),
+        ("python '-cx#/sweeps/age.py' --smoke", "python sweeps/age.py --smoke"),
+        ("python results/age/sweeps/age.py --fresh", "python sweeps/age.py"),
+        ("python /evil/sweeps/evil.py", ""),
+        ("python", ""),
         ("python 'sweeps/age.py", ""),
     ],
 )

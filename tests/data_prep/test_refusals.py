@@ -4,7 +4,6 @@ import errno
 import os
 import re
 import shutil
-import signal
 import zipfile
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import click
 import pytest
 
 from data_prep.errors import InputError, run_command
+from data_prep.escaping import without_passwords
 from data_prep.sources.zip import ZipSource
 from data_prep.storage import Folder
 from support.commands import Command, refused, run_python, small_disk
@@ -89,10 +89,8 @@ def test_every_error_of_the_system_is_a_sentence(error: OSError, told: str, caps
     def command() -> None:
         raise error
 
-    handler = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as ended:
         run_command(command, [])
-    signal.signal(signal.SIGTERM, handler)
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith(f"error: {told}")
 
@@ -189,6 +187,25 @@ def test_no_sentence_repeats_a_password(address: str, capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit):
         run_command(command, [])
     assert "kret" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("http://:sekret@host", "http://:…@host"),
+        ("S3://u:se/kret@b", "S3://u:…@b"),
+        ("https://u:se\"k'ret@h", "https://u:…@h"),
+        ("s3://u:p@ss@bucket", "s3://u:…@bucket"),
+        ("https://token@host/x", "https://…@host/x"),
+        ("s3://b?access_key=a&secret_key=c", "s3://b?access_key=…&secret_key=…"),
+        ("hdfs://user@host:9/a@b and hdfs://host:9/a@b", "hdfs://user@host:9/a@b and hdfs://host:9/a@b"),
+        ("s3:/a:" * 100_000, "s3:/a:" * 100_000),  # in no time
+        ("?key" * 100_000, "?key" * 100_000),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_secrets_of_addresses_are_hidden(text: str, told: str) -> None:
+    assert without_passwords(text) == told
 
 
 @pytest.mark.parametrize("change", [(6, b"\xff"), (4, b"\x63")], ids=["a name that is no text", "a method of tomorrow"])

@@ -1,14 +1,14 @@
 """Sweeps of small networks as a user runs them, their records, and their processes."""
 
-import contextlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import psutil
 
-from support.commands import ROOT, wait_until
+from support.commands import ROOT
 
 #: The columns of a record that are never twice the same.
 TIMES = ["wall_seconds", "seconds_per_image"]
@@ -46,31 +46,14 @@ def assert_same_results(one: Path, other: Path) -> None:
         )
 
 
-def start_sweep(place: Path, results: str, *arguments: str) -> "subprocess.Popen[str]":
+def start_sweep(place: Path, results: str, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
     words = [sys.executable, *map(str, FOUR), "--results", results, *arguments]
-    return subprocess.Popen(words, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(words, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
 def checkpoints(results: Path) -> int:
     """How many trials have had an epoch that was the best so far."""
     return len(list(results.glob("zoo/checkpoints/*/best.keras")))
-
-
-def kill_a_worker(driver: int, worker: str) -> None:
-    """Kill one process that runs a trial, of the sweep of this driver: one that no other of that kind has started.
-
-    Waits for one: there is none between two trials.
-    """
-
-    def is_killed() -> bool:
-        for process in psutil.Process(driver).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
-                if worker in command_line(process) and (worker != FORK_SERVER or is_forked(process)):
-                    process.kill()
-                    return True
-        return False
-
-    wait_until(is_killed, 30)
 
 
 def processes_below(driver: int) -> list[psutil.Process]:

@@ -9,17 +9,16 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+from kill_points import disturbed, points, shuffled
 
 from support.commands import copy_of_the_code, refused, run_python, small_disk, wait_until
 from support.sweeps import (
     AGE,
-    FORK_SERVER,
     FOUR,
     TINY,
     assert_same_results,
     checkpoints,
     is_alive,
-    kill_a_worker,
     processes_below,
     start_sweep,
     trials,
@@ -84,31 +83,6 @@ def _ended(results: Path) -> dict[str, tuple[float, int]]:
     return {trial: (time, files[trial].stat().st_mtime_ns) for trial, time in seconds}
 
 
-def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(place: Path, undisturbed: Path) -> None:
-    sweep = start_sweep(place, "interrupted")
-    wait_until(lambda: checkpoints(place / "interrupted") >= 1)
-    sweep.send_signal(signal.SIGINT)
-    output, errors = sweep.communicate(timeout=60)
-    assert sweep.returncode == 130
-    assert "Traceback" not in output + errors
-    assert "the same command goes on" in errors
-    assert not (trials(place / "interrupted")["status"] == "running").any()
-    done = run_python(*FOUR, "--results", "interrupted", cwd=place)
-    assert done.returncode == 0
-    assert_same_results(undisturbed, place / "interrupted")
-
-
-@pytest.mark.parametrize("worker", ["ray::ImplicitFunc.train", FORK_SERVER], ids=["actor", "process"])
-def test_a_killed_worker_changes_nothing(worker: str, place: Path, undisturbed: Path) -> None:
-    results = place / f"worker-killed-{worker.rpartition('.')[2]}"
-    sweep = start_sweep(place, results.name)
-    wait_until(lambda: checkpoints(results) >= 2)
-    kill_a_worker(sweep.pid, worker)
-    sweep.communicate(timeout=300)
-    assert sweep.returncode == 0
-    assert_same_results(undisturbed, results)
-
-
 def test_a_second_sweep_on_the_same_record_says_so_and_stops(place: Path, undisturbed: Path) -> None:
     first = start_sweep(place, "two")
     wait_until(lambda: (place / "two" / "zoo.running.json").exists())
@@ -150,11 +124,23 @@ def test_a_trial_that_hangs_is_stopped_and_said_so(tmp_path: Path) -> None:
     assert rows["status"]["age-c2-f1"] in ("finished", "collapsed")
 
 
-@pytest.mark.disaster
-def test_random_kill_points_end_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    from kill_points import count_identical
+@pytest.mark.parametrize(
+    ("name", "to"),
+    [("actor", ""), ("trial", ""), ("helper", ""), ("raylet", ""), ("SIGINT", "process"), ("SIGTERM", "group")],
+)
+def test_a_disturbed_sweep_says_how_it_ends_and_goes_on(name: str, to: str, place: Path, undisturbed: Path) -> None:
+    """The short form of `kill_points`."""
+    ended, faults = disturbed(undisturbed, place / f"{name}-{to}", name, to, moment=4)
+    assert not faults, (ended, faults)
 
-    assert count_identical(20, 0, tmp_path) == 20
+
+@pytest.mark.disaster
+def test_sixty_kills_and_twelve_signals_end_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    wrong = []
+    for told, is_right in points(shuffled(kills=60, signals=12, seed=0), 0, tmp_path):
+        print(told, flush=True)
+        wrong += [] if is_right else [told]
+    assert not wrong
 
 
 GREEDY = """

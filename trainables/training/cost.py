@@ -10,6 +10,7 @@ import numpy as np
 
 from data_prep import InputError
 from trainables.training.network import Network, build
+from trainables.training.outcome import gist
 from trainables.training.recipe import Recipe
 from trainables.training.selection import Data, Split
 
@@ -22,14 +23,16 @@ _SLOTS = {"sgd": 1, "adam": 2, "adamw": 2}  # numbers that an optimizer keeps fo
 
 @dataclass(frozen=True)
 class Cost:
-    """The size of a network, and the work of one image's forward pass."""
+    """The size of a network, and the work of one image's forward pass; zeros where it cannot be built, or measured."""
 
-    parameters: int
-    trainable_parameters: int
+    parameters: int = 0
+    trainable_parameters: int = 0
     #: Numbers that all layers put out.
-    activations: int
+    activations: int = 0
     #: Two per multiply-add of convolutions and dense layers; the rest, a few per cent, is left out, as usual.
-    flops: int
+    flops: int = 0
+    #: Why it cannot be built.
+    reason: str = ""
 
 
 def measure_all(recipes: Sequence[Recipe], image_size: int, models: Mapping[str, Network]) -> Iterator[Cost | str]:
@@ -43,6 +46,8 @@ def measure_all(recipes: Sequence[Recipe], image_size: int, models: Mapping[str,
             yield cost(build(recipe, image_size, models))
         except InputError as error:
             yield error.message
+        except Exception as error:  # of whatever builds the network
+            yield Cost(reason=f"{type(error).__name__}: {gist(error)}")
 
 
 def cost(model: "keras.Model") -> Cost:

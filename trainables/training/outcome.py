@@ -37,6 +37,7 @@ PAUSED = "paused, for another trial to go on from here"
 _NOISE = 0.025  # the probability with which chance alone reaches more
 _EPOCHS_AT_CHANCE = 3
 _STEPS_AT_CHANCE = 1_000  # some networks start slowly
+_NO_NEWS, _MOST_LETTERS = ("[[", "[Op:", "Hint:"), 500  # of an error's message
 
 #: One epoch by the names of the record's epochs table: numbers, and bytes as `validation_right`.
 EpochRow = dict[str, Any]
@@ -212,3 +213,9 @@ def failed_row(reason: str, traceback: str | None = None) -> dict[str, Any]:
 def _written(text: str) -> str:
     """A text as a table can hold it: a file name that is no UTF-8 has letters that no encoding has."""
     return text.encode(errors="backslashreplace").decode()
+
+
+def gist(error: Exception) -> str:
+    """First and last line of an error's message: TensorFlow puts a screenful of layers between them."""
+    lines = [line for line in map(str.strip, str(error).splitlines()) if line and not line.startswith(_NO_NEWS)]
+    return " ".join(dict.fromkeys(line[:_MOST_LETTERS] for line in [*lines[:1], *lines[-1:]]))

@@ -8,6 +8,8 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator
 
+from trainables.training.outcome import gist
+
 # TensorFlow 2.21 and XLA, by the strings of their libraries. A copy to a GPU without memory for it gives the first.
 _FULL = re.compile(
     "Dst tensor is not initialized|out of memory|OOM when allocating|failed to allocate (memory|request|the scratch)",
@@ -20,7 +22,6 @@ _LIBRARY = re.compile(
     re.IGNORECASE,
 )
 _BACKENDS = ("tensorflow", "jax")  # their modules
-_NO_NEWS, _MOST_LETTERS = ("[[", "[Op:", "Hint:"), 500  # of a message
 
 
 class NoRoomError(Exception):
@@ -59,9 +60,3 @@ def _texts(error: BaseException | None) -> Iterator[str]:
 def lacks_library(text: str) -> bool:
     """Whether cuDNN or cuBLAS could not be initialised on the GPU, which happens for want of memory."""
     return bool(_LIBRARY.search(text))
-
-
-def gist(error: Exception) -> str:
-    """First and last line of an error's message: TensorFlow puts a screenful of layers between them."""
-    lines = [line for line in map(str.strip, str(error).splitlines()) if line and not line.startswith(_NO_NEWS)]
-    return " ".join(dict.fromkeys(line[:_MOST_LETTERS] for line in [*lines[:1], *lines[-1:]]))

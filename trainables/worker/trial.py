@@ -21,7 +21,7 @@ from trainables.training.cost import cost
 from trainables.training.pipeline.backend import backend
 from trainables.training.selection import Data
 from trainables.worker.assignment import Assignment, Report
-from trainables.worker.memory import NoRoomError, gist, is_full, room
+from trainables.worker.memory import NoRoomError, is_full, room
 from trainables.worker.mps import PIPES
 
 _MOST_HALVINGS = 3
@@ -58,7 +58,7 @@ def run_trial(assignment: Assignment, node_folder: Path) -> Iterator[Report]:
         if isinstance(error, OSError) and error.errno in _STORAGE_ERRORS:
             yield {"storage_errno": error.errno, "storage_path": error.filename}
             return
-        row = outcome.failed_row(f"{type(error).__name__}: {gist(error)}", traceback.format_exc())
+        row = outcome.failed_row(f"{type(error).__name__}: {outcome.gist(error)}", traceback.format_exc())
         yield known | row | {"wall_seconds": time.perf_counter() - started}
 
 
