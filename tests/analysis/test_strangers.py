@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import platformdirs
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -226,10 +225,24 @@ def test_a_resumed_trial_takes_no_network_but_of_layers(tmp_path: Path) -> None:
         load_best(Folder(str(tmp_path)))
 
 
-def test_a_resumed_trial_unpacks_nothing(tmp_path: Path) -> None:
-    np.savez_compressed(tmp_path / LAST, state=np.zeros(10**6, np.uint8))
+def claiming(size: int, members: dict[str, bytes]) -> bytes:
+    """A zip whose members, packed with bzip2, claim to unpack to `size` bytes each."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_BZIP2) as archive:
+        for name, member in members.items():
+            archive.writestr(name, member)
+            archive.getinfo(name).file_size = size  # in the directory, which is written at the end
+    return buffer.getvalue()
+
+
+def test_nothing_unpacks_to_more_than_it_claims(tmp_path: Path) -> None:
+    """Python's zipfile unpacks all of it, and hands out as much as was claimed."""
+    members = dict.fromkeys(("config.json", "metadata.json", "model.weights.h5", "state.npy"), bytes(2**20))
+    (tmp_path / LAST).write_bytes(claiming(10, {"state.npy": members.pop("state.npy")}))
     run = start(Recipe("age-c2-f1"), Data(*[split_of(4, 0)] * 3, "fingerprint"))
-    with pytest.raises(ValueError, match="would unpack to more than it holds"):
+    with pytest.raises(ValueError, match="it would unpack to more than it holds"):
+        check(claiming(10, members))
+    with pytest.raises(ValueError, match=r"last\.npz would unpack to more than it holds"):
         restore(run, Folder(str(tmp_path)))
 
 

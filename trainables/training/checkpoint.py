@@ -8,7 +8,6 @@ import io
 import json
 import tempfile
 import time
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from data_prep import Folder
 from trainables.layers.augmentation import without_augmentation
 from trainables.record import BEST, LAST
 from trainables.training.loop import Run
-from trainables.training.network_file import load_network
+from trainables.training.network_file import load_network, open_stored
 
 _SECONDS_BETWEEN_SAVES = 10.0  # of last.npz, three times the size of the network
 
@@ -129,10 +128,7 @@ def inherit(run: Run, folder: Folder, parent: Folder) -> None:
 
 
 def _load(run: Run, content: bytes, folder: Folder) -> None:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        if sum(member.file_size for member in archive.infolist()) > len(content):  # for np.savez packs nothing
-            raise ValueError(f"{folder}/{LAST} would unpack to more than it holds")
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+    with open_stored(content, f"{folder}/{LAST}"), np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         state = json.loads(arrays["state"].tobytes())
         for row in state["history"]:
             row["validation_right"] = bytes.fromhex(row["validation_right"])

@@ -80,17 +80,27 @@ def _check_sizes(content: bytes) -> None:
         global_state.set_global_attribute("uninitialized_variables", None)
 
 
+def open_stored(content: bytes, name: str = "it") -> zipfile.ZipFile:
+    """Open a zip whose members are stored, not compressed, as Keras and `np.savez` write them.
+
+    Of a compressed member, Python's zipfile unpacks more than the zip claims, and only then cuts it. Raises ValueError
+    for what would unpack to more than `name` holds.
+    """
+    archive = zipfile.ZipFile(io.BytesIO(content))
+    sizes = [max(member.file_size, member.compress_size) for member in archive.infolist()]
+    if sum(sizes) > len(content) or any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+        raise ValueError(f"{name} would unpack to more than it holds")
+    return archive
+
+
 def check(content: bytes) -> None:
     """Raise ValueError, with the reason in words, unless these are the bytes of a `.keras` file, layers and weights."""
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with open_stored(content) as archive:
             if sorted(archive.namelist()) != _MEMBERS:
                 raise ValueError("it is a zip of other files than a network's")
-            if sum(member.file_size for member in archive.infolist()) > len(content):
-                raise ValueError("it would unpack to more than it holds")
-            config, weights = json.loads(archive.read(_CONFIG)), archive.read(_WEIGHTS)
-        _check_config({**config, "compile_config": None})  # which is not loaded
-        _check_weights(weights)
+            _check_config({**json.loads(archive.read(_CONFIG)), "compile_config": None})  # which is not loaded
+            _check_weights(archive.read(_WEIGHTS))
     except Exception as error:  # whatever the parsers raise for a damaged file
         raise ValueError(str(error).partition("\n")[0] or type(error).__name__)
 
