@@ -126,6 +126,8 @@ RELU = {"function": function("relu", "keras.ops"), "name": "rescaling"}
     [
         ({"class_name": "Lambda", "config": RELU}, "'Lambda' of 'keras.layers'"),
         ({"class_name": "TFSMLayer", "config": {"filepath": "/"}}, "'TFSMLayer'"),
+        ({"class_name": "TimeDistributed"}, "'TimeDistributed' of 'keras.layers'"),
+        ({"class_name": "Functional", "inbound_nodes": [{}, {}]}, "calls a network within it twice"),
         ({"module": "os", "class_name": "system"}, "'system' of 'os'"),
         ({"module": None}, "of 'None'"),
         ({"build_config": {"a": [function("get_file", "keras.utils")]}}, "'function' of 'keras.utils'"),
@@ -215,6 +217,34 @@ def test_an_operation_that_swells_an_image_is_refused(tmp_path: Path) -> None:
     keras.Model(pixels, keras.layers.Dense(1)(large)).save(path)
     with pytest.raises(ValueError, match="swell an image"):
         load_network(path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("attention", "told"),
+    [
+        (keras.layers.Attention, "'Attention'"),
+        (lambda: lambda two: keras.layers.MultiHeadAttention(2, 2)(*two), "swell an"),
+    ],
+    ids=["one head", "many heads"],
+)
+def test_scores_of_attention_swell_an_image_too(
+    attention: Callable[[], Callable[[list[Any]], Any]], told: str, tmp_path: Path
+) -> None:
+    """Of 128 x 128 places: they are no output of a layer."""
+    path, pixels = tmp_path / "attention.keras", keras.Input((128, 128, 3))
+    places = keras.layers.Reshape((-1, 3))(pixels)
+    large = keras.layers.GlobalAveragePooling1D()(attention()([places, places]))
+    keras.Model(pixels, keras.layers.Dense(1)(large)).save(path)
+    with pytest.raises(ValueError, match=told):
+        load_network(path.read_bytes())
+
+
+def test_a_vision_transformer_is_loaded(tmp_path: Path) -> None:
+    path, pixels = tmp_path / "transformer.keras", keras.Input((32, 32, 3))
+    patches = keras.layers.Reshape((-1, 64))(keras.layers.Conv2D(64, 4, 4)(pixels))
+    features = keras.layers.GlobalAveragePooling1D()(keras.layers.MultiHeadAttention(8, 8)(patches, patches))
+    keras.Model(pixels, keras.layers.Dense(1)(features)).save(path)
+    assert load_network(path.read_bytes()).count_params() == 19_841
 
 
 def test_a_resumed_trial_takes_no_network_but_of_layers(tmp_path: Path) -> None:

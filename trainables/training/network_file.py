@@ -27,10 +27,14 @@ _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _MEMBERS = [_CONFIG, "metadata.json", _WEIGHTS]
 
 _PLAIN = ("__keras_tensor__", "__slice__", "__ellipsis__")  # arguments of layers
-_OF_KERAS = ("DTypePolicy", "Functional", "Model", "Sequential")
+_NETWORKS = ("Functional", "Model", "Sequential")
 _MATERIAL = re.compile(r"keras\.(layers|initializers|regularizers|constraints|src\.(models|ops)\.\w+)")
 _MOST_SWELLING = 1000  # times the numbers in an image
-_CALLS_CODE = ("function", "Lambda", "TFSMLayer", "TorchModuleWrapper", "FlaxLayer", "JaxLayer")
+# What calls code, or computes tensors on the way to its output that no node shows.
+_REFUSED = re.compile(
+    r"function|Lambda|TFSMLayer|\w*Wrapper|FlaxLayer|JaxLayer|(?!MultiHead)\w*Attention|TimeDistributed|Bidirectional"
+    r"|\w*(RNN|LSTM|GRU)\w*|SpectralNormalization|\w*Spectrogram|CategoryEncoding|MultiHot|Pipeline"
+)
 
 
 def load_network(content: bytes) -> "keras.Model":
@@ -70,10 +74,20 @@ def _check_sizes(content: bytes) -> None:
             network = keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
             if sum(math.prod(variable.shape) for variable in network.variables) > len(content):
                 raise ValueError("it has more parameters than the file")
-            layers = network._flatten_layers()  # and the operations between them, which are none
-            operations = {id(each): each for layer in layers for each in (layer, *getattr(layer, "_operations", ()))}
-            nodes = [node for operation in operations.values() for node in operation._inbound_nodes]
+            # The operations between layers are none. Some nodes come twice, as a layer's and as one of its network's.
+            nodes = [
+                node
+                for layer in network._flatten_layers()
+                for operation in (layer, *getattr(layer, "_operations", ()))
+                for node in operation._inbound_nodes
+            ]
             sizes = [math.prod(filter(None, tensor.shape)) for node in nodes for tensor in node.output_tensors]
+            sizes += [  # the scores of MultiHeadAttention, which are no output: every place by every other one
+                node.operation.num_heads
+                * max(math.prod(filter(None, tensor.shape[:-1])) for tensor in node.input_tensors) ** 2
+                for node in nodes
+                if hasattr(node.operation, "num_heads")
+            ]
             if max(sizes, default=0) > _MOST_SWELLING * math.prod(filter(None, network.input_shape)):
                 raise ValueError("its layers swell an image more than a thousandfold")
     finally:
@@ -109,9 +123,13 @@ def _check_config(part: Any) -> None:
     """Raise ValueError for any class, anywhere in a configuration, that is no layer or part of one."""
     if isinstance(part, dict) and ("class_name" in part or "module" in part):
         module, name = part.get("module"), part.get("class_name")
-        is_plain = (module is None and name in _PLAIN) or (module == "keras" and name in _OF_KERAS)
-        if not is_plain and (name in _CALLS_CODE or not _MATERIAL.fullmatch(str(module))):
-            raise ValueError(f"it is made of more than layers: {str(name)[:40]!r} of {str(module)[:40]!r} may run code")
+        is_plain = (module is None and name in _PLAIN) or (module == "keras" and name in ("DTypePolicy", *_NETWORKS))
+        if not is_plain and (_REFUSED.fullmatch(str(name)) or not _MATERIAL.fullmatch(str(module))):
+            raise ValueError(
+                f"it is more than layers: {str(name)!r:.42} of {str(module)!r:.42} may run code or swell an image"
+            )
+        if name in _NETWORKS and (len(part.get("inbound_nodes", ())) > 1 or "shared_object_id" in part):
+            raise ValueError("it calls a network within it twice")  # which may call one twice, and so on: 2^depth calls
     if isinstance(part, dict | list):
         for child in part.values() if isinstance(part, dict) else part:
             _check_config(child)
