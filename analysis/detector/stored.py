@@ -52,12 +52,13 @@ class Stored:
         """The network of the best epoch, from pixels 0–255 to a logit. Imports Keras. Raises InputError."""
         folder = checkpoints(self.folder, self.trial)
         try:
-            return load_network(folder.read_bytes(BEST))
+            return load_network(folder.read_bytes(BEST), self.results.provenance.manifest.data.image_size)
         except FileNotFoundError:
             raise InputError(f"{folder} has no {BEST}; {_REMAKE}.")
         except ValueError as error:
-            reason = str(error).rstrip(".")
-            raise InputError(f"{folder}/{BEST} is no network that can be loaded safely ({reason}); restore it.")
+            raise InputError(
+                f"{folder}/{BEST} is no network that can be loaded safely ({str(error).rstrip('.')}); restore it."
+            )
 
     @property
     def image_size(self) -> int:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from analysis.detector.stored import stored
 from analysis.explain import SCHEMA
 from analysis.pages.answer import command_again
 from analysis.pages.index import index
@@ -26,6 +27,7 @@ from data_prep.sources import CACHE
 from support.commands import Command, refused
 from support.detectors import checkpoint, set_in_trials
 from support.networks import split_of
+from support.records import manifest, twelve, write
 from sweeps.record import shown
 from trainables import Recipe
 from trainables.record import LAST, read_manifest
@@ -300,8 +302,22 @@ def test_weights_in_another_file_are_refused(record: Path, kind: str) -> None:
 def test_a_network_for_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.keras"
     keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)]).save(path)
-    with pytest.raises(ValueError, match="not square colour images into a logit"):
+    with pytest.raises(ValueError, match="not square colour images of up to 1024 pixels a side into a logit"):
         load_network(path.read_bytes())
+
+
+@pytest.mark.parametrize(("side", "recorded"), [(16, 32), (2_000, None)])
+def test_a_network_for_images_of_another_size_than_the_records_is_refused(
+    side: int, recorded: int | None, tmp_path: Path
+) -> None:
+    data = manifest()["data"] | {"image_size": recorded}
+    trial = stored(str(write(tmp_path, twelve(), data=data)))
+    pixels = keras.Input((side, side, 3))
+    path = tmp_path / "age" / "checkpoints" / trial.trial / "best.keras"
+    path.parent.mkdir(parents=True)
+    keras.Model(pixels, keras.layers.Dense(1)(keras.layers.GlobalAveragePooling2D()(pixels))).save(path)
+    with pytest.raises(InputError, match=rf"can be loaded safely .*not square colour images of .*{recorded or 1024}"):
+        assert trial.network
 
 
 @pytest.mark.parametrize(("column", "value"), [("trial", "../../elsewhere"), ("trial", ""), ("network", "../../../x")])

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 
+from data_prep.shards import LARGEST_IMAGE
 from trainables.backends import backend
 from trainables.training.silence import silent_tensorflow
 
@@ -37,10 +38,11 @@ _REFUSED = re.compile(
 )
 
 
-def load_network(content: bytes) -> "keras.Model":
+def load_network(content: bytes, image_size: int | None = None) -> "keras.Model":
     """The network, uncompiled, of a `.keras` file: from square images, pixels 0–255, to a logit. Imports Keras.
 
-    Raises ValueError, with the reason in words, for anything else.
+    `image_size` is the images' side in pixels; None takes any that shards can have. Raises ValueError, with the reason
+    in words, for anything else.
     """
     check(content)
     backend()
@@ -56,9 +58,12 @@ def load_network(content: bytes) -> "keras.Model":
         except Exception as error:  # whatever the layers that the file names raise
             raise ValueError(str(error).strip().partition("\n")[0] or type(error).__name__)
     inputs, outputs = (getattr(network, f"{end}_shape", None) for end in ("input", "output"))
-    side = inputs[1] if isinstance(inputs, tuple) and len(inputs) == 4 else None
-    if not isinstance(side, int) or inputs != (None, side, side, 3) or outputs != (None, 1):
-        raise ValueError(f"it turns {inputs} into {outputs}, not square colour images into a logit")
+    sides = range(image_size or 1, (image_size or LARGEST_IMAGE) + 1)
+    if outputs != (None, 1) or inputs not in [(None, side, side, 3) for side in sides]:
+        raise ValueError(
+            f"it turns {inputs} into {outputs}, "
+            f"not square colour images of {image_size or f'up to {LARGEST_IMAGE}'} pixels a side into a logit"
+        )
     return network
 
 
@@ -101,8 +106,10 @@ def open_stored(content: bytes, name: str = "it") -> zipfile.ZipFile:
     for what would unpack to more than `name` holds.
     """
     archive = zipfile.ZipFile(io.BytesIO(content))
-    sizes = [max(member.file_size, member.compress_size) for member in archive.infolist()]
-    if sum(sizes) > len(content) or any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+    if len(content) < sum(
+        max(member.file_size, member.compress_size) if member.compress_type == zipfile.ZIP_STORED else math.inf
+        for member in archive.infolist()
+    ):
         raise ValueError(f"{name} would unpack to more than it holds")
     return archive
 
