@@ -126,12 +126,15 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     """
     image.load()
     if image.mode.startswith(("I", "F")):
-        values = np.asarray(image).astype(np.float64)
+        values = np.asarray(image)
         scale = 1 / 257 if image.mode.startswith("I") else (255.0 if values.max(initial=0) <= 1 else 1.0)
-        image = Image.fromarray(np.clip(np.rint(values * scale), 0, 255).astype(np.uint8))
+        levels = (  # part by part, for all of a large image takes gigabytes in float64
+            np.clip(np.rint(part.astype(np.float64) * scale), 0, 255).astype(np.uint8)
+            for part in np.array_split(values.reshape(-1), 64)
+        )
+        image = Image.fromarray(np.concatenate([*levels]).reshape(values.shape))
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     return ImageOps.exif_transpose(image).convert("RGB")
 
 

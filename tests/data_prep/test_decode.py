@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,19 @@ def test_every_mode_becomes_rgb(content: bytes, colour: tuple[int, int, int]) ->
     assert image.shape == (8, 8, 3)
     assert (image == np.array(colour)).all()
     assert (facts.width, facts.height, facts.bytes) == (8, 8, len(content))
+
+
+@pytest.mark.parametrize(("highest", "scale"), [(1, 255), (300, 1)])
+def test_floating_point_is_converted_part_by_part(highest: int, scale: int) -> None:
+    """Of a whole image, numbers in float64 would take 30 bytes a pixel and more."""
+    values = np.linspace(-0.5, highest, 10**6, dtype=np.float32).reshape(1000, 1000)
+    content = encoded(Image.fromarray(values), "TIFF")
+    tracemalloc.start()
+    pixels, _ = decode(content, 1000)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.array_equal(pixels[..., 0], np.clip(np.rint(values.astype(np.float64) * scale), 0, 255))
+    assert most < 16 * values.size
 
 
 def test_larger_images_are_cropped_to_the_middle_and_resampled() -> None:
