@@ -11,8 +11,8 @@ from data_prep.decode import Facts, Pixels, UnreadableError, decode
 
 #: The endings, in any case, of the files in a folder that are taken for images.
 ENDINGS = (
-    *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tga", ".tif"),
-    *(".tiff", ".webp"),
+    *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff"),
+    ".webp",
 )
 _STANDARD_INPUT = "-"
 _LARGEST_FILE_BYTES = 512 * 2**20
