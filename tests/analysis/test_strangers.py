@@ -161,6 +161,16 @@ def bomb(members: dict[str, bytes]) -> None:
     members["model.weights.h5"] = buffer.getvalue()
 
 
+def chunk(members: dict[str, bytes]) -> None:
+    """One zero, unpacked with the 256 MiB of its chunk."""
+    import h5py
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.create_dataset("zero", (1,), "uint8", maxshape=(None,), chunks=(2**28,), compression="gzip")
+    members["model.weights.h5"] = buffer.getvalue()
+
+
 def deeper(members: dict[str, bytes]) -> None:
     members["config.json"] = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
 
@@ -173,6 +183,7 @@ def deeper(members: dict[str, bytes]) -> None:
         (lambda members: members.pop("model.weights.h5"), zipfile.ZIP_STORED, "other files"),
         (lambda members: members.update({"metadata.json": bytes(2**27)}), zipfile.ZIP_DEFLATED, "unpack to more"),
         (bomb, zipfile.ZIP_STORED, "its weights would unpack to more"),
+        (chunk, zipfile.ZIP_STORED, "its weights would unpack to more"),
         (deeper, zipfile.ZIP_STORED, "recursion|nest"),
         (lambda members: members.update({"config.json": b"no JSON"}), zipfile.ZIP_STORED, "Expecting value"),
         (lambda members: members.update({"model.weights.h5": b"no HDF5"}), zipfile.ZIP_STORED, "signature|truncated"),
