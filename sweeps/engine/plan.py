@@ -31,22 +31,14 @@ def show(sweep: Sweep, options: Options) -> int:
     manifest = shards.read_manifest(selection.folder)
     images, cpus = selection.counts(manifest), os.cpu_count() or 1
     threads = options.cpus_per_trial or max(1, cpus // strategy.concurrency)
-    with silent_tensorflow():
-        from trainables.training.pipeline.backend import backend
-    if options.gpus_per_trial == 0:
-        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-        backend.use_cpu()
+    gpus = _gpus(options.gpus_per_trial)
     numbers = [Column(name, justify="right") for name in ("parameters", "memory", "epochs", "trials", "time a trial")]
     table, total = Table("network", *numbers, title=f"{sweep.name}: {sweep.question}"), 0.0
     unbuilt: dict[str, str] = {}
     for name, recipes in by_cost(strategy.representatives).items():
-        try:
-            with silent_tensorflow():
-                measured, seconds = _measure(recipes[0], manifest.image_size, images, int(threads))
-        except InputError:
-            raise
-        except Exception as error:  # of whatever builds the network
-            unbuilt[name] = f"{type(error).__name__}: {gist(error)}"
+        measured, seconds = _tried(recipes[0], manifest.image_size, images, int(threads))
+        if measured.reason:
+            unbuilt[name] = measured.reason
             continue
         total += seconds * len(recipes) * strategy.planned / len(strategy.representatives)
         table.add_row(
@@ -57,7 +49,7 @@ def show(sweep: Sweep, options: Options) -> int:
             str(len(recipes)),
             duration(seconds),
         )
-    at_once, where = _at_once(backend.gpus(), options.gpus_per_trial or 0, int(cpus / threads), strategy.concurrency)
+    at_once, where = _at_once(gpus, options.gpus_per_trial or 0, int(cpus / threads), strategy.concurrency)
     hours, dollars = total / at_once / 3600, options.hourly_price
     price = "" if dollars is None else f", about ${hours * dollars:.2f} at ${dollars:g} an hour"
     follow_ups = "More trials follow from their results, and are not in these numbers. " if strategy.follow_ups else ""
@@ -69,11 +61,27 @@ def show(sweep: Sweep, options: Options) -> int:
         f"{where}{price}. {follow_ups}Nothing was started.",
         soft_wrap=not console.is_terminal,
     )
+    return _end(unbuilt)
+
+
+def _gpus(per_trial: float | None) -> int:
+    """How many GPUs this machine has for trials, which must be known before the backend takes hold of them."""
+    with silent_tensorflow():
+        from trainables.training.pipeline.backend import backend
+    if per_trial == 0:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+        backend.use_cpu()
+    return int(backend.gpus())
+
+
+def _end(unbuilt: dict[str, str]) -> int:
+    """Name the networks that cannot be built, with the reasons. Returns the exit code."""
+    if not unbuilt:
+        return ENDS["done"].code
     for name, reason in unbuilt.items():
         print(printable(f"{name} cannot be built: {reason}"), file=sys.stderr)
-    if unbuilt:
-        print(ENDS["unbuilt"].sentence.format(count=len(unbuilt)), file=sys.stderr)
-    return ENDS["unbuilt"].code if unbuilt else 0
+    print(ENDS["unbuilt"].sentence.format(count=len(unbuilt)), file=sys.stderr)
+    return ENDS["unbuilt"].code
 
 
 def _at_once(gpus: int, gpus_per_trial: float, on_cpus: int, trials: int) -> tuple[int, str]:
@@ -101,6 +109,17 @@ def by_cost(recipes: Sequence[Recipe]) -> dict[str, list[Recipe]]:
 
 def _kind(recipe: Recipe) -> tuple[object, ...]:
     return (recipe.network, recipe.arguments, *(getattr(recipe, name) for name in _COSTLY))
+
+
+def _tried(recipe: Recipe, image_size: int, images: dict[str, int], threads: int) -> tuple[Cost, float]:
+    """What `_measure` returns; of a network that cannot be built, a cost that says why."""
+    try:
+        with silent_tensorflow():
+            return _measure(recipe, image_size, images, threads)
+    except InputError:
+        raise
+    except Exception as error:  # of whatever builds the network
+        return Cost(reason=f"{type(error).__name__}: {gist(error)}"), 0.0
 
 
 def _measure(recipe: Recipe, image_size: int, images: dict[str, int], threads: int) -> tuple[Cost, float]:

@@ -223,6 +223,23 @@ def test_a_network_that_swells_an_image_is_refused(tmp_path: Path) -> None:
         load_network(path.read_bytes())
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: keras.layers.Resizing(1, 100_000, pad_to_aspect_ratio=True),
+        lambda: keras.layers.DepthwiseConv2D(3, dilation_rate=4_000, padding="same"),
+    ],
+    ids=["Resizing", "DepthwiseConv2D"],
+)
+def test_a_layer_that_pads_an_image_with_more_than_it_is_refused(
+    layer: Callable[[], keras.Layer], tmp_path: Path
+) -> None:
+    path, pixels = tmp_path / "padded.keras", keras.Input((32, 32, 3))
+    keras.Model(pixels, keras.layers.Dense(1)(keras.layers.GlobalAveragePooling2D()(layer()(pixels)))).save(path)
+    with pytest.raises(ValueError, match="would pad an image"):
+        load_network(path.read_bytes())
+
+
 def test_an_operation_that_swells_an_image_is_refused(tmp_path: Path) -> None:
     """Operations are no layers, and stand between them."""
     path, pixels = tmp_path / "repeated.keras", keras.Input((32, 32, 3))

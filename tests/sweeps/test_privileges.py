@@ -90,8 +90,8 @@ def test_a_cluster_that_somebody_else_tells_of_is_not_joined(
 ) -> None:
     """What lies in /tmp/ray may be anybody's; one's own is joined, and any other one by RAY_ADDRESS."""
     told = tmp_path / "ray_current_cluster"
-    monkeypatch.setattr(cluster, "get_ray_address_file", lambda _: str(told))
-    monkeypatch.setattr(cluster, "read_ray_address", told.read_text)
+    monkeypatch.setattr(cluster.utils, "get_ray_address_file", lambda _: str(told))
+    monkeypatch.setattr(cluster.utils, "read_ray_address", told.read_text)
     plant(told)
     assert cluster._address_of_own() is None
 
@@ -99,8 +99,8 @@ def test_a_cluster_that_somebody_else_tells_of_is_not_joined(
 def test_a_cluster_of_ones_own_is_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = tmp_path / "ray_current_cluster"
     told.write_text("127.0.0.1:6379")
-    monkeypatch.setattr(cluster, "get_ray_address_file", lambda _: str(told))
-    monkeypatch.setattr(cluster, "read_ray_address", told.read_text)
+    monkeypatch.setattr(cluster.utils, "get_ray_address_file", lambda _: str(told))
+    monkeypatch.setattr(cluster.utils, "read_ray_address", told.read_text)
     assert cluster._address_of_own() == "127.0.0.1:6379"
 
 

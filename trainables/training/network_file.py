@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
+import numpy as np
 
 from data_prep.shards import LARGEST_IMAGE
 from trainables.backends import backend
@@ -30,7 +31,7 @@ _MEMBERS = [_CONFIG, "metadata.json", _WEIGHTS]
 _PLAIN = ("__keras_tensor__", "__slice__", "__ellipsis__")  # arguments of layers
 _NETWORKS = ("Functional", "Model", "Sequential")
 _MATERIAL = re.compile(r"keras\.(layers|initializers|regularizers|constraints|src\.(models|ops)\.\w+)")
-_MOST_SWELLING = 1000  # times the numbers in an image
+_MOST_SWELLING, _MOST_DILATED = 1000, 32  # times the numbers in an image; pixels between a kernel's weights
 # What calls code, or computes tensors on the way to its output that no node shows.
 _REFUSED = re.compile(
     r"function|Lambda|TFSMLayer|\w*Wrapper|FlaxLayer|JaxLayer|(?!MultiHead)\w*Attention|TimeDistributed|Bidirectional"
@@ -137,6 +138,11 @@ def _check_config(part: Any) -> None:
             )
         if name in _NETWORKS and (len(part.get("inbound_nodes", ())) > 1 or "shared_object_id" in part):
             raise ValueError("it calls a network within it twice")  # which may call one twice, and so on: 2^depth calls
+    pads = isinstance(part, dict) and (
+        part.get("pad_to_aspect_ratio") or np.max(part.get("dilation_rate", 1)) > _MOST_DILATED
+    )
+    if pads:
+        raise ValueError("one of its layers would pad an image with more than there is of it")
     if isinstance(part, dict | list):
         for child in part.values() if isinstance(part, dict) else part:
             _check_config(child)
