@@ -1,10 +1,10 @@
 """python -m analysis [COMMAND] …: each command is `main` of the file of its name; without a name it is `report`."""
 
 import importlib
+import sys
+from pathlib import Path
 
 import click
-
-from data_prep.errors import run_command
 
 COMMANDS = ("report", "robustness", "explain", "compare", "predict", "export")
 
@@ -28,4 +28,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))  # before the working folder, in which a `trainables.py` may be
+    from data_prep.errors import run_command
+
     run_command(main)

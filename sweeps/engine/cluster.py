@@ -7,12 +7,14 @@ import logging
 import os
 import platform
 import select
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ import yaml
 
 # No public function tells these; pyproject.toml bounds Ray for this.
 from ray._private import utils, worker
+from ray.job_config import JobConfig
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from data_prep import Folder, InputError
@@ -52,11 +55,20 @@ _UNKNOWN = "Ray cannot connect; if it asks for a token, set RAY_AUTH_MODE=token"
 
 utils.set_sigterm_handler = lambda handler: None  # which would exit without a sentence
 
+_LONGEST_FOLDER = 35  # letters; Ray adds some 65, and the path of a socket has 107 at most
 _SECONDS_TO_ANSWER = 5
 _SECONDS_BETWEEN_LOOKS = 2.0
 _MOST_MISSED = 15  # looks for the head; after a minute without it, Ray ends the process
 _DEADLY = ("SIGTERM", "SIGHUP")  # for Ray's processes, which are in the same process group
 _AUTOSCALING = Path("~/ray_bootstrap_config.yaml").expanduser()
+
+
+class _Path(list[str]):
+    """Where workers look for modules first. Ray would add the working folder, in which a `trainables.py` may be."""
+
+    def extend(self, folders: Iterable[str]) -> None:
+        """Add nothing."""
+
 
 _is_own = False  # whether the cluster was started here
 #: Ray's own folder for what the processes of the connected cluster leave behind: it has this name on every node.
@@ -73,13 +85,15 @@ def connect() -> str:
         os.environ.setdefault(name, value)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
-    address = os.environ.get("RAY_ADDRESS") or _address_of_own()
-    _is_own = not (address and _answers(address))
+    asked = os.environ.get("RAY_ADDRESS", "")
+    address = asked if asked not in ("", "auto") else _address_of_own()
+    _is_own = asked == "local" or not (address and _answers(address))
     if _is_own:
-        if os.environ.pop("RAY_ADDRESS", None):
-            raise InputError(f"No Ray cluster answers at RAY_ADDRESS={address}; start it, or unset RAY_ADDRESS.")
+        if asked not in ("", "local"):
+            raise InputError(f"No Ray cluster answers at RAY_ADDRESS={asked}; start it, or unset RAY_ADDRESS.")
+        quiet["job_config"] = JobConfig(_py_driver_sys_path=_Path([str(Path(__file__).parents[2])]))
         try:
-            context = ray.init(address="local", include_dashboard=False, **quiet)
+            context = ray.init(address="local", include_dashboard=False, _temp_dir=_short_folder(), **quiet)
         except Exception as error:  # of any class, for what this machine lacks
             reason = str(error).strip().partition("\n")[0]
             raise InputError(f"Ray cannot be started on this machine ({reason}); mend that, or join a cluster.")
@@ -103,6 +117,15 @@ def connect() -> str:
     found = resources()
     size = f"{found['nodes']:g} node, {found['cpus']:g} CPUs, {found['gpus']:g} GPUs"
     return f"Started Ray on this machine: {size}." if _is_own else f"Joined the Ray cluster at {address}: {size}."
+
+
+def _short_folder() -> str | None:
+    """A folder for Ray's sockets, whose paths are short, where that for temporary files has a long name; else None."""
+    if len(tempfile.gettempdir()) <= _LONGEST_FOLDER:
+        return None
+    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _address_of_own() -> str | None:

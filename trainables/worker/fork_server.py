@@ -100,8 +100,8 @@ def start(folder: Path) -> None:
         if running := _connected(folder):
             return running.close()
         (folder / _SOCKET).unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(str(folder / _SOCKET))
+        with socket.socket(socket.AF_UNIX) as listener, _address(folder) as address:
+            listener.bind(address)
             listener.listen(128)
             command = [*_PYTHON, "serve", str(listener.fileno()), str(folder)]
             server = subprocess.Popen(
@@ -196,9 +196,19 @@ def _connect(folder: Path) -> Connection:
 
 def _connected(folder: Path) -> Connection | None:
     """A connection to the server; None where no server listens."""
-    with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
-        return Client(str(folder / _SOCKET))
+    with contextlib.suppress(FileNotFoundError, ConnectionRefusedError), _address(folder) as address:
+        return Client(address)
     return None
+
+
+@contextlib.contextmanager
+def _address(folder: Path) -> Iterator[str]:
+    """A path of the server's socket that is short enough for one, wherever the folder is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{_SOCKET}" if sys.platform == "linux" else str(folder / _SOCKET)
+    finally:
+        os.close(descriptor)
 
 
 def _serve(listener: socket.socket, folder: Path) -> None:
