@@ -66,15 +66,20 @@ def worker_pool(workers: int | None, items: list[Item]) -> Executor:
 
 
 def _begin_work(items: list[Item]) -> None:
-    """Prepare a worker process; it ends with the process that started it."""
+    """Prepare a worker process."""
     _items[:] = items
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     gc.disable()  # as in `prepare`
 
 
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()  # type: ignore[union-attr]
-    os._exit(1)
+def end_with_parent() -> None:
+    """Have this process of a pool end when the one that started it does, however that ends."""
+
+    def wait() -> None:
+        multiprocessing.parent_process().join()  # type: ignore[union-attr]
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @dataclass(frozen=True)

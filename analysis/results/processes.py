@@ -15,6 +15,8 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from data_prep.parts import end_with_parent
+
 _calls: list[Callable[[], Any]] = []  # of a forked process
 
 
@@ -32,6 +34,7 @@ def side_by_side(calls: Sequence[Callable[[], Any]]) -> list[Any]:
 
 
 def _begin(calls: Sequence[Callable[[], Any]]) -> None:
+    end_with_parent()
     gc.freeze()  # garbage of TensorFlow's, which a notebook may have, cannot be collected in a fork: it crashes
     threadpool_limits(1)  # of the BLAS library, whose threads would wait for each other's cores
     _calls.extend(calls)

@@ -2,11 +2,14 @@
 
 import dataclasses
 import gc
+import os
+import sys
 import threading
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
@@ -34,6 +37,7 @@ from analysis.results.judged import findings
 from analysis.results.processes import side_by_side
 from analysis.results.trials import Results, read
 from data_prep.storage import Folder
+from support.commands import ROOT, wait_until
 from support.figures import FIGURES, drawn
 from support.records import (
     AGE,
@@ -259,3 +263,13 @@ def test_the_data_of_a_figure_lie_beside_it(analysed: tuple[Folder, str]) -> Non
 
 def test_forked_work_leaves_the_garbage_of_its_parent_alone() -> None:
     assert min(side_by_side([gc.get_freeze_count] * 2)) > 0 or threading.active_count() > 1
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.cpu_count() == 1, reason="nothing is forked")
+def test_forked_work_ends_with_its_parent() -> None:
+    code = "import time, analysis.results.processes as work; work.side_by_side([lambda: time.sleep(60)] * 2)"
+    parent = psutil.Popen([sys.executable, "-c", code], cwd=ROOT)
+    wait_until(lambda: len(parent.children()) == 2)
+    workers = parent.children()
+    parent.kill()
+    assert psutil.wait_procs([parent, *workers], timeout=10)[1] == []
