@@ -16,7 +16,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, NotRequired, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, get_type_hints
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -125,13 +125,13 @@ _TEXTS = {
     "label": "[01]?",
 }
 
-_LONGEST = 1e12  # seconds
+_LONGEST, _MOST_EPOCHS = 1e12, 10_000  # seconds; as in a recipe
 #: Between which numbers those of a column lie, by the form of its name. NaN lies anywhere.
 _RANGES = {
     r"\w*(accuracy|auc)|recall_\w+|chance": (0.0, 1.0),
     r"\w*loss": (0.0, math.inf),
-    r"epoch": (1, 10_000),
-    r"epochs_done|best_epoch": (0, 10_000),
+    r"epoch": (1, _MOST_EPOCHS),
+    r"epochs_done|best_epoch": (0, _MOST_EPOCHS),
     r"seed": (0, 2**31 - 1),
     r"learning_rate": (0.0, 10.0),
     r"(\w+_)?images|row|number|limit|batch_size_used|parameters|flops|peak_device_bytes": (0, 2**53),
@@ -241,6 +241,14 @@ class _Varied(TypedDict):
 class _Search(TypedDict, total=False):
     __pydantic_config__ = _OPEN  # type: ignore[misc]
     space: list[_Varied]
+    epochs: int
+    against: Literal["flops", "seconds_per_image"] | None
+
+
+class _Settings(TypedDict, total=False):
+    __pydantic_config__ = _OPEN  # type: ignore[misc]
+    limit: int | None
+    resample_train: int | None
 
 
 class _Audit(TypedDict, total=False):
@@ -267,6 +275,7 @@ class _Data(TypedDict, total=False):
 class _Parts(TypedDict, total=False):
     __pydantic_config__ = _OPEN  # type: ignore[misc]
     data: _Data
+    settings: _Settings
     search: _Search | None
     floor: _Floor | None
     locked: _Locked | None
@@ -315,12 +324,15 @@ def read_manifest(folder: Folder) -> Manifest:
         content: dict[str, Any] = folder.read_json(MANIFEST)
         version = content["format_version"]
         if version == FORMAT_VERSION:
-            content = json.loads(without_passwords(json.dumps(content)))  # for it enters reports
+            # For it enters reports. Half a letter, as in "\ud800", cannot be written.
+            content = json.loads(without_passwords(json.dumps(content, ensure_ascii=False)).encode())
             TypeAdapter(_Parts).validate_python(content, strict=True)
             manifest = TypeAdapter(Manifest).validate_python(content)
-            if 0 < (manifest.data.image_size or 1) <= LARGEST_IMAGE and 0 <= (manifest.wall_seconds or 0) <= _LONGEST:
+            size, seconds = manifest.data.image_size or 1, manifest.wall_seconds or 0
+            epochs = (manifest.search or {}).get("epochs", 1)
+            if 0 < size <= LARGEST_IMAGE and 0 <= seconds <= _LONGEST and 0 < epochs <= _MOST_EPOCHS:
                 return manifest
-            raise ValueError("images of an impossible size, or an impossible time")
+            raise ValueError("images of an impossible size, or an impossible time or number of epochs")
     except FileNotFoundError:
         lack = "holds no record of a sweep" if folder.names() else "is empty or does not exist"
         raise InputError(f"{folder} {lack}; pass a folder such as results/age, which a sweep made.")
