@@ -107,7 +107,11 @@ def _recorded(results: Results) -> Folder | None:
 def check_own(results: Results, folder: Folder) -> None:
     """Raise InputError unless the record was made with the shards in `folder`."""
     if not _is_own(results, folder):
-        raise InputError(f"{folder} has other images than those of this record; say with --data where those are now.")
+        raise _others(folder)
+
+
+def _others(folder: Folder) -> InputError:
+    return InputError(f"{folder} has other images than those of this record; say with --data where those are now.")
 
 
 def _is_own(results: Results, folder: Folder) -> bool:
@@ -124,6 +128,8 @@ def _read(
     """Images of the test split, and the group of each: those `rows`, or all; of these the first `limit`, balanced."""
     columns, manifest = ["image", "label", "group", "duplicate", "cluster"], shards.read_manifest(folder)
     table = pa.concat_tables(shards.read_tables(folder, "test", columns)).combine_chunks()
+    if rows is not None and not ((rows >= 0) & (rows < len(table))).all():
+        raise _others(folder)
     rows = np.arange(len(table), dtype=np.int32) if rows is None else rows.astype(np.int32)
     if limit:
         rows = rows[first_balanced(table["label"].to_numpy()[rows], limit)]

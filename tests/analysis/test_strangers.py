@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import platformdirs
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -450,6 +451,15 @@ def test_an_empty_key_seals_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     key.parent.mkdir(parents=True)
     key.touch()
     assert shown._key.__wrapped__() == key.read_bytes() != b""
+
+
+def test_scores_of_rows_that_the_shards_do_not_have_are_refused(analysis: Command, copy: Path) -> None:
+    for file in (copy / "images.parquet", *(copy / "scores").iterdir()):
+        table = pq.read_table(file)
+        place = table.column_names.index("row")
+        pq.write_table(table.set_column(place, "row", pc.add(table["row"], 10**6)), file)
+    for command in (("robustness", copy), ("robustness", copy, "--limit", "10"), ("explain", copy)):
+        assert "has other images than those of this record" in refused(analysis(*command))
 
 
 @pytest.mark.parametrize(
