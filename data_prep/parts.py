@@ -66,20 +66,16 @@ def worker_pool(workers: int | None, items: list[Item]) -> Executor:
 
 
 def _begin_work(items: list[Item]) -> None:
-    """Prepare a worker process."""
+    """Prepare a worker process; it ends with the process that started it."""
     _items[:] = items
-    end_with_parent()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     gc.disable()  # as in `prepare`
 
 
 def end_with_parent() -> None:
-    """Have this process of a pool end when the one that started it does, however that ends."""
-
-    def wait() -> None:
-        multiprocessing.parent_process().join()  # type: ignore[union-attr]
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
+    """Wait until the process that started this one has ended, however it ends, and end: for a thread."""
+    multiprocessing.parent_process().join()  # type: ignore[union-attr]
+    os._exit(1)
 
 
 @dataclass(frozen=True)

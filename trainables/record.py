@@ -203,11 +203,9 @@ class Manifest:
 
 
 # What is in those parts of a manifest that are dictionaries, as far as anything reads it. Later versions write more.
-_OPEN = {"extra": "allow"}
 
 
 class _Locked(TypedDict):
-    __pydantic_config__ = _OPEN  # type: ignore[misc]
     when: str
     metric: str
     threshold: str
@@ -218,13 +216,11 @@ class _Locked(TypedDict):
 
 
 class _Look(TypedDict):
-    __pydantic_config__ = _OPEN  # type: ignore[misc]
     when: str
     seeds: dict[str, int]
 
 
 class _Floor(TypedDict, total=False):
-    __pydantic_config__ = _OPEN  # type: ignore[misc]
     colour: dict[str, float | None]
     spectrum: dict[str, float | None]
     both: dict[str, float | None]
@@ -239,20 +235,17 @@ class _Varied(TypedDict):
 
 
 class _Search(TypedDict, total=False):
-    __pydantic_config__ = _OPEN  # type: ignore[misc]
     space: list[_Varied]
     epochs: int
     against: Literal["flops", "seconds_per_image"] | None
 
 
 class _Settings(TypedDict, total=False):
-    __pydantic_config__ = _OPEN  # type: ignore[misc]
     limit: int | None
     resample_train: int | None
 
 
 class _Audit(TypedDict, total=False):
-    __pydantic_config__ = _OPEN  # type: ignore[misc]
     images: int | None
     distinct_images: int | None
     duplicate_pairs: dict[str, int]
@@ -268,12 +261,10 @@ class _Audit(TypedDict, total=False):
 
 
 class _Data(TypedDict, total=False):
-    __pydantic_config__ = _OPEN  # type: ignore[misc]
     audit: _Audit
 
 
 class _Parts(TypedDict, total=False):
-    __pydantic_config__ = _OPEN  # type: ignore[misc]
     data: _Data
     settings: _Settings
     search: _Search | None
@@ -328,9 +319,12 @@ def read_manifest(folder: Folder) -> Manifest:
             content = json.loads(without_passwords(json.dumps(content, ensure_ascii=False)).encode())
             TypeAdapter(_Parts).validate_python(content, strict=True)
             manifest = TypeAdapter(Manifest).validate_python(content)
-            size, seconds = manifest.data.image_size or 1, manifest.wall_seconds or 0
-            epochs = (manifest.search or {}).get("epochs", 1)
-            if 0 < size <= LARGEST_IMAGE and 0 <= seconds <= _LONGEST and 0 < epochs <= _MOST_EPOCHS:
+            size, epochs = manifest.data.image_size or 1, (manifest.search or {}).get("epochs", 1)
+            if (
+                0 < size <= LARGEST_IMAGE
+                and 0 <= (manifest.wall_seconds or 0) <= _LONGEST
+                and 0 < epochs <= _MOST_EPOCHS
+            ):
                 return manifest
             raise ValueError("images of an impossible size, or an impossible time or number of epochs")
     except FileNotFoundError:

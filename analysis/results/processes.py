@@ -34,7 +34,7 @@ def side_by_side(calls: Sequence[Callable[[], Any]]) -> list[Any]:
 
 
 def _begin(calls: Sequence[Callable[[], Any]]) -> None:
-    end_with_parent()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     gc.freeze()  # garbage of TensorFlow's, which a notebook may have, cannot be collected in a fork: it crashes
     threadpool_limits(1)  # of the BLAS library, whose threads would wait for each other's cores
     _calls.extend(calls)

@@ -21,6 +21,7 @@ from sweeps.searching.space import (
     Space,
     Values,
     check,
+    holds,
     narrowed,
     network_names,
     one_of,
@@ -156,14 +157,8 @@ def _narrowed(space: Space, options: SearchOptions, networks: Sequence[str], fix
 def _restricted(values: Values, space: Space, fixed: Values) -> Values | None:
     """Values as this space has them; None where it does not have them all."""
     restricted = valued(space, lambda each: fixed.get(each.name, values.get(each.name)))
-    holds = [_holds(each.values, restricted.get(each.name)) for each in space if each.matters(restricted)]
-    return restricted if all(holds) else None
-
-
-def _holds(values: Any, value: Any) -> bool:
-    if isinstance(values, CategoricalDistribution):
-        return value in values.choices
-    return value is not None and bool(values.low <= value <= values.high)
+    is_held = [holds(each.values, restricted.get(each.name)) for each in space if each.matters(restricted)]
+    return restricted if all(is_held) else None
 
 
 def _best_of(folder: Folder, space: Space, default: Values) -> list[Values]:

@@ -49,6 +49,13 @@ def between(low: float, high: float, log: bool = False) -> BaseDistribution:
     return kind(low, high, log=log)  # type: ignore[arg-type]
 
 
+def holds(values: Any, value: Any) -> bool:
+    """Whether a distribution has this value among its choices, or between its ends."""
+    if isinstance(values, CategoricalDistribution):
+        return value in values.choices
+    return isinstance(value, int | float) and bool(values.low <= value <= values.high)
+
+
 def network_names(space: Space) -> list[str]:
     """Names of the networks that a space has, in its order."""
     names = next(each.values for each in space if each.name == "network")

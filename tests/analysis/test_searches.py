@@ -1,17 +1,18 @@
 """What the analysis makes of the record of a search."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from analysis.figures.accuracy import accuracies, footer
-from analysis.figures.search import rungs
+from analysis.figures.search import parallel_coordinates, rungs, slices
 from analysis.pages.summary import summary
 from analysis.results.configurations import recipe_of, tried_values
 from analysis.results.judged import findings
-from analysis.results.searches import importance
+from analysis.results.searches import hyperparameters, importance, searched
 from analysis.results.trials import read
 from data_prep.storage import Folder
 from support.searches import NETWORK, RATE
@@ -82,6 +83,43 @@ def test_one_repeat_has_an_interval_over_images_alone(tmp_path: Path) -> None:
     table = accuracies(read(searched_record(tmp_path, repeated=1))).set_index("configuration")
     assert table.loc["#0 age-c2-f1", ["n", "mean"]].tolist() == [1, 0.84]
     assert table.loc["#0 age-c2-f1", "low"] == pytest.approx(0.756, abs=0.001)
+
+
+def entry(name: str, kind: str, **attributes: Any) -> dict[str, Any]:
+    """A hyperparameter of a space, as a manifest has it."""
+    return {"name": name, "values": {"name": f"{kind}Distribution", "attributes": attributes}, "when": {}}
+
+
+def span(low: float, high: float, log: bool = False, step: Any = None) -> dict[str, Any]:
+    return entry("learning_rate", "Float", low=low, high=high, log=log, step=step)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        [span(math.nan, 1.0)],
+        [span(0.0, math.inf)],
+        [span(0.0, 10**400)],
+        [span(0.0, 1.0, step=True)],
+        [span(1e-9, 1e-8, log=True)],
+        [entry("network", "Int", low=0, high=9, log=False, step=1)],
+        [entry("network", "Categorical", choices=["vgg16", "vgg19"])],
+        [entry("network", "Categorical", choices=[{"a": 1}, {"b": 2}])],
+        [entry("network", "Categorical", choices=["age-c2-f1", *map(str, range(30_000))])],
+        [entry("network", "Categorical", choices=["age-c2-f1", "x" * 10_000])],
+        *([entry(name, "Categorical", choices=["a", "b"])] for name in ("rank", "number", "status", "best_so_far")),
+        [span(0.0, 1.0)] * 5_000,
+    ],
+    ids=lambda space: str(space)[10:60],
+)
+def test_a_space_that_no_search_has_is_left_out(space: list[Any], tmp_path: Path) -> None:
+    folder = searched_record(tmp_path)
+    manifest = folder.read_json("manifest.json")
+    folder.write_json("manifest.json", manifest | {"search": manifest["search"] | {"space": space}})
+    study = read(folder)
+    assert hyperparameters(study) == {}
+    assert len(searched(study)) == 3
+    assert slices.draw(study) is parallel_coordinates.draw(study) is None
 
 
 def test_of_many_trials_the_figure_counts_how_many_ended_when(tmp_path: Path) -> None:
