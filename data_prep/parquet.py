@@ -14,7 +14,7 @@ _MAGIC = b"PAR1"
 # These unpack to 255 times their size at most.
 _CODECS = {"UNCOMPRESSED", "SNAPPY", "LZ4", "LZ4_RAW"}
 _TEXTS = (pa.string(), pa.binary())
-_MOST_VALUES, _MOST_BYTES = 10**8, 2**28  # of a table; of the text in a column
+_MOST_VALUES, _MOST_BYTES = 25_000_000, 2**28  # of a table; of its text, in all columns
 _ARROW_SCHEMA, _UNREAD = b"ARROW:schema", b"not the type"  # as long, for a footer has lengths in it
 
 
@@ -48,8 +48,9 @@ def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
     no such column.
 
     Raises ArrowInvalid where there are nulls in a column that takes none, numbers too large for it, tensors of another
-    shape, or text that is no UTF-8.
+    shape, text that is no UTF-8, or too much text.
     """
+    _check_length(table)
     made = pa.table([_column(table, field) for field in schema], schema=schema)
     made.validate(full=True)
     return made
@@ -85,7 +86,6 @@ def _is_number(kind: pa.DataType) -> bool:
 def _column(table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
     if field.name in table.column_names:
         column = table[field.name]
-        _check_length(column, field)
         if isinstance(field.type, pa.FixedShapeTensorType):
             _check_elements(column, field)
             column = column.cast(field.type.storage_type)
@@ -97,12 +97,12 @@ def _column(table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
     return column
 
 
-def _check_length(column: pa.ChunkedArray, field: pa.Field) -> None:
-    """Raise ArrowInvalid for too much text in a column: Parquet stores equal texts once."""
-    chunks = [chunk for chunk in column.chunks if pa.types.is_dictionary(chunk.type)]
+def _check_length(table: pa.Table) -> None:
+    """Raise ArrowInvalid for too much text in a table: Parquet stores equal texts once."""
+    chunks = [chunk for column in table.columns for chunk in column.chunks if pa.types.is_dictionary(chunk.type)]
     lengths = (pc.sum(pc.binary_length(chunk.dictionary).take(chunk.indices)).as_py() or 0 for chunk in chunks)
     if (length := sum(lengths)) > _MOST_BYTES:
-        raise pa.ArrowInvalid(f"column {field.name} unpacks to {length:,} bytes")
+        raise pa.ArrowInvalid(f"its text unpacks to {length:,} bytes")
 
 
 def _check_elements(column: pa.ChunkedArray, field: pa.Field) -> None:

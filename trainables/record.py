@@ -36,6 +36,9 @@ MANIFEST, TRIALS, EPOCHS, IMAGES = "manifest.json", "trials.parquet", "epochs.pa
 BEST, LAST = "best.keras", "last.npz"
 TRIALS_PER_PART = 500
 
+# In memory: 13 kB for each of 10,000 trials, and 2.7 kB for each of their 100,000 epochs, with a bit an image.
+_MOST_BYTES = {TRIALS: 2**27, EPOCHS: 2**28}
+
 #: Statuses of a trial that has not ended.
 UNFINISHED = ("running", "pending")
 #: Statuses in which nothing is left to do for a trial. The next run of the same command tries a `failed` trial again.
@@ -336,11 +339,18 @@ def read_manifest(folder: Folder) -> Manifest:
 
 
 def read_parts(folder: Folder, table: str) -> pa.Table:
-    """Read trials or epochs, in the order of their parts. Raises InputError where there is none, or a corrupt part."""
+    """Read trials or epochs, in the order of their parts. Raises InputError where there is none, or a corrupt part.
+
+    And for more than can be read into memory: a few bytes may hold a part of any size, and there may be many parts.
+    """
     parts = [name for name in folder.folder(table).names() if name.startswith("part-")]
     if not parts:
         raise InputError(f"{folder} has no {table}; run the sweep again to make it.")
-    read = pa.concat_tables([_read(folder, f"{table}/{name}", SCHEMAS[table]) for name in parts])
+    read = SCHEMAS[table].empty_table()
+    for name in parts:
+        read = pa.concat_tables([read, _read(folder, f"{table}/{name}", SCHEMAS[table])])
+        if read.nbytes > _MOST_BYTES[table]:
+            raise _distrust(folder, f"more than {_MOST_BYTES[table]:,} bytes of {table}")
     return _once(folder, read, "trial", *["epoch"] * (table == EPOCHS))
 
 

@@ -97,7 +97,7 @@ def scores(folder: Folder, trials: Iterable[str]) -> Scores:
         columns = ["split", "row", *_TEXTS.values(), "cluster"]
         images = images.merge(read_images(folder)[columns], on=["split", "row"], how="left", validate="one_to_one")
         masks["test_clean"] = masks["test"] & images["duplicate"].isna().to_numpy()
-    texts = images.reindex(columns=list(_TEXTS.values())).astype(object).fillna("").to_numpy(str).T
+    texts = images.reindex(columns=list(_TEXTS.values())).astype(object).fillna("").to_numpy().T
     labels, rows = images["label"].to_numpy(), images["row"].to_numpy()
     clusters = images.get("cluster", pd.Series(None, images.index, object))
     parts = {

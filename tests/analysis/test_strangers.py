@@ -23,6 +23,9 @@ from analysis.detector.stored import stored
 from analysis.explain import SCHEMA
 from analysis.pages.answer import command_again
 from analysis.pages.index import index
+
+
+from analysis.results.trials import read
 from data_prep import Folder, InputError
 from data_prep.sources import CACHE
 from support.commands import Command, refused
@@ -451,6 +454,15 @@ def test_an_empty_key_seals_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     key.parent.mkdir(parents=True)
     key.touch()
     assert shown._key.__wrapped__() == key.read_bytes() != b""
+
+
+def test_one_long_path_does_not_make_all_as_long(copy: Path) -> None:
+    table = pq.read_table(copy / "images.parquet")
+    paths = pa.array(["x" * 10**6, *table["path"].to_pylist()[1:]])
+    place = table.column_names.index("path")
+    pq.write_table(table.set_column(place, "path", paths), copy / "images.parquet")
+    parts = read(Folder(str(copy))).scores.parts
+    assert sum(part.paths.nbytes for part in parts.values()) < 10**6
 
 
 def test_scores_of_rows_that_the_shards_do_not_have_are_refused(analysis: Command, copy: Path) -> None:

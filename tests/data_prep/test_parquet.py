@@ -93,6 +93,13 @@ def test_a_small_file_does_not_unpack_to_any_size(table: Callable[[], pa.Table],
         Folder(str(tmp_path)).read_table("t.parquet", SCHEMA)
 
 
+def test_the_texts_of_all_columns_count_together(tmp_path: Path) -> None:
+    columns = {name: ["a" * 10**6] * 70 for name in "abcd"}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    with pytest.raises(pa.ArrowInvalid, match="its text unpacks to 280,000,000 bytes"):
+        Folder(str(tmp_path)).read_table("t.parquet", pa.schema([(name, pa.string()) for name in columns]))
+
+
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1\xff\xff\xff\x7fPAR1", b"no Parquet file, but rather long"])
 def test_what_is_no_parquet_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_bytes(content)

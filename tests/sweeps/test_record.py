@@ -128,6 +128,17 @@ def test_a_learning_rate_that_no_recipe_has_is_refused(rate: float, tmp_path: Pa
         read_epochs(Folder(str(tmp_path)))
 
 
+def test_parts_that_are_too_large_together_are_refused(tmp_path: Path) -> None:
+    """Each is read, and would not be refused alone."""
+    rows = 150_000
+    right = pa.array([bytes(1000)] * rows).dictionary_encode()
+    table = pa.table({"trial": ["0" * 12] * rows, "epoch": [1] * rows, "validation_right": right})
+    for part in range(2):
+        Folder(str(tmp_path)).write_table(part_file(EPOCHS, part), table)
+    with pytest.raises(InputError, match=r"more than 268,435,456 bytes of epochs\.parquet"):
+        read_epochs(Folder(str(tmp_path)))
+
+
 @pytest.mark.parametrize("column", ["label", "score"])
 def test_scores_with_holes_are_refused(column: str, tmp_path: Path) -> None:
     row = {"split": "test", "row": 0, "label": 1, "score": 0.5} | {column: None}
