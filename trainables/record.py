@@ -322,11 +322,10 @@ def read_manifest(folder: Folder) -> Manifest:
             content = json.loads(without_passwords(json.dumps(content, ensure_ascii=False)).encode())
             TypeAdapter(_Parts).validate_python(content, strict=True)
             manifest = TypeAdapter(Manifest).validate_python(content)
-            size, epochs = manifest.data.image_size or 1, (manifest.search or {}).get("epochs", 1)
             if (
-                0 < size <= LARGEST_IMAGE
+                0 < (manifest.data.image_size or 1) <= LARGEST_IMAGE
                 and 0 <= (manifest.wall_seconds or 0) <= _LONGEST
-                and 0 < epochs <= _MOST_EPOCHS
+                and 0 < (manifest.search or {}).get("epochs", 1) <= _MOST_EPOCHS
             ):
                 return manifest
             raise ValueError("images of an impossible size, or an impossible time or number of epochs")

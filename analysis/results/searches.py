@@ -47,8 +47,8 @@ def _varied(results: Results) -> tuple[pd.DataFrame, dict[str, BaseDistribution]
     frame, space = frame.sort_values("number").reset_index(drop=True), _space(results)
     frame["best_so_far"] = frame[results.provenance.metric].where(frame["rank"].notna()).cummax().ffill()
     frame["image_passes"] = (frame["epochs_done"] * frame["train_images"]).fillna(0).cumsum()
-    names = list(dict.fromkeys(each.name for each in space))
-    values = pd.DataFrame([_values(row, space) for row in frame.to_dict("records")], frame.index, names, object)
+    rows, names = frame.to_dict("records"), dict.fromkeys(each.name for each in space)
+    values = pd.DataFrame([_values(row, space) for row in rows], frame.index, list(names), object)
     distributions = {
         each.name: each.values
         for each in space
@@ -80,10 +80,9 @@ def _space(results: Results) -> Space:
 def _is_drawable(values: Any) -> bool:
     """Whether a figure has room for the choices of a distribution, or numbers for its ends."""
     if isinstance(values, CategoricalDistribution):
-        is_short = (
+        return len(values.choices) <= _MOST_CHOICES and all(
             isinstance(value, str | int | float | None) and len(str(value)) <= _LONGEST for value in values.choices
         )
-        return len(values.choices) <= _MOST_CHOICES and all(is_short)
     return bool(-_LARGEST <= values.low <= values.high <= _LARGEST)
 
 
