@@ -37,7 +37,7 @@ BEST, LAST = "best.keras", "last.npz"
 TRIALS_PER_PART = 500
 
 # In memory: 13 kB for each of 10,000 trials, and 2.7 kB for each of their 100,000 epochs, with a bit an image.
-_MOST_BYTES = {TRIALS: 2**27, EPOCHS: 2**28}
+_MOST_BYTES = {TRIALS: 2**27, EPOCHS: 2**29}
 
 #: Statuses of a trial that has not ended.
 UNFINISHED = ("running", "pending")

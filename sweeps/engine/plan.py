@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from types import ModuleType
 
 import numpy as np
 from rich.console import Console
@@ -31,7 +32,7 @@ def show(sweep: Sweep, options: Options) -> int:
     manifest = shards.read_manifest(selection.folder)
     images, cpus = selection.counts(manifest), os.cpu_count() or 1
     threads = options.cpus_per_trial or max(1, cpus // strategy.concurrency)
-    gpus = _gpus(options.gpus_per_trial)
+    backend = _backend(options.gpus_per_trial)
     numbers = [Column(name, justify="right") for name in ("parameters", "memory", "epochs", "trials", "time a trial")]
     table, total = Table("network", *numbers, title=f"{sweep.name}: {sweep.question}"), 0.0
     unbuilt: dict[str, str] = {}
@@ -49,7 +50,7 @@ def show(sweep: Sweep, options: Options) -> int:
             str(len(recipes)),
             duration(seconds),
         )
-    at_once, where = _at_once(gpus, options.gpus_per_trial or 0, int(cpus / threads), strategy.concurrency)
+    at_once, where = _at_once(backend.gpus(), options.gpus_per_trial or 0, int(cpus / threads), strategy.concurrency)
     hours, dollars = total / at_once / 3600, options.hourly_price
     price = "" if dollars is None else f", about ${hours * dollars:.2f} at ${dollars:g} an hour"
     follow_ups = "More trials follow from their results, and are not in these numbers. " if strategy.follow_ups else ""
@@ -64,14 +65,14 @@ def show(sweep: Sweep, options: Options) -> int:
     return _end(unbuilt)
 
 
-def _gpus(per_trial: float | None) -> int:
-    """How many GPUs this machine has for trials, which must be known before the backend takes hold of them."""
+def _backend(gpus_per_trial: float | None) -> ModuleType:
+    """What computes the plan; it takes hold of no GPU where trials get none."""
     with silent_tensorflow():
         from trainables.training.pipeline.backend import backend
-    if per_trial == 0:
+    if gpus_per_trial == 0:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
         backend.use_cpu()
-    return int(backend.gpus())
+    return backend
 
 
 def _end(unbuilt: dict[str, str]) -> int:

@@ -23,8 +23,6 @@ from analysis.detector.stored import stored
 from analysis.explain import SCHEMA
 from analysis.pages.answer import command_again
 from analysis.pages.index import index
-
-
 from analysis.results.trials import read
 from data_prep import Folder, InputError
 from data_prep.sources import CACHE

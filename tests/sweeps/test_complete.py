@@ -9,14 +9,14 @@ import pytest
 
 from analysis.results.provenance import SAMPLE_CAVEAT
 from data_prep.storage import Folder
-from support.commands import Command
+from support.commands import Command, run_python
 from support.records import analyse
 from support.sweeps import TINY, ZOO
 from sweeps.record import shown
 from sweeps.record.lease import Lease
 from sweeps.record.writer import Record
 from sweeps.trackers.following import following
-from trainables.record import MANIFEST
+from trainables.record import MANIFEST, read_manifest
 
 ONE = (ZOO, "--models", "age-c2-f1", *TINY)
 
@@ -107,3 +107,15 @@ def test_a_record_that_is_not_over_is_not_complete(complete: Path, monkeypatch: 
         end(folder, **{lacking: None})
         assert not is_complete(), lacking
         folder.write_json(MANIFEST, manifest)
+
+
+@pytest.mark.slow
+def test_what_a_kill_left_open_is_completed_without_ray(complete: Path) -> None:
+    """The kill came after the last trial, before the manifest was complete; `--watch` would never end."""
+    folder = Folder(str(complete / "results" / "zoo"))
+    end(folder, wall_seconds=None, floor=None)
+    done = run_python(*ONE, cwd=complete)
+    assert done.returncode == 0, done.stderr
+    assert "Ray" not in done.stdout
+    assert read_manifest(folder).is_over
+    assert run_python("-m", "analysis", "results/zoo", "--watch", cwd=complete).returncode == 0

@@ -133,9 +133,9 @@ def test_parts_that_are_too_large_together_are_refused(tmp_path: Path) -> None:
     rows = 150_000
     right = pa.array([bytes(1000)] * rows).dictionary_encode()
     table = pa.table({"trial": ["0" * 12] * rows, "epoch": [1] * rows, "validation_right": right})
-    for part in range(2):
+    for part in range(4):
         Folder(str(tmp_path)).write_table(part_file(EPOCHS, part), table)
-    with pytest.raises(InputError, match=r"more than 268,435,456 bytes of epochs\.parquet"):
+    with pytest.raises(InputError, match=r"more than 536,870,912 bytes of epochs\.parquet"):
         read_epochs(Folder(str(tmp_path)))
 
 
