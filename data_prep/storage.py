@@ -1,14 +1,17 @@
 """Folders on any Arrow file system (a local path, s3://, gs://), whose files appear whole or not at all.
 
-Operations on a remote file system that does not answer are tried again for five minutes.
+Operations on a remote file system that does not answer are tried again for five minutes, those on a disk that is full
+or gone for a minute and a half, and either for as many seconds as CIFAKE_SWEEPS_PATIENCE says.
 """
 
 import contextlib
 import errno
 import json
+import math
 import os
 import re
 import sys
+import time
 import urllib.parse
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +29,11 @@ from data_prep import parquet
 from data_prep.errors import InputError
 from data_prep.escaping import printable, without_passwords
 
-_PATIENCE_SECONDS = 300
+_PATIENCE_SECONDS = {"remote": 300.0, "local": 90.0}
+_SECONDS_BETWEEN_LINES = 60.0
+#: Errors of storage that may be over in a minute: it is full, or gone.
+OUTAGES = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT)
+_said = -math.inf  # when it was last said that storage is waited for
 _HALF_AN_ADDRESS = re.compile("[a-z][a-z0-9+.-]+:(/(?!/)|$)")  # such as s3:/bucket
 _BESIDE = re.compile(r"\..+\.[0-9a-f]{8}")  # the name of a file that is being written, until it is renamed
 _FEW_REQUESTS = "?allow_delayed_open=true"  # else Arrow begins a multipart upload for each file, however small
@@ -48,30 +55,38 @@ def _final_errno(error: BaseException | None) -> int:
 
 
 def _is_outage(error: BaseException) -> bool:
-    """Whether a remote file system does not answer, or refuses to; an error with a number is an answer."""
-    return isinstance(error, OSError) and (
-        bool(_final_errno(error)) or (error.errno is None and any(words in str(error) for words in _REMOTE))
-    )
+    """Whether storage does not answer, or refuses to; an error that has been waited for is final."""
+    if not isinstance(error, OSError) or hasattr(error, "waited"):
+        return False
+    is_remote = error.errno is None and any(words in str(error) for words in _REMOTE)
+    return bool(_final_errno(error)) or is_remote or error.errno in OUTAGES
 
 
 def _is_hopeless(attempt: tenacity.RetryCallState) -> bool:
     """Whether to stop trying: the error is final, or the time is up."""
+    kind = "local" if attempt.args[0].is_local else "remote"
+    seconds = float(os.environ.get("CIFAKE_SWEEPS_PATIENCE", _PATIENCE_SECONDS[kind]))
     is_final = bool(_final_errno(attempt.outcome.exception()))  # type: ignore[union-attr]
-    return is_final or tenacity.stop_after_delay(_PATIENCE_SECONDS)(attempt)
+    return is_final or tenacity.stop_after_delay(seconds)(attempt)
 
 
 def _say_waiting(attempt: tenacity.RetryCallState) -> None:
-    if attempt.attempt_number == 1 and attempt.outcome:
-        reason = str(attempt.outcome.exception()).splitlines()[0]
+    """Say it once a minute: many files may wait for the same storage."""
+    global _said
+    if attempt.outcome and time.monotonic() - _said > _SECONDS_BETWEEN_LINES:
+        _said, reason = time.monotonic(), str(attempt.outcome.exception()).splitlines()[0]
         print(
             f"{attempt.args[0]} does not answer, and is waited for ({printable(reason)}).", file=sys.stderr, flush=True
         )
 
 
 def _give_up(attempt: tenacity.RetryCallState) -> None:
-    """Raise the last error with a number: TimeoutError, or at once PermissionError or FileNotFoundError."""
+    """Raise the last error with a number, a TimeoutError where it has none."""
     error = attempt.outcome.exception()  # type: ignore[union-attr]
-    raise OSError(_final_errno(error) or errno.ETIMEDOUT, str(error).splitlines()[0], str(attempt.args[0]))
+    number = _final_errno(error) or getattr(error, "errno", None) or errno.ETIMEDOUT
+    last = OSError(number, str(error).splitlines()[0], getattr(error, "filename", None) or str(attempt.args[0]))
+    last.waited = True  # type: ignore[attr-defined]
+    raise last
 
 
 # Decorates methods of Folder that can be called again after a failure.
@@ -303,9 +318,10 @@ class Folder:
         """Write `value` as indented JSON, atomically."""
         self.write_bytes(name, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
-    def write_table(self, name: str, table: pa.Table, **options: Any) -> None:
-        """Write a table as Parquet with page checksums, atomically. `options` are those of `pyarrow.parquet`."""
-        self.write_tables(name, table.schema, [table], **options)
+    def write_table(self, name: str, table: pa.Table) -> None:
+        """Write a table as Parquet with page checksums, atomically."""
+        pq.write_table(table, buffer := pa.BufferOutputStream(), write_page_checksum=True)
+        self.write_bytes(name, memoryview(buffer.getvalue()))
 
     def write_tables(
         self,
@@ -315,7 +331,7 @@ class Folder:
         row_group_size: int | None = None,
         **options: Any,
     ) -> None:
-        """Write tables as one Parquet file, one after another, as `write_table` does one."""
+        """Write tables as one Parquet file, one after another. `options` are those of `pyarrow.parquet`."""
 
         def write(sink: pa.NativeFile) -> None:
             with pq.ParquetWriter(sink, schema, write_page_checksum=True, **options) as writer:

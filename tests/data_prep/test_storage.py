@@ -1,6 +1,7 @@
 """Folders on an object store: a real S3 server on this machine, which at times does not answer."""
 
 import errno
+import math
 import os
 import re
 import signal
@@ -111,7 +112,8 @@ def test_a_storage_that_hangs_is_waited_for(server: Server) -> None:
 def test_waiting_ends_with_a_sentence(
     server: Server, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(storage, "_PATIENCE_SECONDS", 8)
+    monkeypatch.setenv("CIFAKE_SWEEPS_PATIENCE", "8")
+    monkeypatch.setattr(storage, "_said", -math.inf)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(OSError, match="s3://sweeps/gone") as raised:
         Folder("s3://sweeps/gone").read_bytes("x")

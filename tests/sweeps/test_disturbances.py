@@ -1,8 +1,10 @@
 """Sweeps in trouble: kills, hangs, memory, full disks. The record ends as if nothing had happened."""
 
+import contextlib
 import os
 import signal
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -211,8 +213,29 @@ def test_more_gpus_than_there_are_is_one_sentence(place: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small disk")
 @pytest.mark.parametrize("size", ["32k", "3m"], ids=["at the start", "at a checkpoint"])
-def test_a_full_disk_ends_the_sweep_in_one_sentence(size: str, place: Path) -> None:
+def test_a_full_disk_is_waited_for_and_then_ends_the_sweep_in_one_sentence(size: str, place: Path) -> None:
     with small_disk(place / f"disk-{size}", size) as disk:
-        assert "disk is full" in refused(run_python(AGE, *TINY, "--results", disk.name, cwd=place))
+        environment = os.environ | {"CIFAKE_SWEEPS_PATIENCE": "3"}
+        done = run_python(AGE, *TINY, "--results", disk.name, cwd=place, env=environment)
+        assert done.returncode == 2, done.stderr
+        *waiting, last = done.stderr.splitlines()
+        assert all("is waited for" in line for line in waiting)
+        assert "disk is full" in last
         for file in disk.rglob("*.parquet"):
             pd.read_parquet(file)  # what is there is whole
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small disk")
+def test_a_disk_that_is_full_for_a_while_changes_nothing(place: Path, undisturbed: Path) -> None:
+    with small_disk(place / "while", "40m") as disk:
+        sweep = start_sweep(place, disk.name)
+        wait_until(lambda: checkpoints(disk) >= 1)
+        with contextlib.suppress(OSError), (disk / "filler").open("wb", 0) as filler:
+            while True:
+                filler.write(bytes(2**16))
+        time.sleep(8)
+        (disk / "filler").unlink()
+        _, errors = sweep.communicate(timeout=300)
+        assert sweep.returncode == 0, errors
+        assert "is waited for" in errors
+        assert_same_results(undisturbed, disk)

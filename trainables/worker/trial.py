@@ -1,6 +1,5 @@
 """A trial, from its recipe or its last checkpoint to its final row, without Ray. It reports `assignment.Report`s."""
 
-import errno
 import gc
 import os
 import platform
@@ -14,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_prep import Folder
+from data_prep.storage import OUTAGES
 from trainables.record import SCORES, checkpoints, scores_file
 from trainables.training import checkpoint, loop, outcome, pipeline
 from trainables.training.arrays import shared_data
@@ -31,7 +31,6 @@ _UNSEEN = (
     "or give --gpus-per-trial 0."
 )
 _NO_MPS = "{host} could not start NVIDIA's MPS; see what `nvidia-cuda-mps-control -d` says there, or leave --mps out."
-_STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.ETIMEDOUT)
 
 
 def run_trial(assignment: Assignment, node_folder: Path) -> Iterator[Report]:
@@ -55,7 +54,7 @@ def run_trial(assignment: Assignment, node_folder: Path) -> Iterator[Report]:
     except NoRoomError as error:
         yield {"no_room": str(error)}
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _STORAGE_ERRORS:
+        if isinstance(error, OSError) and error.errno in OUTAGES:
             yield {"storage_errno": error.errno, "storage_path": error.filename}
             return
         row = outcome.failed_row(f"{type(error).__name__}: {outcome.gist(error)}", traceback.format_exc())
