@@ -47,6 +47,12 @@ ENDS = {
         "sweeps",
     ),
     "unread": End(1, "images cannot be read, or nobody reads the rows", "{count} unreadable", "`predict`"),
+    "unreported": End(
+        1,
+        "the process that makes the report has been killed",
+        "There is no new report; the same command makes it.",
+        "sweeps",
+    ),
     "lost": End(1, "Ray's processes have been killed", f"error: Ray has died on {{host}}; {_AGAIN}", "sweeps"),
     "refused": End(2, "the input, a disk or a service cannot be used", "error: {reason}; {remedy}."),
     "SIGHUP": End(129, "the terminal is closed", f"error: hung up; {_AGAIN}"),

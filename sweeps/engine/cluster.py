@@ -149,21 +149,23 @@ def _answers(address: str) -> bool:
 def watch(end: Callable[[BrokenOffError], object]) -> None:
     """Call `end` when the Ray processes that this one needs have died: seconds later, Ray would end this one, too."""
 
-    def look() -> None:
+    def look(raylet: socket.socket = _raylet) -> None:
         missed = 0  # looks in a row, and no time: a machine that slept has missed nothing
-        while not _has_ended(_SECONDS_BETWEEN_LOOKS) and missed < _MOST_MISSED:
+        while not _has_ended(raylet, _SECONDS_BETWEEN_LOOKS) and missed < _MOST_MISSED:
             missed = 0 if _answers(_head) else missed + 1
         time.sleep(_SECONDS_BETWEEN_LOOKS)  # a signal to all of them reaches this process last
-        if ray.is_initialized() and not received():
+        if raylet is _raylet and ray.is_initialized() and not received():
             _is_lost.set()
             end(BrokenOffError(ENDS["lost"].sentence.format(host=platform.node())))
 
     threading.Thread(target=look, daemon=True).start()
 
 
-def _has_ended(seconds: float = 0.0) -> bool:
+def _has_ended(raylet: socket.socket, seconds: float = 0.0) -> bool:
     """Whether Ray's process on this machine ends within so many seconds: it sends nothing else."""
-    return bool(select.select([_raylet], [], [], seconds)[0])
+    poll = select.poll()
+    poll.register(raylet, select.POLLIN)
+    return bool(poll.poll(1000 * seconds))
 
 
 def disconnect() -> None:
@@ -173,7 +175,7 @@ def disconnect() -> None:
     are deleted by whichever thread happens to collect garbage: this one does it before, and none meanwhile. It also
     does where its processes are gone, or about to go: those are killed then, and no more asked.
     """
-    has_ended = ray.is_initialized() and (_is_lost.is_set() or _has_ended())
+    has_ended = ray.is_initialized() and (_is_lost.is_set() or _has_ended(_raylet))
     if has_ended or (_is_own and received() in _DEADLY):
         atexit.unregister(ray.shutdown)
         leave_at_once()

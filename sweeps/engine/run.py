@@ -121,8 +121,8 @@ def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: 
             _complete(record, floor.result(), time.monotonic() - begun)
         analysis = start_analysis()
         assert analysis.stdin
-        analysis.stdin.write(b"\n")
-        analysis.stdin.close()  # and while Ray ends, the analysis begins
+        with contextlib.suppress(BrokenPipeError), analysis.stdin:  # while Ray ends, the analysis begins
+            analysis.stdin.write(b"\n")
     code = _code_of(analysis)
     failed = [record.trials[trial] for trial in execution.proposed if record.trials[trial]["status"] == "failed"]
     for row in failed:
@@ -150,10 +150,14 @@ def _code_of(analysis: "subprocess.Popen[bytes]") -> int:
     try:
         if analysis.stdout:
             print(analysis.stdout.read().decode(), end="")
-        return analysis.wait()
+        code = analysis.wait()
     except BaseException:
         analysis.kill()
         raise
+    if code >= 0:
+        return code
+    print(ENDS["unreported"].sentence, file=sys.stderr)
+    return ENDS["unreported"].code
 
 
 def _run_on_cluster(

@@ -6,10 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
-from support.commands import copy_of_the_code, run_python
-from support.sweeps import ZOO, trials
+from support.commands import copy_of_the_code, run_python, wait_until
+from support.sweeps import ZOO, command_line, trials
 
 pytestmark = pytest.mark.cluster
 
@@ -73,6 +74,25 @@ def test_a_reader_that_leaves_ends_nothing(tmp_path: Path) -> None:
         stream.close()
     assert sweep.wait(300) == 0
     assert (trials(tmp_path / "results")["status"] == "finished").all()
+    assert (tmp_path / "results" / "zoo" / "report.html").exists()
+
+
+def test_a_report_that_nobody_makes_is_said_to_be_missing(tmp_path: Path) -> None:
+    sweep = subprocess.Popen([sys.executable, *map(str, ONE)], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+
+    def is_killed() -> bool:
+        for process in psutil.Process(sweep.pid).children():
+            if "-m analysis" in command_line(process):
+                process.kill()
+                return True
+        return False
+
+    wait_until(is_killed)
+    _, errors = sweep.communicate(timeout=300)
+    assert sweep.returncode == 1
+    assert errors.splitlines()[-1] == "There is no new report; the same command makes it."
+    done = run_python(*ONE, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     assert (tmp_path / "results" / "zoo" / "report.html").exists()
 
 
