@@ -73,7 +73,8 @@ class _Path(list[str]):
 _is_own = False  # whether the cluster was started here
 #: Ray's own folder for what the processes of the connected cluster leave behind: it has this name on every node.
 session_folder = ""
-_raylet = socket.socket(socket.AF_UNIX)  # a connection to Ray's process on this machine, which ends when that does
+# A connection to Ray's process on this machine, which ends when that does.
+_raylet: socket.socket | None = None
 _is_lost = threading.Event()  # whether one of the two has ended
 _head = ""  # the address of Ray's process on the head
 
@@ -111,7 +112,6 @@ def connect() -> str:
     worker.global_worker.threads_stopped.set()  # of the thread that prints what Ray's processes say when one dies
     worker.global_worker.gcs_error_subscriber.close()
     session_folder, _head = str(context.address_info["session_dir"]), str(context.address_info["gcs_address"])
-    _is_lost.clear()
     _raylet = socket.socket(socket.AF_UNIX)
     _raylet.connect(context.address_info["raylet_socket_name"])
     found = resources()
@@ -149,7 +149,7 @@ def _answers(address: str) -> bool:
 def watch(end: Callable[[BrokenOffError], object]) -> None:
     """Call `end` when the Ray processes that this one needs have died: seconds later, Ray would end this one, too."""
 
-    def look(raylet: socket.socket = _raylet) -> None:
+    def look(raylet: socket.socket | None = _raylet) -> None:
         missed = 0  # looks in a row, and no time: a machine that slept has missed nothing
         while not _has_ended(raylet, _SECONDS_BETWEEN_LOOKS) and missed < _MOST_MISSED:
             missed = 0 if _answers(_head) else missed + 1
@@ -161,10 +161,11 @@ def watch(end: Callable[[BrokenOffError], object]) -> None:
     threading.Thread(target=look, daemon=True).start()
 
 
-def _has_ended(raylet: socket.socket, seconds: float = 0.0) -> bool:
+def _has_ended(raylet: socket.socket | None, seconds: float = 0.0) -> bool:
     """Whether Ray's process on this machine ends within so many seconds: it sends nothing else."""
     poll = select.poll()
-    poll.register(raylet, select.POLLIN)
+    if raylet:
+        poll.register(raylet, select.POLLIN)
     return bool(poll.poll(1000 * seconds))
 
 
@@ -175,7 +176,10 @@ def disconnect() -> None:
     are deleted by whichever thread happens to collect garbage: this one does it before, and none meanwhile. It also
     does where its processes are gone, or about to go: those are killed then, and no more asked.
     """
+    global _raylet
     has_ended = ray.is_initialized() and (_is_lost.is_set() or _has_ended(_raylet))
+    _raylet = None
+    _is_lost.clear()
     if has_ended or (_is_own and received() in _DEADLY):
         atexit.unregister(ray.shutdown)
         leave_at_once()
