@@ -157,3 +157,12 @@ def test_a_shard_that_is_deleted_under_a_sweep_is_one_sentence(
     zoo = (ROOT / "sweeps" / "zoo.py", "--models", "age-c2-f1", "--data", "s3://sweeps/lost", "--epochs", 3)
     Folder("s3://sweeps/lost").delete("validation-00000.parquet")
     assert "validation-00000.parquet is missing" in refused(command(*zoo, env=os.environ))
+
+
+def test_what_a_killed_process_left_half_written_is_swept_up(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path))
+    for name in ("checkpoints/t/last.npz", "checkpoints/t/.last.npz.0123abcd", ".manifest.json.89abcdef", ".gitignore"):
+        folder.write_bytes(name, b"x")
+    folder.clear()
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert left == [".gitignore", "checkpoints/t/last.npz"]

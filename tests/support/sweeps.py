@@ -47,7 +47,8 @@ def assert_same_results(one: Path, other: Path) -> None:
 
 
 def start_sweep(place: Path, results: str, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
-    words = [sys.executable, *map(str, FOUR), "--results", results, *arguments]
+    """Start the sweep that is disturbed; it heeds signals, although whoever runs the tests may ignore some."""
+    words = ["env", "--default-signal=HUP,INT", sys.executable, *map(str, FOUR), "--results", results, *arguments]
     return subprocess.Popen(words, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
