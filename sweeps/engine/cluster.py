@@ -58,7 +58,8 @@ utils.set_sigterm_handler = lambda handler: None  # which would exit without a s
 _LONGEST_FOLDER = 35  # letters; Ray adds some 65, and the path of a socket has 107 at most
 _SECONDS_TO_ANSWER = 5
 _SECONDS_BETWEEN_LOOKS = 2.0
-_MOST_MISSED = 15  # looks for the head; after a minute without it, Ray ends the process
+_SECONDS_TO_HEED = 20.0
+_MOST_MISSED = 10  # looks for the head; after a minute without it, Ray ends the process
 _DEADLY = ("SIGTERM", "SIGHUP")  # for Ray's processes, which are in the same process group
 _AUTOSCALING = Path("~/ray_bootstrap_config.yaml").expanduser()
 
@@ -79,8 +80,11 @@ _is_lost = threading.Event()  # whether one of the two has ended
 _head = ""  # the address of Ray's process on the head
 
 
-def connect() -> str:
-    """Join the cluster that runs on this machine, or start one, and say which. Raises InputError."""
+def connect(end: Callable[[BrokenOffError], object] = lambda error: None) -> str:
+    """Join the cluster that runs on this machine, or start one, and say which. Raises InputError.
+
+    `end` is called when the Ray processes that this one needs have died.
+    """
     global _is_own, session_folder, _raylet, _head
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -92,12 +96,7 @@ def connect() -> str:
     if _is_own:
         if asked not in ("", "local"):
             raise InputError(f"No Ray cluster answers at RAY_ADDRESS={asked}; start it, or unset RAY_ADDRESS.")
-        quiet["job_config"] = JobConfig(_py_driver_sys_path=_Path([str(Path(__file__).parents[2])]))
-        try:
-            context = ray.init(address="local", include_dashboard=False, _temp_dir=_short_folder(), **quiet)
-        except Exception as error:  # of any class, for what this machine lacks
-            reason = str(error).strip().partition("\n")[0]
-            raise InputError(f"Ray cannot be started on this machine ({reason}); mend that, or join a cluster.")
+        context = _started(quiet)
     else:
         logging.getLogger("ray").setLevel(logging.ERROR)
         try:
@@ -114,9 +113,20 @@ def connect() -> str:
     session_folder, _head = str(context.address_info["session_dir"]), str(context.address_info["gcs_address"])
     _raylet = socket.socket(socket.AF_UNIX)
     _raylet.connect(context.address_info["raylet_socket_name"])
+    threading.Thread(target=_watch, args=(_raylet, end), daemon=True).start()
     found = resources()
     size = f"{found['nodes']:g} node, {found['cpus']:g} CPUs, {found['gpus']:g} GPUs"
     return f"Started Ray on this machine: {size}." if _is_own else f"Joined the Ray cluster at {address}: {size}."
+
+
+def _started(quiet: dict[str, Any]) -> Any:
+    """The context of a Ray that is started here. Raises InputError."""
+    where = JobConfig(_py_driver_sys_path=_Path([str(Path(__file__).parents[2])]))
+    try:
+        return ray.init("local", include_dashboard=False, job_config=where, _temp_dir=_short_folder(), **quiet)
+    except Exception as error:  # of any class, for what this machine lacks
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"Ray cannot be started on this machine ({reason}); mend that, or join a cluster.")
 
 
 def _short_folder() -> str | None:
@@ -146,19 +156,20 @@ def _answers(address: str) -> bool:
         return False
 
 
-def watch(end: Callable[[BrokenOffError], object]) -> None:
-    """Call `end` when the Ray processes that this one needs have died: seconds later, Ray would end this one, too."""
-
-    def look(raylet: socket.socket | None = _raylet) -> None:
-        missed = 0  # looks in a row, and no time: a machine that slept has missed nothing
-        while not _has_ended(raylet, _SECONDS_BETWEEN_LOOKS) and missed < _MOST_MISSED:
-            missed = 0 if _answers(_head) else missed + 1
-        time.sleep(_SECONDS_BETWEEN_LOOKS)  # a signal to all of them reaches this process last
-        if raylet is _raylet and ray.is_initialized() and not received():
-            _is_lost.set()
-            end(BrokenOffError(ENDS["lost"].sentence.format(host=platform.node())))
-
-    threading.Thread(target=look, daemon=True).start()
+def _watch(raylet: socket.socket, end: Callable[[BrokenOffError], object]) -> None:
+    """Call `end` when Ray has died. Where that is not heeded, as in a call to Ray, end this process as Ray would."""
+    missed = 0  # looks in a row, and no time: a machine that slept has missed nothing
+    while not _has_ended(raylet, _SECONDS_BETWEEN_LOOKS) and missed < _MOST_MISSED:
+        missed = 0 if _answers(_head) else missed + 1
+    time.sleep(_SECONDS_BETWEEN_LOOKS)  # a signal to all of them reaches this process last
+    if raylet is _raylet and ray.is_initialized() and not received():
+        _is_lost.set()
+        error = BrokenOffError(ENDS["lost"].sentence.format(host=platform.node()))
+        end(error)
+        time.sleep(_SECONDS_TO_HEED)
+        if raylet is _raylet:
+            print(error.message, file=sys.stderr, flush=True)
+            os._exit(error.exit_code)
 
 
 def _has_ended(raylet: socket.socket | None, seconds: float = 0.0) -> bool:

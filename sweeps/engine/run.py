@@ -170,8 +170,7 @@ def _run_on_cluster(
     measured = beside.submit(inputs.measure, [*sweep.strategy.representatives, *sweep.strategy.follow_ups])
     beside.shutdown(wait=False)  # for the fork server may still be importing TensorFlow
     at_end.callback(cluster.disconnect)
-    print(cluster.connect(), flush=True)
-    cluster.watch(execution.fail)
+    print(cluster.connect(execution.fail), flush=True)
     importlib.import_module("sweeps.engine.tune")
     measured.result()
     request = resources.request(sweep.strategy, inputs, options, record.trials.values())

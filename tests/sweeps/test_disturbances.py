@@ -128,7 +128,7 @@ def test_a_trial_that_hangs_is_stopped_and_said_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "to"),
-    [("actor", ""), ("trial", ""), ("helper", ""), ("raylet", ""), ("SIGINT", "process"), ("SIGTERM", "group")],
+    [("actor", ""), ("trial", ""), ("raylet", ""), ("SIGINT", "process"), ("SIGTERM", "group")],
 )
 def test_a_disturbed_sweep_says_how_it_ends_and_goes_on(name: str, to: str, place: Path, undisturbed: Path) -> None:
     """The short form of `kill_points`."""
