@@ -54,6 +54,12 @@ ENDS = {
         "sweeps",
     ),
     "lost": End(1, "Ray's processes have been killed", f"error: Ray has died on {{host}}; {_AGAIN}", "sweeps"),
+    "killed": End(
+        1,
+        "processes that decode images are killed, again and again",
+        f"error: processes that decode images were killed, as where memory is short; with fewer --workers {_AGAIN}",
+        "`data_prep`",
+    ),
     "refused": End(2, "the input, a disk or a service cannot be used", "error: {reason}; {remedy}."),
     "SIGHUP": End(129, "the terminal is closed", f"error: hung up; {_AGAIN}"),
     "SIGINT": End(130, "Ctrl-C", f"error: interrupted; {_AGAIN}"),
@@ -93,7 +99,7 @@ class InputError(click.ClickException):
 
 
 class BrokenOffError(InputError):
-    """What a command cannot do without has died; run again, it continues."""
+    """What a command cannot do without has died; the same command goes on."""
 
     exit_code = ENDS["lost"].code
 
@@ -136,8 +142,8 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _handle(handler: Any) -> None:
-    """Handle those of the signals in ENDS so that are not ignored, as they are under `nohup`."""
+def handle_signals(handler: Any) -> None:
+    """Handle by `handler` those of the signals in ENDS that are not ignored, as they are under `nohup`."""
     for name in ENDS:
         number = getattr(signal, name, None)
         if number and signal.getsignal(number) != signal.SIG_IGN:
@@ -161,7 +167,7 @@ def _outlive_readers() -> None:
 def run_command(command: click.Command, arguments: Sequence[str] | None = None) -> None:
     """Run `command` and exit with the code of its end, one of ENDS."""
     _signals.clear()
-    _handle(_interrupt)
+    handle_signals(_interrupt)
     _outlive_readers()
     message = ""
     try:
@@ -178,7 +184,7 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
         message, code = f"{place}: {remedy}.", ENDS["refused"].code
     finally:
         gc.freeze()  # or Python would search everything for cycles on its way out, for up to a second
-    _handle(signal.SIG_IGN)  # the end is known
+    handle_signals(signal.SIG_IGN)  # the end is known
     if message:
         sentence = printable(without_passwords(" ".join(message.removeprefix("error: ").split())))
         print(f"error: {sentence}", file=sys.stderr)

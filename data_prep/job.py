@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from filelock import FileLock
 from data_prep import copies, shards
 from data_prep.audit import audit, duplicates_of_train, enlargement
 from data_prep.decode import FIT
-from data_prep.errors import InputError
+from data_prep.errors import ENDS, BrokenOffError, InputError
 from data_prep.layout import LABEL_NAMES, Item, list_images
 from data_prep.parts import Parts, Progress, worker_pool
 from data_prep.sources import CACHE, Source, open_source
@@ -34,6 +35,8 @@ from data_prep.storage import Folder
 # A shard's name; its rows and bytes; and, (3, 3) float64, for each of the three channels (last axis) the number of its
 # pixels, their sum and their sum of squares.
 _Shard = tuple[str, dict[str, int], np.ndarray]
+
+_TRIES = 3
 
 
 def prepare(
@@ -51,9 +54,8 @@ def prepare(
     """Write the shards of `source` to the folder `out`, unless they are there already, and return their manifest.
 
     `validation` is the share of the training split to cut out, 0–1; `limit` the most images a split; `near_copies`
-    whether to look for near-copies, which takes time proportional to the square of the number of images; `workers` the
-    number of processes, by default one a core; `progress` is called with the images decoded, and their total. Raises
-    InputError, OSError.
+    whether to look for near-copies, in time proportional to the square of the number of images; `workers` the number of
+    processes, by default one a core; `progress` is called with images decoded, and all. Raises InputError, OSError.
     """
     gc.disable()  # a million small objects and no cycles: the collector would only search them again and again
     try:
@@ -69,7 +71,11 @@ def prepare(
             "listing": _hash([(item.path, item.file.bytes) for item in items]),
         }
         name = source if source in ("sample", "kaggle") else images.name
-        return _finished(folder, options) or _make(folder, options, name, images, items, strays, workers, progress)
+        for _ in range(_TRIES):
+            with contextlib.suppress(BrokenProcessPool):  # what has been decoded is there the next time
+                made = _finished(folder, options)
+                return made or _make(folder, options, name, images, items, strays, workers, progress)
+        raise BrokenOffError(ENDS["killed"].sentence)
     finally:
         gc.enable()
 

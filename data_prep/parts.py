@@ -8,6 +8,7 @@ import gc
 import math
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -22,7 +23,7 @@ import pyarrow as pa
 from pyarrow import feather
 
 from data_prep.decode import Facts, UnreadableError, decode, thumbnails
-from data_prep.errors import InputError
+from data_prep.errors import InputError, handle_signals
 from data_prep.layout import LABEL_NAMES, Item
 from data_prep.shards import rows_at_once
 from data_prep.sources import Source
@@ -66,14 +67,18 @@ def worker_pool(workers: int | None, items: list[Item]) -> Executor:
 
 
 def _begin_work(items: list[Item]) -> None:
-    """Prepare a worker process; it ends with the process that started it."""
     _items[:] = items
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    work_for_parent()
     gc.disable()  # as in `prepare`
 
 
-def end_with_parent() -> None:
-    """Wait until the process that started this one has ended, however it ends, and end: for a thread."""
+def work_for_parent() -> None:
+    """Make this process one that ends with the process that forked it, and at a signal, without a word."""
+    handle_signals(signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
     multiprocessing.parent_process().join()  # type: ignore[union-attr]
     os._exit(1)
 

@@ -206,8 +206,6 @@ class Manifest:
 
 
 # What is in those parts of a manifest that are dictionaries, as far as anything reads it. Later versions write more.
-
-
 class _Locked(TypedDict):
     when: str
     metric: str

@@ -120,7 +120,7 @@ def _tried(recipe: Recipe, image_size: int, images: dict[str, int], threads: int
     except InputError:
         raise
     except Exception as error:  # of whatever builds the network
-        return Cost(reason=f"{type(error).__name__}: {gist(error)}"), 0.0
+        return Cost(reason=gist(error)), 0.0
 
 
 def _measure(recipe: Recipe, image_size: int, images: dict[str, int], threads: int) -> tuple[Cost, float]:

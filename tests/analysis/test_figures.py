@@ -3,8 +3,11 @@
 import dataclasses
 import gc
 import os
+import signal
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -263,6 +266,32 @@ def test_the_data_of_a_figure_lie_beside_it(analysed: tuple[Folder, str]) -> Non
 
 def test_forked_work_leaves_the_garbage_of_its_parent_alone() -> None:
     assert min(side_by_side([gc.get_freeze_count] * 2)) > 0 or threading.active_count() > 1
+
+
+def test_what_a_killed_process_leaves_is_done_here() -> None:
+    here = os.getpid()
+
+    def die_or_tell() -> int:
+        if os.getpid() != here:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 7
+
+    assert side_by_side([die_or_tell] * 2) == [7, 7]
+    assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.cpu_count() == 1, reason="nothing is forked")
+def test_an_interruption_ends_forked_work_without_a_word() -> None:
+    code = (
+        "import time, click; from data_prep.errors import run_command; import analysis.results.processes as work\n"
+        "run_command(click.Command('waits', callback=lambda: work.side_by_side([lambda: time.sleep(60)] * 2)))"
+    )
+    words = ["env", "--default-signal=INT", sys.executable, "-c", code]
+    parent = psutil.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, start_new_session=True, text=True)
+    wait_until(lambda: len(parent.children()) == 2)
+    time.sleep(0.2)
+    os.killpg(parent.pid, signal.SIGINT)
+    assert parent.communicate(timeout=20)[1].strip() == "error: interrupted; the same command goes on from here."
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.cpu_count() == 1, reason="nothing is forked")

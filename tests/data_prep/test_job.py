@@ -8,6 +8,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -15,7 +16,8 @@ import pytest
 from PIL import Image
 
 from data_prep import Folder, shards
-from data_prep.errors import InputError
+from data_prep.decode import decode
+from data_prep.errors import ENDS, BrokenOffError, InputError
 from data_prep.job import _locked_scratch, prepare
 from support.shards import pixels
 from support.trees import make_tree, zip_tree
@@ -75,6 +77,31 @@ def test_a_killed_job_goes_on_from_its_parts(tmp_path: Path) -> None:
     manifest = prepare(str(tree), str(tmp_path / "out"), progress=lambda done, total: decoded.append(done))
     assert manifest.fingerprint == prepare(str(tree), str(tmp_path / "whole")).fingerprint
     assert not partial.exists()
+
+
+@pytest.mark.parametrize("kills", [1, 99])
+def test_killed_workers_are_replaced_and_in_the_end_said(
+    kills: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data_prep.parts._ITEMS_IN_PROCESS", 0)
+    monkeypatch.setattr("data_prep.parts._ITEMS_PER_PART", 30)
+    tree = make_tree(tmp_path / "tree", images=60)
+    whole = prepare(str(tree), str(tmp_path / "whole"), workers=1)
+
+    def decode_or_die(content: bytes, image_size: int) -> Any:
+        if len(list(tmp_path.glob("killed-*"))) < kills:
+            (tmp_path / f"killed-{os.getpid()}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return decode(content, image_size)
+
+    monkeypatch.setattr("data_prep.parts.decode", decode_or_die)
+    if kills == 1:
+        assert prepare(str(tree), str(tmp_path / "out"), workers=2).fingerprint == whole.fingerprint
+    else:
+        with pytest.raises(BrokenOffError) as ended:
+            prepare(str(tree), str(tmp_path / "out"), workers=2)
+        assert (ended.value.exit_code, ended.value.message) == (1, ENDS["killed"].sentence)
+        assert not (tmp_path / "out").exists()
 
 
 def test_the_fingerprint_follows_how_images_were_brought_to_size(

@@ -1,6 +1,5 @@
 """A sweep's images on a node: read once, into files, and mapped by every process there."""
 
-import fcntl
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from data_prep import shards
 from trainables.training.selection import Data, DataSelection, New, Split
@@ -43,8 +43,7 @@ def mapped(node_folder: Path, load: Callable[[New], Data]) -> Data:
 
     Other processes of the node wait meanwhile.
     """
-    with (node_folder / "data.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(node_folder / "data.lock"):
         if not (node_folder / _STORY).exists():
             data = load(lambda name, *kind: _NewFile(node_folder / f"{name}.npy", *kind))
             story = {name: getattr(data, name) for name in ("fingerprint", "is_smoke", "subsets")}

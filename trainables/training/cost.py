@@ -47,7 +47,7 @@ def measure_all(recipes: Sequence[Recipe], image_size: int, models: Mapping[str,
         except InputError as error:
             yield error.message
         except Exception as error:  # of whatever builds the network
-            yield Cost(reason=f"{type(error).__name__}: {gist(error)}")
+            yield Cost(reason=gist(error))
 
 
 def cost(model: "keras.Model") -> Cost:

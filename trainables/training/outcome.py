@@ -216,6 +216,7 @@ def _written(text: str) -> str:
 
 
 def gist(error: Exception) -> str:
-    """First and last line of an error's message: TensorFlow puts a screenful of layers between them."""
+    """An error's class, and its message's first and last line: TensorFlow puts a screenful of layers between them."""
     lines = [line for line in map(str.strip, str(error).splitlines()) if line and not line.startswith(_NO_NEWS)]
-    return " ".join(dict.fromkeys(line[:_MOST_LETTERS] for line in [*lines[:1], *lines[-1:]]))
+    told = " ".join(dict.fromkeys(line[:_MOST_LETTERS] for line in [*lines[:1], *lines[-1:]]))
+    return f"{type(error).__name__}: {told}"

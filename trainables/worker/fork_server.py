@@ -10,7 +10,6 @@ as the process that started it, and deletes the folder when it ends.
 
 import _thread
 import contextlib
-import fcntl
 import gc
 import importlib.abc
 import math
@@ -26,12 +25,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import traceback
 from collections.abc import Generator, Iterator
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from trainables.worker import mps
 
@@ -95,8 +95,8 @@ def node_folder(token: str) -> Path:
 def start(folder: Path) -> None:
     """Start this node's server in its folder, unless it runs. Returns at once, while the server imports TensorFlow."""
     folder.mkdir(mode=0o700, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(folder / "lock"):
+        folder.chmod(0o700)  # the lock has made it anew where the last server has just deleted it
         if running := _connected(folder):
             return running.close()
         (folder / _SOCKET).unlink(missing_ok=True)
@@ -173,15 +173,15 @@ def _last_words(errors: Path) -> str:
 
 def _messages(connection: Connection, seconds: float, stop: threading.Event | None) -> Iterator[tuple[str, Any]]:
     """Receive kind and content of messages, and ask the other side to stop as soon as `stop` is set."""
-    last = time.monotonic()
+    silent = 0  # seconds counted one by one: a machine that slept meanwhile was silent for one
     while True:
         if stop and stop.is_set():
             connection.send_bytes(_STOP)
             stop = None
         if connection.poll(1):
             yield connection.recv()
-            last = time.monotonic()
-        elif time.monotonic() - last > seconds:
+            silent = 0
+        elif (silent := silent + 1) > seconds:
             raise HungError(f"nothing came for {seconds:g} s")
 
 
@@ -237,8 +237,7 @@ def _serve(listener: socket.socket, folder: Path) -> None:
     # folder then belongs.
     with contextlib.suppress(ChildProcessError):
         os.wait()  # returns only when there are no children left, because SIGCHLD is ignored
-    with contextlib.suppress(FileNotFoundError), (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(folder / "lock"):
         if not (folder / _SOCKET).exists():
             shutil.rmtree(folder, ignore_errors=True)
 

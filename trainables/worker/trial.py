@@ -57,7 +57,7 @@ def run_trial(assignment: Assignment, node_folder: Path) -> Iterator[Report]:
         if isinstance(error, OSError) and error.errno in OUTAGES:
             yield {"storage_errno": error.errno, "storage_path": error.filename}
             return
-        row = outcome.failed_row(f"{type(error).__name__}: {outcome.gist(error)}", traceback.format_exc())
+        row = outcome.failed_row(outcome.gist(error), traceback.format_exc())
         yield known | row | {"wall_seconds": time.perf_counter() - started}
 
 
