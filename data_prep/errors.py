@@ -159,7 +159,9 @@ def _outlive_readers() -> None:
             raw = _Output(descriptor, "w", closefd=False)
             kind = {"line_buffering": stream.line_buffering, "write_through": stream.write_through}
             buffer = raw if stream.write_through else io.BufferedWriter(raw)
-            heard = io.TextIOWrapper(buffer, stream.encoding, stream.errors, **kind)  # type: ignore[arg-type]
+            # A terminal may lack letters: they become question marks.
+            errors = stream.errors if stream.errors != "strict" else "replace"
+            heard = io.TextIOWrapper(buffer, stream.encoding, errors, **kind)  # type: ignore[arg-type]
             setattr(sys, name, heard)
             setattr(sys, f"__{name}__", heard)
 

@@ -4,17 +4,37 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
+from support.code import PACKAGES, files, imported_packages
 from support.commands import ROOT
-
-pytestmark = pytest.mark.cluster
 
 SOURCES = ("analysis", "data_prep", "sweeps", "trainables", "pyproject.toml", "README.md", "LICENSE")
 
 
+def test_every_package_that_is_imported_is_a_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    lines = [*project["dependencies"], *(line for name in extras if name != "test" for line in extras[name])]
+    declared = {canonicalize_name(Requirement(line).name) for line in lines}
+    imported = {name for path in files() for name in imported_packages(path)} - sys.stdlib_module_names
+    providers = packages_distributions()
+    lacking = {
+        name
+        for name in imported - set(PACKAGES)
+        if not declared & {canonicalize_name(provider) for provider in providers.get(name, [])}
+    }
+    assert lacking == {"IPython", "google", "kagglesdk"}, "which a notebook, TensorBoard and kaggle bring along"
+
+
+@pytest.mark.cluster
 def test_the_wheel_prepares_data_sweeps_and_analyses(tmp_path: Path) -> None:
     for name in SOURCES:  # a build leaves files beside them
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / "sources" / name)
@@ -31,7 +51,9 @@ def test_the_wheel_prepares_data_sweeps_and_analyses(tmp_path: Path) -> None:
     run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", tmp_path, tmp_path / "sources")
     run(sys.executable, "-m", "venv", tmp_path / "environment")
     (wheel,) = tmp_path.glob("*.whl")
-    run(python, "-m", "pip", "install", "--quiet", "--no-compile", "--constraint", ROOT / "constraints.txt", wheel)
+    run(python, "-m", "pip", "install", "--quiet", "--no-compile", "--no-deps", wheel)
+    (packages,) = tmp_path.glob("environment/lib/python*/site-packages")
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))  # which took minutes to install
     assert str(tmp_path / "environment") in run(python, "-c", "import sweeps; print(sweeps.__file__)")
     run(python, "-m", "data_prep", "--source", "sample", "--out", "shards/own")
     zoo = ("--data", "shards/own", "--models", "age-c2-f1", "--smoke")

@@ -34,7 +34,7 @@ _DPI = 200
 _MOST_POINTS = 10_000  # that the lines of a plot have together as vectors
 _FOOTER_CHARACTERS_PER_INCH, _LEGEND_CHARACTERS_PER_INCH = 18, 14
 _NAME_CHARACTERS_PER_INCH = 6
-_LEGEND_ROW = 0.17  # inches
+_LEGEND_ROW, _FOOTER_ROW, _LEAST_HEIGHT = 0.17, 0.12, 1.3  # inches
 #: File type of a rendered figure → the metadata to leave out of it.
 FORMATS = {"png": ("Software",), "svg": ("Date", "Creator"), "pdf": ("CreationDate", "Creator", "Producer")}
 
@@ -72,11 +72,14 @@ class Drawing:
 
 @contextlib.contextmanager
 def new_figure(width: float, height: float, *footers: str, grid: bool = True) -> Iterator[Figure]:
-    """An empty figure, in inches, to draw on within the `with` block; `footers` are the paragraphs under it."""
+    """An empty figure to draw on within the `with` block; `footers` are the paragraphs under it.
+
+    It is so many inches wide and high, and higher where its footers leave no room.
+    """
     with matplotlib.rc_context(_RC | {"axes.grid": grid}):
-        figure = Figure(figsize=(width, height))
         characters = int(width * _FOOTER_CHARACTERS_PER_INCH)
         lines = [line for paragraph in footers for line in textwrap.wrap(unbroken(paragraph), characters)]
+        figure = Figure(figsize=(width, max(height, _LEAST_HEIGHT + _FOOTER_ROW * len(lines))))
         figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=7, color=INK)
         yield figure
 

@@ -33,7 +33,8 @@ from trainables.worker.gpus import nvidia
 
 # Read by every process of a cluster started here. TensorFlow's chatter and Tune's own tables would bury ours; Tune's
 # state, which nothing reads, and its loggers would be a second record; its Ctrl-C handler would train for minutes. By
-# default Tune holds one trial ready for a custom searcher; ours limits trials itself.
+# default Tune holds one trial ready for a custom searcher; ours limits trials itself. Where memory is short, Ray would
+# kill any of its workers, whose trial may be a small one; the system kills the largest trial.
 _ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
@@ -43,6 +44,7 @@ _ENVIRONMENT = {
     "TUNE_MAX_PENDING_TRIALS_PG": "1000",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_memory_monitor_refresh_ms": "0",
 }
 
 # Why a cluster cannot be joined, by the words in which Ray says it.

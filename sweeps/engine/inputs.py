@@ -97,7 +97,7 @@ class Inputs:
                     yield answer
                 return
             except (fork_server.LostError, fork_server.HungError, fork_server.RemoteError) as error:
-                if answered or (stop and stop.is_set()):
+                if answered or (stop and stop.is_set()) or fork_server.is_stopped(self.node_folder):
                     return
                 reason = str(error).strip().splitlines()[-1]
                 if isinstance(error, fork_server.HungError):

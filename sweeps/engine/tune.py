@@ -128,9 +128,10 @@ class _Scheduler(_Adapter, FIFOScheduler):  # type: ignore[misc]
         """Enter a report, and stop the trial or continue."""
         if result.get("done"):  # the last report once more
             return str(FIFOScheduler.CONTINUE)
-        if "epoch" in result:
-            trial.run_metadata.num_failures = 0  # what counts are losses in a row, without an epoch between them
-        is_to_stop = self._execution.enter_report(trial.config["trial"], result)
+        name = trial.config["trial"]
+        if "epoch" in result and int(result["epoch"]) not in self._execution.record.epochs[name]:
+            trial.run_metadata.num_failures = 0  # what counts are losses in a row, without a new epoch between them
+        is_to_stop = self._execution.enter_report(name, result)
         return str(FIFOScheduler.STOP if is_to_stop else FIFOScheduler.CONTINUE)
 
 

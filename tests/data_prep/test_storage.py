@@ -5,16 +5,11 @@ import math
 import os
 import re
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import boto3
-import botocore.exceptions
 import pandas as pd
 import pytest
 
@@ -22,44 +17,20 @@ from data_prep import storage
 from data_prep.job import prepare
 from data_prep.storage import Folder
 from support.commands import ROOT, Command, refused
+from support.s3 import Server, s3_server
 from support.trees import make_tree
 from trainables.record import read_epochs
-
-Server = subprocess.Popen[bytes]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """An S3 server with a bucket `sweeps`; every process started from here finds it, and in S3_LOG its requests."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    words = [Path(sys.executable).with_name("moto_server"), "-H", "127.0.0.1", "-p", str(port)]
-    log = tmp_path_factory.mktemp("s3") / "log"
-    server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=log.open("wb"))
-    settings = {"ENDPOINT_URL": f"http://127.0.0.1:{port}", "ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test"}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in settings.items():
-            patch.setenv(f"AWS_{name}", value)
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.setenv("S3_LOG", str(log))
-        client = boto3.client("s3")
-        deadline = time.monotonic() + 30
-        while not _answers(client):
-            assert time.monotonic() < deadline
-        client.create_bucket(Bucket="sweeps")
+    folder = tmp_path_factory.mktemp("s3")
+    with pytest.MonkeyPatch.context() as patch, s3_server(folder) as (server, environment):
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        patch.setenv("S3_LOG", str(folder / "log"))
         yield server
-    server.kill()
-    server.wait()
-
-
-def _answers(client) -> bool:  # type: ignore[no-untyped-def]
-    try:
-        client.list_buckets()
-    except botocore.exceptions.BotoCoreError:
-        time.sleep(0.1)
-        return False
-    return True
 
 
 def test_a_bucket_is_a_folder_like_any_other(server: Server) -> None:

@@ -37,6 +37,22 @@ def small_disk(place: Path, size: str) -> Iterator[Path]:
         subprocess.run(["umount", str(place)], check=True)
 
 
+@contextlib.contextmanager
+def memory_of(size: int) -> Iterator[Callable[[], None]]:
+    """Yield what a process calls to have so many bytes of memory with all it starts; skips without control groups."""
+    group = Path("/sys/fs/cgroup/memory", f"cifake-sweeps-{os.getpid()}")
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text(str(size))
+    except OSError:
+        pytest.skip("this machine does not let root limit the memory of processes")
+    try:
+        yield lambda: (group / "tasks").write_text(str(os.getpid())) and None
+    finally:
+        wait_until(lambda: not (group / "tasks").read_text(), 60, (group / "tasks").read_text)
+        group.rmdir()
+
+
 def trained(folder: Path, *options: object) -> Path:
     """The folder, in which the zoo with these options has left a record in results/zoo, without Ray."""
     done = run_python("-m", "support.trained", *options, cwd=folder, env=os.environ | {"PYTHONPATH": PATH_TO_SUPPORT})

@@ -96,36 +96,6 @@ def test_a_second_sweep_on_the_same_record_says_so_and_stops(place: Path, undist
     assert not (place / "two" / "zoo.running.json").exists()
 
 
-SLEEPER = """
-import os
-import time
-
-import keras
-from keras import layers
-
-from trainables.layers.blocks import head, image_input
-
-
-def sleeper(image_size: int) -> keras.Model:
-    if os.environ.get("CUDA_VISIBLE_DEVICES") != "-1":  # which it is where costs are measured
-        time.sleep(3600)
-    pixels, x = image_input(image_size)
-    return keras.Model(pixels, head(layers.Flatten()(x), hidden=()))
-"""
-
-
-def test_a_trial_that_hangs_is_stopped_and_said_so(tmp_path: Path) -> None:
-    line = 'MODELS["sleeper"] = Network("sleeper.sleeper", {}, source="a test")\n'
-    copy = copy_of_the_code(tmp_path, {"sleeper.py": SLEEPER}, line)
-    done = run_python("sweeps/zoo.py", "--models", "age-c2-f1,sleeper", *TINY, "--hang-minutes", "0.2", **copy)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "it hung: no sign of life for 0.2 minutes" in done.stderr
-    rows = trials(tmp_path / "results").set_index("network")
-    assert rows["status"]["sleeper"] == "failed"
-    assert rows["epochs_done"]["age-c2-f1"] == 3
-    assert rows["status"]["age-c2-f1"] in ("finished", "collapsed")
-
-
 @pytest.mark.parametrize(
     ("name", "to"),
     [("actor", ""), ("trial", ""), ("raylet", ""), ("SIGINT", "process"), ("SIGTERM", "group")],

@@ -4,20 +4,26 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from support.commands import copy_of_the_code, run_python, wait_until
-from support.sweeps import ZOO, command_line, trials
+from support.commands import ROOT, copy_of_the_code, memory_of, refused, run_python, small_disk, wait_until
+from support.sweeps import TINY, ZOO, assert_same_results, checkpoints, command_line, start_sweep, trials
+from trainables import MODELS
 
 pytestmark = pytest.mark.cluster
 
 ONE = (ZOO, "--models", "age-c2-f1", "--smoke")
 
-BROKEN = """
+TROUBLED = """
+import time
+
 import keras
+import numpy as np
+import tensorflow as tf
 from keras import layers
 
 from trainables.layers.blocks import head, image_input
@@ -32,38 +38,75 @@ def misnamed(image_size: int) -> keras.Model:
     return unknown(image_size)
 
 
-def late(image_size: int) -> keras.Model:
-    pixels, x = image_input(image_size)
+@keras.saving.register_keras_serializable()
+class Troubled(layers.Layer):
+    def __init__(self, kind, **options):
+        super().__init__(**options)
+        self.kind, self.taken = kind, {}
+        self.steps = self.add_weight(shape=(), initializer="zeros", trainable=False)
 
-    @keras.saving.register_keras_serializable()
-    class Late(layers.Layer):
-        def call(self, x, training=False):
-            if training:
-                raise RuntimeError("not while training")
+    def call(self, x, training=False):
+        if not training:
             return x
+        self.steps.assign_add(1.0)
+        return x + tf.ensure_shape(tf.py_function(self.trouble, [tf.convert_to_tensor(self.steps)], tf.float32), [])
 
-    return keras.Model(pixels, head(layers.Flatten()(Late()(x)), ()))
+    def trouble(self, steps):
+        if steps > 120:  # in epoch 2 of a trial; a plan times fewer
+            if self.kind == "raises":
+                raise RuntimeError("not in epoch 2")
+            while self.kind == "hangs":
+                time.sleep(1)
+            while self.kind == "fills the memory":
+                self.taken[len(self.taken)] = np.ones(2**27)
+        return np.float32(0)
+
+    def get_config(self):
+        return super().get_config() | {"kind": self.kind}
+
+
+def troubled(image_size: int, kind: str) -> keras.Model:
+    pixels, x = image_input(image_size)
+    return keras.Model(pixels, head(layers.Flatten()(Troubled(kind)(x)), ()))
 """
-BROKEN_MODELS = "".join(f'MODELS["{name}"] = Network("broken.{name}")\n' for name in ("narrow", "misnamed", "late"))
+TROUBLED_MODELS = """
+MODELS["narrow"] = Network("troubled.narrow")
+MODELS["misnamed"] = Network("troubled.misnamed")
+MODELS["late"] = Network("troubled.troubled", {"kind": "raises"})
+MODELS["glutton"] = Network("troubled.troubled", {"kind": "fills the memory"})
+MODELS["sleeper"] = Network("troubled.troubled", {"kind": "hangs"})
+"""
 
 
-def test_networks_that_cannot_be_built_fail_alone(tmp_path: Path) -> None:
-    copy = copy_of_the_code(tmp_path, {"broken.py": BROKEN}, BROKEN_MODELS)
-    words = ("sweeps/zoo.py", "--models", "narrow,misnamed,late,age-c2-f1", "--smoke")
-    plan = run_python(*words, "--plan", **copy)
+def test_five_of_twelve_networks_fail_each_for_its_reason_and_alone(tmp_path: Path) -> None:
+    """Two that cannot be built, one that raises at epoch 2, one that fills the memory, and one that hangs."""
+    copy = copy_of_the_code(tmp_path, {"troubled.py": TROUBLED}, TROUBLED_MODELS)
+    troubled = ["narrow", "misnamed", "late", "glutton", "sleeper"]
+    models = ",".join([*troubled, *list(MODELS)[:7]])
+    words = ["sweeps/zoo.py", "--models", models, "--batch-size", "4", *TINY]
+    with memory_of(6 * 2**30) as enter:
+        plan = run_python(*words, "--plan", **copy, preexec_fn=enter)
     assert plan.returncode == 1, plan.stderr
-    assert "narrow cannot be built: ValueError" in plan.stderr
-    assert "misnamed cannot be built: NameError: name 'unknown' is not defined" in plan.stderr
+    *named, last = plan.stderr.splitlines()
+    assert named[0].startswith("narrow cannot be built: ValueError")
+    assert named[1:] == ["misnamed cannot be built: NameError: name 'unknown' is not defined"]
+    assert last == "2 networks cannot be built; their trials would fail."
     assert not (tmp_path / "results").exists()
-    done = run_python(*words, **copy)
+    with memory_of(6 * 2**30) as enter:
+        done = run_python(*words, "--hang-minutes", "0.4", **copy, preexec_fn=enter)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    assert done.stderr.splitlines()[-1] == "3 trials failed; the same command tries them again."
+    assert done.stderr.splitlines()[-1] == "5 trials failed; the same command tries them again."
     rows = trials(tmp_path / "results").set_index("network")
-    assert rows["status"].to_dict() == dict.fromkeys(("narrow", "misnamed", "late"), "failed") | {
-        "age-c2-f1": "finished"
-    }
-    assert "NameError: name 'unknown' is not defined" in rows.loc["misnamed", "reason"]
+    failed = rows[rows["status"] == "failed"]["reason"]
+    assert set(failed.index) == set(troubled)
+    assert "NameError: name 'unknown' is not defined" in failed["misnamed"]
+    assert "not in epoch 2" in failed["late"]
+    assert "its worker died 4 times in a row: its process died without a word" in failed["glutton"]
+    assert "it hung: no sign of life for 0.4 minutes" in failed["sleeper"]
+    assert (rows.loc[["late", "glutton", "sleeper"], "epochs_done"] == 1).all()
+    assert (rows.drop(failed.index)["epochs_done"] == 3).all()
+    assert not rows.drop(failed.index)["status"].isin(["failed", "diverged"]).any()
 
 
 def test_readers_that_leave_and_a_window_that_closes_under_nohup_end_nothing(tmp_path: Path) -> None:
@@ -109,3 +152,95 @@ def test_odd_places_are_no_obstacle(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "Started Ray" in done.stdout
     assert (trials(tmp_path / "results")["status"] == "finished").all()
+
+
+CLOCK = """
+import time
+
+real, begun = time.time, time.time()
+time.time = lambda: real() + 7200 * (-1) ** int((real() - begun) // 2)
+"""
+
+
+@pytest.mark.disaster
+def test_a_clock_that_jumps_changes_nothing(place: Path, undisturbed: Path) -> None:
+    """By two hours, to and fro, every two seconds, for all Python of the sweep."""
+    (place / "clock").mkdir()
+    (place / "clock/sitecustomize.py").write_text(CLOCK)
+    path = os.pathsep.join([str(place / "clock"), str(ROOT)])
+    sweep = start_sweep(place, "jumps", env=os.environ | {"PYTHONPATH": path})
+    _, errors = sweep.communicate(timeout=300)
+    assert sweep.returncode == 0, errors
+    assert_same_results(undisturbed, place / "jumps")
+
+
+@pytest.mark.disaster
+@pytest.mark.parametrize("everything", [True, False], ids=["a laptop that sleeps", "Ctrl-Z"])
+def test_a_sweep_that_is_halted_goes_on(everything: bool, place: Path, undisturbed: Path) -> None:
+    """For longer than a trial may give no sign of life."""
+    results = place / f"halted-{everything}"
+    sweep = start_sweep(place, results.name, "--hang-minutes", "0.5", start_new_session=True)
+    wait_until(lambda: checkpoints(results) >= 1)
+    driver = psutil.Process(sweep.pid)
+    halted = [driver, *driver.children(recursive=True)]
+    if not everything:  # a terminal halts its group
+        halted = [process for process in halted if os.getpgid(process.pid) == sweep.pid]
+    for process in halted:
+        process.suspend()
+    time.sleep(75)
+    for process in halted:
+        process.resume()
+    _, errors = sweep.communicate(timeout=300)
+    assert sweep.returncode == 0, errors
+    assert_same_results(undisturbed, results)
+
+
+@pytest.mark.disaster
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small disk")
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        ("HOME", "Ray cannot be started on this machine ([Errno 30] Read-only file system: "),
+        ("XDG_CACHE_HOME", ""),
+        ("TMPDIR", "the system reports: the disk is full; free some space"),
+        ("", "shards: the file system is read-only; choose a folder that you may write to."),
+    ],
+)
+def test_folders_that_cannot_be_written_to(variable: str, said: str, tmp_path: Path) -> None:
+    """Each is a disk of 100 kB, which is read-only but for temporary files; without a variable, the working folder."""
+    with small_disk(tmp_path / "disk", "100k") as disk:
+        if variable != "TMPDIR":
+            subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        (tmp_path / "work").mkdir()
+        done = run_python(
+            *ONE,
+            cwd=tmp_path / "work" if variable else disk,
+            env=os.environ | ({variable: str(disk)} if variable else {}),
+        )
+    if said:
+        assert said in refused(done)
+    else:
+        assert done.returncode == 0, done.stderr
+    assert bool(list(tmp_path.glob("work/results/zoo/report.html"))) is not bool(said)
+
+
+@pytest.mark.disaster
+@pytest.mark.parametrize(
+    ("limit", "said"), [("-v 3000000", "Ray cannot be started on this machine ("), ("-n 64", ""), ("-c 0", "")]
+)
+def test_a_shells_limits(limit: str, said: str, tmp_path: Path) -> None:
+    words = ["bash", "-c", f'ulimit {limit}; exec "$@"', "bash", sys.executable, *map(str, ONE)]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    if said:
+        assert said in refused(done)
+    else:
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.disaster
+def test_a_terminal_that_lacks_letters_gets_question_marks(tmp_path: Path) -> None:
+    ascii_only = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = run_python(*ONE, cwd=tmp_path, env=os.environ | ascii_only)
+    assert done.returncode == 0, done.stderr
+    assert "95 % interval" in done.stdout
+    assert not done.stderr

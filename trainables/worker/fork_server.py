@@ -64,6 +64,7 @@ _CAN_FORK = sys.platform == "linux"  # elsewhere system libraries do not survive
 is_detached = False
 
 _servers: list[tuple["subprocess.Popen[bytes]", Path]] = []  # their standard input keeps them alive
+_stopped: set[Path] = set()  # folders of servers that this process has stopped
 
 
 class LostError(RuntimeError):
@@ -120,9 +121,15 @@ def stop() -> None:
     """Kill the servers that this process has started, and delete their folders."""
     while _servers:
         server, folder = _servers.pop()
+        _stopped.add(folder)
         server.kill()
         server.wait()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_stopped(folder: Path) -> bool:
+    """Whether this process has stopped the server of a folder: what was computed there is wanted no more."""
+    return folder in _stopped
 
 
 def stream(
@@ -164,11 +171,11 @@ def _errors(folder: Path, process: int) -> Path:
 
 
 def _last_words(errors: Path) -> str:
-    """The last line of a process's standard error but for its stack, after a colon; nothing if it wrote none."""
+    """The last line of a process's standard error but for its stack, after a colon; or that it wrote none."""
     with contextlib.suppress(FileNotFoundError, IndexError):
         lines = errors.read_text(errors="replace").strip().splitlines()
         return f": {[line for line in lines if not _STACK.match(line)][-1][:_MOST_WORDS]}"
-    return ""
+    return " without a word, as one that the system kills where memory is short"
 
 
 def _messages(connection: Connection, seconds: float, stop: threading.Event | None) -> Iterator[tuple[str, Any]]:
@@ -249,6 +256,8 @@ def _answer(connection: Connection, errors: Path = Path(os.devnull)) -> None:
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    with contextlib.suppress(OSError):  # where memory is short, the system kills the largest such, not Ray's workers
+        Path("/proc/self/oom_score_adj").write_text("1000")
     try:
         function, arguments, environment = pickle.loads(connection.recv_bytes())
         os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), _STANDARD_ERROR)
