@@ -112,9 +112,13 @@ def test_what_runs_in_the_fork_server_needs_no_ray() -> None:
 
 
 def test_the_driver_imports_no_tensorflow() -> None:
-    """Nor Keras, which takes seconds: nothing in sweeps does, nor what it uses of trainables."""
+    """Nor Keras, which takes seconds: nothing in sweeps does, nor what it uses of trainables.
+
+    Nor W&B, which leaves folders behind where the process is killed.
+    """
     used = ["trainables.record", "trainables.training.metrics", "trainables.training.recipe", "trainables.worker.actor"]
-    import_them(["ray.tune", *modules("sweeps"), *used], {"tensorflow", "keras"})
+    tunes = "ray.air.integrations.wandb"  # which Tune imports to see whether it is used
+    import_them(["ray.tune", *modules("sweeps"), *used, tunes], {"tensorflow", "keras", "wandb"})
 
 
 def test_what_reads_the_records_format_imports_neither_keras_nor_ray() -> None:

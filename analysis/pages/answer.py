@@ -67,17 +67,20 @@ def _sentence(best: pd.DataFrame, results: Results, compared: Compared) -> str:
     reached = accuracy(row, "test") if own is None else over(own, compared)
     is_again = results.ranked["number"].isna() & bool(results.provenance.search)
     again = results.ranked.loc[is_again, "configuration"].nunique()
-    among = f"the {again:,} networks that were trained again, of {count:,}," if again else f"{count:,} networks,"
-    if own is None or own["seeds"] == 1:
+    among = f"the {again:,} networks that were trained again, of {count:,}" if again else f"{count:,} networks"
+    is_one_seed = own is None or own["seeds"] == 1
+    if is_one_seed:
         ended = results.ranked.loc[results.ranked["status"] == "finished", "configuration"].nunique()
         among = f"{count:,} trained networks" if ended == count else f"{count:,} networks, {ended:,} trained to the end"
-        said = f"Of {among}, {row['configuration']} is first by {results.provenance.metric_title}"
+    first = f"Of {among}, {row['configuration']} is first by {results.provenance.metric_title}; its"
+    alone = f"{row['configuration']}'s"
+    said = f"{first if count > 1 else alone} test accuracy is {reached}"
+    if is_one_seed:
         limit = "" if count == 1 else " One seed each does not tell which network is best."
-        return f"{said}; its test accuracy is {reached}.{_below_floor(best, results)}{limit}"
-    said = f"Of {among} {row['configuration']} is first by {results.provenance.metric_title}"
+        return f"{said}.{_below_floor(best, results)}{limit}"
     unbiased, count = held_out(results)
     others = f"; chosen by some {results.unit}s and measured by another, {percent(unbiased)} %" * bool(count)
-    return f"{said}; its test accuracy is {reached}{others}.{_below_floor(best, results)}{_verdict(own, compared)}"
+    return f"{said}{others}.{_below_floor(best, results)}{_verdict(own, compared)}"
 
 
 def _verdict(own: "pd.Series[Any]", compared: Compared) -> str:

@@ -56,6 +56,13 @@ def test_over_seeds_the_best_mean_is_first(make: Callable[..., Folder]) -> None:
     assert "it is behind" in sentence  # by its 200 images of validation it is the best, by test the worst
 
 
+def test_a_network_that_is_alone_is_first_of_none(make: Callable[..., Folder]) -> None:
+    sentence = given_by(make([(Recipe(AGE[0]), "finished", {})])).sentence
+    assert sentence.startswith(f"{AGE[0]}'s test accuracy is ")
+    assert "first" not in sentence
+    assert "seed" not in sentence
+
+
 def searched(make: Callable[..., Folder], *more: Any) -> Folder:
     """A search whose first choice was lucky: trained again with new seeds, the second is better."""
     from sweeps.searching.space import Hyperparameter, between, one_of
