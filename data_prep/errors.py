@@ -84,6 +84,7 @@ _REMEDIES = {
 }
 
 
+_FOR_A_WHILE = (errno.ENOSPC, errno.EDQUOT, errno.EAGAIN)  # a log's disk is full, a terminal is busy
 _HELP = " See --help."  # after click's own sentences on names and numbers of options and arguments
 _ON_NAMES = (click.NoSuchOption, click.BadOptionUsage, click.MissingParameter, click.UsageError)
 _QUOTED = re.compile("'([^']+)'")  # the path in an error of Arrow's
@@ -105,7 +106,7 @@ class BrokenOffError(InputError):
 
 
 class _Output(io.FileIO):
-    """Standard output or error; once nobody can read it any more, what is written is dropped, and the work goes on."""
+    """Standard output or error. What nobody can read, or a full disk has no room for, is dropped; the work goes on."""
 
     is_read = True
 
@@ -113,6 +114,8 @@ class _Output(io.FileIO):
         try:
             return super().write(data)
         except OSError as error:
+            if error.errno in _FOR_A_WHILE:
+                return len(data)
             if error.errno not in (errno.EPIPE, errno.EIO):  # of a pipe's reader, of a terminal
                 raise
         self.is_read = False
@@ -160,7 +163,7 @@ def _outlive_readers() -> None:
             kind = {"line_buffering": stream.line_buffering, "write_through": stream.write_through}
             buffer = raw if stream.write_through else io.BufferedWriter(raw)
             # A terminal may lack letters: they become question marks.
-            errors = stream.errors if stream.errors != "strict" else "replace"
+            errors = "replace" if stream.errors in ("strict", "surrogateescape") else stream.errors
             heard = io.TextIOWrapper(buffer, stream.encoding, errors, **kind)  # type: ignore[arg-type]
             setattr(sys, name, heard)
             setattr(sys, f"__{name}__", heard)

@@ -4,6 +4,7 @@ Part N has the pixels of its readable images in part-N.rgb, one after another, a
 part-N.arrow. That file is written last, so a part that has it is whole.
 """
 
+import contextlib
 import gc
 import math
 import multiprocessing
@@ -11,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,18 +53,28 @@ _FACTS = pa.schema(
 )
 
 
-def worker_pool(workers: int | None, items: list[Item]) -> Executor:
-    """Processes that know the items, by default one a core; for few items one thread here, which starts at once.
+@contextlib.contextmanager
+def worker_pool(workers: int | None, items: list[Item]) -> Iterator[Executor]:
+    """Yield processes that know the items, by default one a core; for few items one thread, which starts at once.
 
-    Processes forked from this one have the items, and everything it has imported, from the beginning.
+    Processes forked from this one have the items, and everything it has imported, from the beginning. What is still
+    queued when an error ends the block is not done.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = min(workers or cores, math.ceil(len(items) / _ITEMS_PER_PART))
+    pool: Executor
     if count <= 1 or len(items) <= _ITEMS_IN_PROCESS:
         _items[:] = items
-        return ThreadPoolExecutor(1)
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    return ProcessPoolExecutor(count, context, _begin_work, (items,))
+        pool = ThreadPoolExecutor(1)
+    else:
+        context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        pool = ProcessPoolExecutor(count, context, _begin_work, (items,))
+    with pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _begin_work(items: list[Item]) -> None:

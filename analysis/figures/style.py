@@ -74,7 +74,7 @@ class Drawing:
 def new_figure(width: float, height: float, *footers: str, grid: bool = True) -> Iterator[Figure]:
     """An empty figure to draw on within the `with` block; `footers` are the paragraphs under it.
 
-    It is so many inches wide and high, and higher where its footers leave no room.
+    Width and height are in inches; the height grows with the footers.
     """
     with matplotlib.rc_context(_RC | {"axes.grid": grid}):
         characters = int(width * _FOOTER_CHARACTERS_PER_INCH)

@@ -24,8 +24,8 @@ _calls: list[Callable[[], Any]] = []  # of a forked process
 def side_by_side(calls: Sequence[Callable[[], Any]]) -> list[Any]:
     """The results of the functions, in their order. Where this process cannot fork, they run one after another.
 
-    Nor can one that has threads, as a notebook's: a fork may hold a lock of theirs. They do as well where a forked
-    process is killed, as by a system that lacks memory.
+    Nor can one that has threads, as a notebook's: a fork may hold a lock of theirs. The functions also run one after
+    another where a forked process is killed, as by a system that lacks memory.
     """
     can_fork = sys.platform == "linux" and threading.active_count() == 1
     processes = min(len(os.sched_getaffinity(0)) if can_fork else 1, len(calls))

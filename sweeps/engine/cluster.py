@@ -33,8 +33,7 @@ from trainables.worker.gpus import nvidia
 
 # Read by every process of a cluster started here. TensorFlow's chatter and Tune's own tables would bury ours; Tune's
 # state, which nothing reads, and its loggers would be a second record; its Ctrl-C handler would train for minutes. By
-# default Tune holds one trial ready for a custom searcher; ours limits trials itself. Where memory is short, Ray would
-# kill any of its workers, whose trial may be a small one; the system kills the largest trial.
+# default Tune holds one trial ready for a custom searcher; ours limits trials itself.
 _ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
@@ -44,7 +43,6 @@ _ENVIRONMENT = {
     "TUNE_MAX_PENDING_TRIALS_PG": "1000",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_memory_monitor_refresh_ms": "0",
 }
 
 # Why a cluster cannot be joined, by the words in which Ray says it.
@@ -63,6 +61,7 @@ _SECONDS_BETWEEN_LOOKS = 2.0
 _SECONDS_TO_HEED = 20.0
 _MOST_MISSED = 10  # looks for the head; after a minute without it, Ray ends the process
 _DEADLY = ("SIGTERM", "SIGHUP")  # for Ray's processes, which are in the same process group
+_KILLED_TOGETHER = Path("/sys/fs/cgroup/memory.oom.group")
 _AUTOSCALING = Path("~/ray_bootstrap_config.yaml").expanduser()
 
 
@@ -88,7 +87,7 @@ def connect(end: Callable[[BrokenOffError], object] = lambda error: None) -> str
     `end` is called when the Ray processes that this one needs have died.
     """
     global _is_own, session_folder, _raylet, _head
-    for name, value in _ENVIRONMENT.items():
+    for name, value in (_ENVIRONMENT | _of_memory()).items():
         os.environ.setdefault(name, value)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
@@ -119,6 +118,17 @@ def connect(end: Callable[[BrokenOffError], object] = lambda error: None) -> str
     found = resources()
     size = f"{found['nodes']:g} node, {found['cpus']:g} CPUs, {found['gpus']:g} GPUs"
     return f"Started Ray on this machine: {size}." if _is_own else f"Joined the Ray cluster at {address}: {size}."
+
+
+def _of_memory() -> dict[str, str]:
+    """Keep Ray from killing any worker where memory is short: the system kills the largest trial.
+
+    It kills everything in a container whose control group asks for that, as those of Kubernetes do.
+    """
+    with contextlib.suppress(OSError):
+        if _KILLED_TOGETHER.read_text().strip() == "1":
+            return {}
+    return {"RAY_memory_monitor_refresh_ms": "0"}
 
 
 def _started(quiet: dict[str, Any]) -> Any:
@@ -161,8 +171,10 @@ def _answers(address: str) -> bool:
 def _watch(raylet: socket.socket, end: Callable[[BrokenOffError], object]) -> None:
     """Call `end` when Ray has died. Where that is not heeded, as in a call to Ray, end this process as Ray would."""
     missed = 0  # looks in a row, and no time: a machine that slept has missed nothing
-    while not _has_ended(raylet, _SECONDS_BETWEEN_LOOKS) and missed < _MOST_MISSED:
+    while raylet is _raylet and not _has_ended(raylet, _SECONDS_BETWEEN_LOOKS) and missed < _MOST_MISSED:
         missed = 0 if _answers(_head) else missed + 1
+    if raylet is not _raylet:
+        return raylet.close()
     time.sleep(_SECONDS_BETWEEN_LOOKS)  # a signal to all of them reaches this process last
     if raylet is _raylet and ray.is_initialized() and not received():
         _is_lost.set()
@@ -187,7 +199,7 @@ def disconnect() -> None:
 
     While Ray shuts down, it exits the whole process if a reference to something of its own is deleted. Those in cycles
     are deleted by whichever thread happens to collect garbage: this one does it before, and none meanwhile. It also
-    does where its processes are gone, or about to go: those are killed then, and no more asked.
+    exits the process where its own processes are gone, or about to go: then this function kills them and asks nothing.
     """
     global _raylet
     has_ended = ray.is_initialized() and (_is_lost.is_set() or _has_ended(_raylet))

@@ -62,16 +62,16 @@ class Inputs:
         """What linear probes reach on these images; None where that cannot be measured, and once `stop` is set."""
         return next(self._asked("linear probes", "probes:measure", self.selection, self.node_folder, stop=stop), None)
 
-    def measure(self, recipes: Sequence[Recipe]) -> None:
-        """Measure the costs that are not known. Raises InputError for a recipe that does not fit its network.
+    def measure(self, recipes: Sequence[Recipe], stop: threading.Event | None = None) -> None:
+        """Measure the costs that are not known, until `stop` is set. Raises InputError for a recipe that does not fit.
 
         A network that cannot be built costs nothing: its trials will fail and say why, and the others go on.
         """
         kinds = {(recipe.network, recipe.arguments): recipe for recipe in recipes}
         new = [kind for kind in kinds if kind not in self._costs]
-        while new:
+        while new and not self._is_over(stop):
             asked = ([kinds[kind] for kind in new], self.data.image_size, MODELS)
-            answers = self._asked(f"size of {new[0][0]}", "cost:measure_all", *asked, otherwise=Cost())
+            answers = self._asked(f"size of {new[0][0]}", "cost:measure_all", *asked, stop=stop, otherwise=Cost())
             for kind, answer in zip(list(new), answers, strict=False):
                 if isinstance(answer, str):
                     raise InputError(answer)
@@ -79,6 +79,10 @@ class Inputs:
                     print(printable(f"{kind[0]} cannot be built: {answer.reason}"), file=sys.stderr)
                 self._costs[kind] = answer
                 new.remove(kind)
+
+    def _is_over(self, stop: threading.Event | None) -> bool:
+        """Whether nobody waits for a helper any more."""
+        return (stop is not None and stop.is_set()) or fork_server.is_stopped(self.node_folder)
 
     def _asked(
         self, what: str, function: str, *arguments: Any, stop: threading.Event | None = None, otherwise: Any = None
@@ -97,7 +101,7 @@ class Inputs:
                     yield answer
                 return
             except (fork_server.LostError, fork_server.HungError, fork_server.RemoteError) as error:
-                if answered or (stop and stop.is_set()) or fork_server.is_stopped(self.node_folder):
+                if answered or self._is_over(stop):
                     return
                 reason = str(error).strip().splitlines()[-1]
                 if isinstance(error, fork_server.HungError):

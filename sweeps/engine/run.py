@@ -104,7 +104,13 @@ def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: 
     images = {"train": inputs.data.train_images, "validation": len(inputs.data.validation)}
     execution = Execution(sweep, record, images, inputs.longest_first, start_analysis)
     is_main = threading.current_thread() is threading.main_thread()
-    lease.interrupt = execution.interrupt_main = _thread.interrupt_main if is_main else execution.interrupt
+
+    def interrupt() -> None:
+        execution.interrupt()  # which ends a sweep that ignores SIGINT, too, as one in a script's background does
+        if is_main:
+            _thread.interrupt_main()
+
+    lease.interrupt = execution.interrupt_main = interrupt
     with (
         execution.raising_its_error(),
         following.following(record, sweep.name, options.track, lease),
@@ -167,7 +173,9 @@ def _run_on_cluster(
     from sweeps.engine import cluster, resources
 
     sweep, record, beside = execution.sweep, execution.record, ThreadPoolExecutor(1)
-    measured = beside.submit(inputs.measure, [*sweep.strategy.representatives, *sweep.strategy.follow_ups])
+    is_over = threading.Event()
+    at_end.callback(is_over.set)
+    measured = beside.submit(inputs.measure, [*sweep.strategy.representatives, *sweep.strategy.follow_ups], is_over)
     beside.shutdown(wait=False)  # for the fork server may still be importing TensorFlow
     at_end.callback(cluster.disconnect)
     print(cluster.connect(execution.fail), flush=True)

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,7 @@ from analysis.results.judged import findings
 from analysis.results.processes import side_by_side
 from analysis.results.trials import Results, read
 from data_prep.storage import Folder
-from support.commands import ROOT, wait_until
+from support.commands import ROOT, run_python, wait_until
 from support.figures import FIGURES, drawn
 from support.records import (
     AGE,
@@ -268,16 +269,26 @@ def test_forked_work_leaves_the_garbage_of_its_parent_alone() -> None:
     assert min(side_by_side([gc.get_freeze_count] * 2)) > 0 or threading.active_count() > 1
 
 
-def test_what_a_killed_process_leaves_is_done_here() -> None:
-    here = os.getpid()
+@pytest.mark.skipif(sys.platform != "linux" or os.cpu_count() == 1, reason="nothing is forked")
+def test_what_a_killed_process_leaves_is_done_here(tmp_path: Path) -> None:
+    code = """
+import gc, os, signal, sys
+from pathlib import Path
+from analysis.results.processes import side_by_side
 
-    def die_or_tell() -> int:
-        if os.getpid() != here:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return 7
+here = os.getpid()
 
-    assert side_by_side([die_or_tell] * 2) == [7, 7]
-    assert gc.get_freeze_count() == 0
+def die_or_tell():
+    if os.getpid() != here:
+        Path(sys.argv[1], str(os.getpid())).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 7
+
+print(side_by_side([die_or_tell] * 2), gc.get_freeze_count())
+"""
+    done = run_python("-c", code, tmp_path, cwd=ROOT)
+    assert done.stdout == "[7, 7] 0\n", done.stderr
+    assert list(tmp_path.iterdir()), "nothing was forked"
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.cpu_count() == 1, reason="nothing is forked")

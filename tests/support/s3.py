@@ -1,4 +1,4 @@
-"""An S3 server on this machine, in which a file, its fault, has requests fail: `python -m support.s3 PORT FAULT`."""
+"""An S3 server on this machine. What a file says, one of FAULTS, fails: `python -m support.s3 PORT FILE`."""
 
 import itertools
 import os
@@ -36,9 +36,9 @@ def s3_server(folder: Path) -> Iterator[tuple[Server, dict[str, str]]]:
     named = {"ENDPOINT_URL": f"http://127.0.0.1:{port}", "DEFAULT_REGION": "us-east-1"}
     named |= {"ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test"}
     direct = {"endpoint_url": named["ENDPOINT_URL"], "region_name": named["DEFAULT_REGION"]}
-    client = boto3.client("s3", aws_access_key_id="test", aws_secret_access_key="test", **direct)
-    deadline = time.monotonic() + 30
     try:
+        client = boto3.client("s3", aws_access_key_id="test", aws_secret_access_key="test", **direct)
+        deadline = time.monotonic() + 30
         while not _answers(client):
             assert time.monotonic() < deadline
         client.create_bucket(Bucket="sweeps")

@@ -49,20 +49,26 @@ def test_a_store_that_pauses_is_busy_and_loses_its_disk_changes_nothing(
             wait_until(lambda: epochs_done() > before)
             assert sweep.poll() is None, "the sweep was over before it was disturbed"
 
-        further()
-        server.send_signal(signal.SIGSTOP)
-        time.sleep(SECONDS)
-        server.send_signal(signal.SIGCONT)
-        further()
-        (tmp_path / "fault").write_text("busy")
-        time.sleep(SECONDS / 2)
-        assert sweep.poll() is None, "the sweep was over before its store lost its disk"
-        (tmp_path / "fault").write_text("no disk")
-        time.sleep(SECONDS)
-        (tmp_path / "fault").unlink()
-        errors = sweep.communicate(timeout=300)[1]
-        assert sweep.returncode == 0, errors
-        assert "is waited for" in errors
+        try:
+            further()
+            server.send_signal(signal.SIGSTOP)
+            time.sleep(SECONDS)
+            server.send_signal(signal.SIGCONT)
+            further()
+            (tmp_path / "fault").write_text("busy")
+            time.sleep(SECONDS / 2)
+            assert sweep.poll() is None, "the sweep was over before its store lost its disk"
+            (tmp_path / "fault").write_text("no disk")
+            time.sleep(SECONDS)
+            (tmp_path / "fault").unlink()
+            errors = sweep.communicate(timeout=300)[1]
+            assert sweep.returncode == 0, errors
+            assert "is waited for" in errors
+        finally:
+            sweep.kill()
+        answers = (tmp_path / "log").read_text()
+        assert answers.count(" 503 ")
+        assert answers.count(" 500 ")
         system, path = fs.FileSystem.from_uri("s3://sweeps/results")
         fs.copy_files(path, str(tmp_path / "remote"), source_filesystem=system)
     assert_same_results(tmp_path / "undisturbed", tmp_path / "remote")

@@ -43,6 +43,7 @@ def mapped(node_folder: Path, load: Callable[[New], Data]) -> Data:
 
     Other processes of the node wait meanwhile.
     """
+    node_folder.stat()  # or the lock would make a folder that its server has deleted
     with FileLock(node_folder / "data.lock"):
         if not (node_folder / _STORY).exists():
             data = load(lambda name, *kind: _NewFile(node_folder / f"{name}.npy", *kind))

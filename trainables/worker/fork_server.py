@@ -97,7 +97,7 @@ def start(folder: Path) -> None:
     """Start this node's server in its folder, unless it runs. Returns at once, while the server imports TensorFlow."""
     folder.mkdir(mode=0o700, exist_ok=True)
     with FileLock(folder / "lock"):
-        folder.chmod(0o700)  # the lock has made it anew where the last server has just deleted it
+        folder.chmod(0o700)  # the lock makes it, open to all, where the last server has just deleted it
         if running := _connected(folder):
             return running.close()
         (folder / _SOCKET).unlink(missing_ok=True)
@@ -128,7 +128,7 @@ def stop() -> None:
 
 
 def is_stopped(folder: Path) -> bool:
-    """Whether this process has stopped the server of a folder: what was computed there is wanted no more."""
+    """Whether this process has stopped the server of a folder, and needs no result from it."""
     return folder in _stopped
 
 
@@ -171,11 +171,13 @@ def _errors(folder: Path, process: int) -> Path:
 
 
 def _last_words(errors: Path) -> str:
-    """The last line of a process's standard error but for its stack, after a colon; or that it wrote none."""
+    """The last line of a process's standard error but for its stack, after a colon; or that it wrote nothing."""
     with contextlib.suppress(FileNotFoundError, IndexError):
         lines = errors.read_text(errors="replace").strip().splitlines()
+        if not lines:
+            return " without a word, as one that the system kills where memory is short"
         return f": {[line for line in lines if not _STACK.match(line)][-1][:_MOST_WORDS]}"
-    return " without a word, as one that the system kills where memory is short"
+    return ""
 
 
 def _messages(connection: Connection, seconds: float, stop: threading.Event | None) -> Iterator[tuple[str, Any]]:
@@ -194,10 +196,11 @@ def _messages(connection: Connection, seconds: float, stop: threading.Event | No
 
 def _connect(folder: Path) -> Connection:
     """Connect to the node's server. Starts one where there is none, as when the server's starter has just ended."""
-    for _ in range(3):
+    for _ in range(3 * (not is_stopped(folder))):
         if connected := _connected(folder):
             return connected
-        start(folder)
+        with contextlib.suppress(FileNotFoundError):  # the last server deletes the folder meanwhile
+            start(folder)
     raise LostError(f"no server answers at {folder}")
 
 
@@ -256,7 +259,7 @@ def _answer(connection: Connection, errors: Path = Path(os.devnull)) -> None:
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with contextlib.suppress(OSError):  # where memory is short, the system kills the largest such, not Ray's workers
+    with contextlib.suppress(OSError):  # where memory is short, the system kills the largest trial, not Ray's workers
         Path("/proc/self/oom_score_adj").write_text("1000")
     try:
         function, arguments, environment = pickle.loads(connection.recv_bytes())
