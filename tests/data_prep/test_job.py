@@ -19,6 +19,7 @@ from data_prep import Folder, shards
 from data_prep.decode import decode
 from data_prep.errors import ENDS, BrokenOffError, InputError
 from data_prep.job import _locked_scratch, prepare
+from support.commands import ROOT
 from support.shards import pixels
 from support.trees import make_tree, zip_tree
 
@@ -37,6 +38,17 @@ def test_folder_and_zip_and_any_number_of_workers_give_the_same_shards(
     for split in shards.SPLITS:
         assert np.array_equal(pixels(tmp_path / "one", split), pixels(tmp_path / "two", split))
         assert np.array_equal(pixels(tmp_path / "one", split), pixels(tmp_path / "zipped", split))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no file here is always full")
+def test_a_log_on_a_full_disk_ends_nothing(tmp_path: Path) -> None:
+    make_tree(tmp_path / "tree")
+    words = [sys.executable, "-m", "data_prep", "--source", "tree", "--out", "made"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(words, cwd=tmp_path, env=environment, stdout=full, stderr=full, check=False)
+    assert done.returncode == 0
+    assert (tmp_path / "made" / "manifest.json").exists()
 
 
 def test_the_fingerprint_follows_content_and_order(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_a_second_sweep_on_the_same_record_says_so_and_stops(place: Path, undist
 
 @pytest.mark.parametrize(
     ("name", "to"),
-    [("actor", ""), ("trial", ""), ("raylet", ""), ("SIGINT", "process"), ("SIGTERM", "group")],
+    [("trial", ""), ("raylet", ""), ("SIGTERM", "group")],
 )
 def test_a_disturbed_sweep_says_how_it_ends_and_goes_on(name: str, to: str, place: Path, undisturbed: Path) -> None:
     """The short form of `kill_points`."""

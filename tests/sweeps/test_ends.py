@@ -80,6 +80,18 @@ MODELS["sleeper"] = Network("troubled.troubled", {"kind": "hangs"})
 """
 
 
+def test_networks_that_cannot_be_built_fail_alone(tmp_path: Path) -> None:
+    copy = copy_of_the_code(tmp_path, {"troubled.py": TROUBLED}, TROUBLED_MODELS)
+    done = run_python("sweeps/zoo.py", "--models", "narrow,misnamed,age-c2-f1", "--smoke", **copy)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.stderr.splitlines()[-1] == "2 trials failed; the same command tries them again."
+    rows = trials(tmp_path / "results").set_index("network")
+    assert rows["status"].to_dict() == {"narrow": "failed", "misnamed": "failed", "age-c2-f1": "finished"}
+    assert "NameError: name 'unknown' is not defined" in rows.loc["misnamed", "reason"]
+
+
+@pytest.mark.disaster
 def test_five_of_twelve_networks_fail_each_for_its_reason_and_alone(tmp_path: Path) -> None:
     """Two that cannot be built, one that raises at epoch 2, one that hangs, and, if memory is limited, a glutton."""
     copy = copy_of_the_code(tmp_path, {"troubled.py": TROUBLED}, TROUBLED_MODELS)

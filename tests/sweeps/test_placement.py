@@ -28,8 +28,9 @@ from trainables.worker import actor
 from trainables.worker.assignment import Shared
 from trainables.worker.gpus import place
 
-#: Of the table's points, six that two cores can run.
-REAL = (((1, 8), 36), ((2, 8), 12), ((4, 8), 12), ((8, 8), 12), ((2, 16), 12), ((8, 12), 36))
+#: Of the table's points, six that two cores can run; three in the longest tier.
+REAL = [((4, 8), 12), ((2, 16), 12), ((8, 12), 36)]
+REAL += [pytest.param(*point, marks=pytest.mark.disaster) for point in [((1, 8), 36), ((2, 8), 12), ((8, 8), 12)]]
 FINISHED = {"status": "finished", "reason": "all epochs are trained", "best_epoch": 1, "validation_accuracy": 0.6}
 SHARED = Shared("", DataSelection(Folder("shards")), {}, {}, Folder("record"), "tensorflow", 1.0)
 GPUS, CPUS, TRIALS = (1, 2, 4, 8), (8, 12, 16, 64, 192), (12, 36, 50, 720)

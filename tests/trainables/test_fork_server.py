@@ -33,6 +33,16 @@ def server() -> psutil.Process:
     return psutil.Process(fork_server._servers[-1][0].pid)
 
 
+def test_a_server_that_is_stopped_is_not_started_again_by_who_still_asks() -> None:
+    place = fork_server.node_folder(f"stopped-{os.getpid()}")
+    fork_server.start(place)
+    fork_server.stop()
+    with pytest.raises(LostError):
+        next(stream(place, "builtins:range", 1))
+    assert not place.exists()
+    assert fork_server.is_stopped(place)
+
+
 @pytest.mark.slow
 def test_what_a_function_yields_comes_one_by_one(place: Path) -> None:
     assert list(stream(place, "builtins:range", 3)) == [0, 1, 2]

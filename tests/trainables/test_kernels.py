@@ -25,6 +25,7 @@ CALLS = {"PartitionedCall", "StatefulPartitionedCall", "While", "StatelessWhile"
 NO_KERNELS = CALLS | {"Placeholder", "NoOp"}
 LARGE = {"densenet121", "densenet121-transfer", "resnet50", "resnet50-transfer", "vgg16", "vgg19", "vgg16-transfer"}
 LARGE |= {"vgg19-transfer"}
+LARGEST = {"densenet121", "resnet50"}  # whose bodies those of transfer networks are
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,11 @@ def without_kernels(data: Data, network: str, **hyperparameters: Any) -> set[str
     }
 
 
-@pytest.mark.parametrize("network", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in MODELS])
+def tier(network: str) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.slow] * (network in LARGE) + [pytest.mark.disaster] * (network in LARGEST)
+
+
+@pytest.mark.parametrize("network", [pytest.param(name, marks=tier(name)) for name in MODELS])
 def test_a_gpu_has_all_kernels_of_a_network(network: str, smoke: Data) -> None:
     assert without_kernels(smoke, network) == set()
 

@@ -96,6 +96,7 @@ def node_folder(token: str) -> Path:
 def start(folder: Path) -> None:
     """Start this node's server in its folder, unless it runs. Returns at once, while the server imports TensorFlow."""
     folder.mkdir(mode=0o700, exist_ok=True)
+    _stopped.discard(folder)
     with FileLock(folder / "lock"):
         folder.chmod(0o700)  # the lock makes it, open to all, where the last server has just deleted it
         if running := _connected(folder):
