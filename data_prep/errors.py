@@ -53,7 +53,9 @@ ENDS = {
         "There is no new report; the same command makes it.",
         "sweeps",
     ),
-    "lost": End(1, "Ray's processes have been killed", f"error: Ray has died on {{host}}; {_AGAIN}", "sweeps"),
+    "lost": End(
+        1, "Ray's processes have been killed", f"error: Ray has died on {{host}}; {_AGAIN}", "sweeps, `robustness`"
+    ),
     "killed": End(
         1,
         "processes that decode images are killed, again and again",
