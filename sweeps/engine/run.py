@@ -119,11 +119,11 @@ def _run(sweep: Sweep, options: Options, inputs: Inputs, folder: Folder, lease: 
         has_work = execution.has_work()
         if has_work or not read_manifest(folder).is_over:
             begun, is_over, beside = time.monotonic(), threading.Event(), ThreadPoolExecutor(1)
-            at_end.callback(is_over.set)  # for Ctrl-C does not wait for linear probes, on the same images
+            at_end.callback(is_over.set)  # for Ctrl-C waits neither for linear probes nor for costs
             floor = beside.submit(inputs.probe, is_over)
             beside.shutdown(wait=False)
             if has_work:
-                _run_on_cluster(execution, options, inputs, lease, at_end)
+                _run_on_cluster(execution, options, inputs, lease, at_end, is_over)
             _complete(record, floor.result(), time.monotonic() - begun)
         analysis = start_analysis()
         assert analysis.stdin
@@ -167,14 +167,17 @@ def _code_of(analysis: "subprocess.Popen[bytes]") -> int:
 
 
 def _run_on_cluster(
-    execution: Execution, options: Options, inputs: Inputs, lease: Lease, at_end: contextlib.ExitStack
+    execution: Execution,
+    options: Options,
+    inputs: Inputs,
+    lease: Lease,
+    at_end: contextlib.ExitStack,
+    is_over: threading.Event,
 ) -> None:
     """Join a cluster, which is left `at_end`, write down what is about to run, and run it."""
     from sweeps.engine import cluster, resources
 
     sweep, record, beside = execution.sweep, execution.record, ThreadPoolExecutor(1)
-    is_over = threading.Event()
-    at_end.callback(is_over.set)
     measured = beside.submit(inputs.measure, [*sweep.strategy.representatives, *sweep.strategy.follow_ups], is_over)
     beside.shutdown(wait=False)  # for the fork server may still be importing TensorFlow
     at_end.callback(cluster.disconnect)

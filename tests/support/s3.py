@@ -1,4 +1,4 @@
-"""An S3 server on this machine. What a file says, one of FAULTS, fails: `python -m support.s3 PORT FILE`."""
+"""An S3 server on this machine. What a file says, one of FAULTS, fails: `python -m support.s3 HOST PORT FILE`."""
 
 import itertools
 import os
@@ -26,14 +26,17 @@ _Start = Callable[[str, list[tuple[str, str]]], Any]
 
 
 @contextmanager
-def s3_server(folder: Path) -> Iterator[tuple[Server, dict[str, str]]]:
-    """Yield a server with a bucket `sweeps`, and the environment that leads to it; `folder` gets its `log`."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
+def s3_server(folder: Path, host: str = "127.0.0.1", port: int = 0) -> Iterator[tuple[Server, dict[str, str]]]:
+    """Yield a server with a bucket `sweeps`, and the environment that leads to it; `folder` gets its `log`.
+
+    Without a port it takes one that is free.
+    """
+    with socket.create_server((host, port)) as probe:
         port = probe.getsockname()[1]
-    words = [sys.executable, "-m", "support.s3", str(port), str(folder / "fault")]
+    words = [sys.executable, "-m", "support.s3", host, str(port), str(folder / "fault")]
     environment = os.environ | {"PYTHONPATH": PATH_TO_SUPPORT}
     server = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=(folder / "log").open("wb"))
-    named = {"ENDPOINT_URL": f"http://127.0.0.1:{port}", "DEFAULT_REGION": "us-east-1"}
+    named = {"ENDPOINT_URL": f"http://{host}:{port}", "DEFAULT_REGION": "us-east-1"}
     named |= {"ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test"}
     direct = {"endpoint_url": named["ENDPOINT_URL"], "region_name": named["DEFAULT_REGION"]}
     try:
@@ -57,7 +60,7 @@ def _answers(client: Any) -> bool:
     return True
 
 
-def _serve(port: int, fault: Path) -> None:
+def _serve(host: str, port: int, fault: Path) -> None:
     server, requests = DomainDispatcherApplication(create_backend_app), itertools.count()
 
     def answer(environ: dict[str, Any], start: _Start) -> Iterable[bytes]:
@@ -69,8 +72,8 @@ def _serve(port: int, fault: Path) -> None:
         start(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
         return [body]
 
-    run_simple("127.0.0.1", port, answer, threaded=True)
+    run_simple(host, port, answer, threaded=True)
 
 
 if __name__ == "__main__":
-    _serve(int(sys.argv[1]), Path(sys.argv[2]))
+    _serve(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))

@@ -3,7 +3,6 @@
 The configuration is cluster.yaml with the changes that docs/cluster.md names for machines of one's own.
 """
 
-import contextlib
 import http.server
 import os
 import re
@@ -17,8 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import boto3
-import botocore.exceptions
 import pandas as pd
 import pytest
 import yaml
@@ -28,7 +25,8 @@ from data_prep.job import prepare
 from data_prep.storage import Folder
 from support import hosts as machines
 from support.commands import ROOT, refused, run_python, wait_until
-from support.hosts import AWS, ENDPOINT, LAPTOP, STORAGE, Host, storage_answers
+from support.hosts import AWS, LAPTOP, STORAGE, Host, storage_answers
+from support.s3 import s3_server
 from support.sweeps import TIMES
 from support.trees import make_tree
 from trainables.record import part_file, read_parts, read_trials
@@ -119,7 +117,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     folder = tmp_path_factory.mktemp("hosts")
     has_disasters = any(item.get_closest_marker("disaster") for item in request.session.items)
     patience = 60 if has_disasters else 10  # a disaster may last as long as Ray's default lets it
-    with pytest.MonkeyPatch.context() as patch, machines.hosts(3, folder, patience) as hosts, storage_server():
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        machines.hosts(3, folder, patience) as hosts,
+        s3_server(folder, STORAGE, 5000),
+    ):
         for name, value in AWS.items():
             patch.setenv(name, value)
         prepare(str(make_tree(folder / "tree", images=250)), "s3://sweeps/shards")  # which every network can learn
@@ -137,28 +139,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
             files = host.run("ls /tmp/ray/tmp").split()
             ours = [name for name in files if not name.startswith(RAYS)]
             assert not ours, host.run("ls -lR " + " ".join(f"/tmp/ray/tmp/{name}" for name in ours))
-
-
-@contextlib.contextmanager
-def storage_server() -> Iterator[None]:
-    words = [Path(sys.executable).with_name("moto_server"), "-H", STORAGE, "-p", "5000"]
-    server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        client = boto3.client("s3", endpoint_url=ENDPOINT, aws_access_key_id="test", aws_secret_access_key="test")
-        wait_until(lambda: answers(client), 30)
-        client.create_bucket(Bucket="sweeps")
-        yield
-    finally:
-        server.kill()
-        server.wait()
-
-
-def answers(client: Any) -> bool:
-    try:
-        client.list_buckets()
-    except botocore.exceptions.BotoCoreError:
-        return False
-    return True
 
 
 @pytest.fixture(scope="module")
