@@ -1,21 +1,39 @@
 """python -m data_prep --source {sample,kaggle,PATH} --out shards/NAME: raw images in, shards out."""
 
+from typing import Any
+
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
 from data_prep.errors import run_command
-from data_prep.job import prepare
+from data_prep.folders import Choices
+from data_prep.job import listing_of, prepare
+from data_prep.layout import Listing
 from data_prep.numbers import Real, Whole
+from data_prep.outline import outline
 from data_prep.shards import LARGEST_IMAGE, Manifest
+from data_prep.vocabulary import LABEL_NAMES, SPLITS
 
 _MOST_UNREADABLE_SHOWN = 5
+_LEVEL = Whole(-100, 100)
+
+
+def _splits(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """NAME=SPLIT, each: name in small letters → split."""
+    splits, kinds = {}, (*SPLITS, "ignore", "none")
+    for value in values:
+        name, _, split = value.rpartition("=")
+        if not name or split not in kinds:
+            raise click.BadParameter(f"{value!r} is no NAME=SPLIT, where SPLIT is {', '.join(kinds)}.", context, option)
+        splits[name.lower()] = split
+    return splits
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--source", required=True, help="sample, kaggle, or a folder or zip in the layout train/REAL/….jpg.")
-@click.option("--out", required=True, help="The folder to write the shards to.")
+@click.option("--source", required=True, help="sample, kaggle, or a folder or zip of images (docs/data.md).")
+@click.option("--out", help="The folder to write the shards to.")
 @click.option("--image-size", default=32, type=Whole(8, LARGEST_IMAGE), help="Side of the square images, in pixels.")
 @click.option("--validation", default=0.1, type=Real(0.001, 0.5), help="Share of train to cut out.")
 @click.option("--seed", default=0, type=Whole(0), help="Seed of the images' order, and so of the cut.")
@@ -26,42 +44,88 @@ _MOST_UNREADABLE_SHOWN = 5
     help="Find images that are nearly the same: half a minute for 110,000, four times as long for twice as many.",
 )
 @click.option("--workers", type=Whole(1), help="Processes; by default one a core.")
+@click.option("--real", multiple=True, metavar="NAME", help="A folder's name whose images are REAL. Repeatable.")
+@click.option("--fake", multiple=True, metavar="NAME", help="A folder's name whose images are FAKE. Repeatable.")
+@click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    metavar="NAME=SPLIT",
+    callback=_splits,
+    help="The split of a folder's name: train, validation, test, ignore, or none if it is of no split. Repeatable.",
+)
+@click.option(
+    "--ignore", multiple=True, metavar="PATTERN", help="Names or paths to leave out, as '*mask*'. Repeatable."
+)
+@click.option(
+    "--generator-level", type=_LEVEL, help="The folder that names the generator: 1 is the first, -1 the last."
+)
+@click.option("--class-level", type=_LEVEL, help="The folder that names the object's class.")
+@click.option(
+    "--cluster-level", type=_LEVEL, help="The folder whose images stay together: a video, a person, an original."
+)
+@click.option("--plan", "is_plan", is_flag=True, help="Only show what is understood of the names.")
 def main(
     source: str,
-    out: str,
-    image_size: int,
-    validation: float,
-    seed: int,
-    limit: int | None,
-    near_copies: bool,
-    workers: int | None,
+    out: str | None,
+    is_plan: bool,
+    real: tuple[str, ...],
+    fake: tuple[str, ...],
+    splits: dict[str, str],
+    ignore: tuple[str, ...],
+    generator_level: int | None,
+    class_level: int | None,
+    cluster_level: int | None,
+    **options: Any,
 ) -> None:
     """Decode raw images into Parquet shards and say what is wrong with them."""
+    choices = Choices(_labels(real, fake), splits, ignore, generator_level, class_level, cluster_level)
     console = Console()
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
-    ) as bar:
-        task = bar.add_task("images decoded", total=None)
-        manifest = prepare(
-            source,
-            out,
-            image_size=image_size,
-            validation=validation,
-            seed=seed,
-            limit=limit,
-            near_copies=near_copies,
-            workers=workers,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-        bar.remove_task(task)
+
+    def show(listing: Listing) -> None:
+        console.print(outline(source, listing), highlight=False)
+
+    if is_plan:
+        show(listing := listing_of(source, choices))
+        _print_lines(console, listing.notes)
+    elif out is None:
+        raise click.UsageError("Missing option '--out'.")
+    else:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("images decoded", total=None)
+            manifest = prepare(
+                source,
+                out,
+                choices=choices,
+                listed=show,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+                **options,
+            )
+        _print_manifest(console, out, manifest)
+
+
+def _labels(real: tuple[str, ...], fake: tuple[str, ...]) -> dict[str, int]:
+    """Name in small letters → label."""
+    labels = [{name.lower(): number for name in names} for number, names in enumerate((real, fake))]
+    if both := set(labels[0]) & set(labels[1]):
+        raise click.UsageError(f"{both.pop()!r} is given as --real and as --fake.")
+    return labels[0] | labels[1]
+
+
+def _print_manifest(console: Console, out: str, manifest: Manifest) -> None:
     title = f"{out}, {manifest.image_size} x {manifest.image_size}"
-    table = Table("split", *(Column(name, justify="right") for name in ("REAL", "FAKE")), title=title)
+    table = Table("split", *(Column(name, justify="right") for name in LABEL_NAMES), title=title)
     for split, labels in manifest.counts.items():
         table.add_row(split, *(f"{count:,}" for count in labels.values()))
     console.print(table)
-    for line in _audit_lines(manifest):
-        console.print(f"• {line}", highlight=False, markup=False)
+    _print_lines(console, _audit_lines(manifest))
     console.print(f"fingerprint {manifest.fingerprint}", highlight=False)
+
+
+def _print_lines(console: Console, lines: list[str]) -> None:
+    for line in lines:
+        console.print(f"• {line}", highlight=False, markup=False)
 
 
 def _audit_lines(manifest: Manifest) -> list[str]:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -26,11 +26,13 @@ from data_prep import copies, shards
 from data_prep.audit import audit, duplicates_of_train, enlargement
 from data_prep.decode import FIT
 from data_prep.errors import ENDS, BrokenOffError, InputError
-from data_prep.layout import LABEL_NAMES, Item, list_images
-from data_prep.parts import Parts, Progress, worker_pool
+from data_prep.folders import Choices
+from data_prep.layout import Item, Listing, list_images
+from data_prep.parts import FACTS, Parts, Progress, worker_pool
 from data_prep.sources import CACHE, Source, open_source
 from data_prep.split import assign_splits, limited, shuffled
 from data_prep.storage import Folder
+from data_prep.vocabulary import LABEL_NAMES, SPLITS
 
 # A shard's name; its rows and bytes; and, (3, 3) float64, for each of the three channels (last axis) the number of its
 # pixels, their sum and their sum of squares.
@@ -49,35 +51,42 @@ def prepare(
     limit: int | None = None,
     near_copies: bool = True,
     workers: int | None = None,
+    choices: Choices | None = None,
+    listed: Callable[[Listing], None] = lambda listing: None,
     progress: Progress = lambda done, total: None,
 ) -> shards.Manifest:
     """Write the shards of `source` to the folder `out`, unless they are there already, and return their manifest.
 
     `validation` is the share of the training split to cut out, 0–1; `limit` the most images a split; `near_copies`
     whether to look for near-copies, in time proportional to the square of the number of images; `workers` the number of
-    processes, by default one a core; `progress` is called with images decoded, and all. Raises InputError, OSError.
+    processes, by default one a core; `choices` what folders' names mean. `listed` is called with the images before any
+    is decoded, `progress` with images decoded, and all. Raises InputError, OSError.
     """
     gc.disable()  # a million small objects and no cycles: the collector would only search them again and again
     try:
-        folder = Folder(os.path.realpath(out) if os.path.islink(out) else out)
-        images = open_source(source)
-        items, strays = list_images(images.name, images.files())
-        options = {
-            "image_size": image_size,
-            "validation": validation,
-            "seed": seed,
-            "limit": limit,
-            "near_copies": near_copies,
-            "listing": _hash([(item.path, item.file.bytes) for item in items]),
-        }
+        folder, images = Folder(os.path.realpath(out) if os.path.islink(out) else out), open_source(source)
+        listed(listing := list_images(images.name, images.files(), choices))
+        options: dict[str, Any] = {"image_size": image_size, "validation": validation, "seed": seed, "limit": limit}
+        options |= {"near_copies": near_copies, "listing": _hash([_identity(item) for item in listing.items])}
         name = source if source in ("sample", "kaggle") else images.name
         for _ in range(_TRIES):
             with contextlib.suppress(BrokenProcessPool):  # what has been decoded is there the next time
-                made = _finished(folder, options)
-                return made or _make(folder, options, name, images, items, strays, workers, progress)
+                finished = _finished(folder, options)
+                return finished or _make(folder, options, name, images, listing, workers, progress)
         raise BrokenOffError(ENDS["killed"].sentence)
     finally:
         gc.enable()
+
+
+def listing_of(source: str, choices: Choices) -> Listing:
+    """The images of a source, none decoded. Raises InputError, OSError."""
+    images = open_source(source)
+    return list_images(images.name, images.files(), choices)
+
+
+def _identity(item: Item) -> tuple[Any, ...]:
+    """What makes shards other ones: of an item whose path says all, its path and size alone, as in earlier versions."""
+    return item.path, item.file.bytes, *filter(None, (item.generator, item.cluster))
 
 
 def _hash(value: Any) -> str:
@@ -109,8 +118,7 @@ def _make(
     options: dict[str, Any],
     name: str,
     images: Source,
-    items: list[Item],
-    strays: list[str],
+    listing: Listing,
     workers: int | None,
     progress: Progress,
 ) -> shards.Manifest:
@@ -118,13 +126,13 @@ def _make(
     with _locked_scratch(folder, options) as scratch:
         if finished := _finished(folder, options):  # by the process that had the lock before
             return finished
-        items = limited(shuffled(items, options["seed"]), options["limit"])
+        items = limited(shuffled(listing.items, options["seed"]), options["limit"])
         parts = Parts(images, options["image_size"], scratch)
         target = Folder(str(scratch / "shards")) if folder.is_local else folder
         with worker_pool(workers, items) as pool:
             facts, unreadable = parts.decode_all(pool, len(items), progress)
             pairs, facts["picture"] = _pictures(facts, parts, pool if options["near_copies"] else None)
-            rows, notes = assign_splits(facts, options["validation"])
+            rows, notes = assign_splits(facts.assign(together=_together(facts)), options["validation"])
             rows = rows.assign(cluster=_clusters(name, rows), duplicate=duplicates_of_train(rows))
             writing = _write_shards(pool, parts, target, rows)
             _write_copies(target, rows, pairs, parts)
@@ -134,9 +142,10 @@ def _make(
                 source=name,
                 image_size=parts.image_size,
                 fit=FIT,
-                counts=counts.reindex(shards.SPLITS, fill_value=0).to_dict("index"),
+                counts=counts.reindex(SPLITS, fill_value=0).to_dict("index"),
                 options=options,
-                audit=audit(facts, unreadable, strays) | {"notes": notes + enlargement(facts, parts.image_size)},
+                audit=audit(facts, unreadable, listing.strays)
+                | {"notes": listing.notes + notes + enlargement(facts, parts.image_size)},
                 fingerprint=shards.fingerprint(parts.image_size, FIT, rows),
                 **_describe_files([shard.result() for shard in writing]),
             )
@@ -157,7 +166,7 @@ def _locked_scratch(folder: Folder, options: dict[str, Any]) -> Iterator[Path]:
     path = Path(f"{folder.local_path()}.partial") if folder.is_local else platformdirs.user_cache_path(CACHE) / name
     path.parent.mkdir(parents=True, exist_ok=True)
     lock, job = path.with_suffix(".lock"), path / "job.json"
-    content = json.dumps({"format_version": shards.FORMAT_VERSION, **options})
+    content = json.dumps({"format_version": shards.FORMAT_VERSION, "facts": FACTS.names, **options})
     with FileLock(lock):  # who waits for a file that is deleted meanwhile takes the next one's turn
         try:
             if not job.exists() or job.read_text() != content:
@@ -184,16 +193,30 @@ def _pictures(facts: pd.DataFrame, parts: Parts, pool: Executor | None) -> tuple
     return pairs, connected(np.concatenate([pairs, exact]), len(facts))
 
 
-def _clusters(source: str, rows: pd.DataFrame) -> "pd.Series[str | None]":
-    """Which images are not independent: copies of a picture; and the sample's, which are patches of a few photographs.
+def _together(facts: pd.DataFrame) -> np.ndarray:
+    """A number for each image, equal for those that are to be in one split: copies, and those of a source's cluster."""
+    from data_prep.near import connected
 
-    A cluster is within a split: the copies of a test image in train are marked as duplicates, and the regions of a
-    photograph of the sample in two splits are far apart.
+    if facts["cluster"].isna().all():
+        return np.asarray(facts["picture"])
+    named = np.flatnonzero(facts["cluster"].notna())
+    pairs = [named, len(facts) + pd.factorize(facts["cluster"].iloc[named])[0]]
+    pictures = [np.arange(len(facts)), np.unique(facts["picture"], return_index=True)[1][facts["picture"]]]
+    joined: np.ndarray = connected(np.concatenate([np.stack(pairs, 1), np.stack(pictures, 1)]), 2 * len(facts))
+    return joined[: len(facts)]
+
+
+def _clusters(source: str, rows: pd.DataFrame) -> "pd.Series[str | None]":
+    """Which images are not independent: those of a source's cluster, copies of a picture, and the sample's patches.
+
+    Those of the sample are of a few photographs. A cluster is within a split: the copies of a test image in train are
+    marked as duplicates, and the regions of a photograph of the sample in two splits are far apart.
     """
     if source == "sample":
         return rows["split"] + "/" + rows["path"].str.extract(r"(\w+)-\d+\.\w+$")[0]
-    of_split = rows.groupby(["split", "picture"])["path"]
-    return of_split.transform("first").where(of_split.transform("size") > 1, None)
+    of_split = rows.assign(name=rows["cluster"].fillna(rows["path"])).groupby(["split", "together"])["name"]
+    is_several = (of_split.transform("size") > 1) | rows["cluster"].notna()
+    return of_split.transform("first").where(is_several, None)
 
 
 def _write_copies(folder: Folder, rows: pd.DataFrame, pairs: np.ndarray, parts: Parts) -> None:
@@ -207,8 +230,8 @@ def _write_copies(folder: Folder, rows: pd.DataFrame, pairs: np.ndarray, parts: 
 
 def _write_shards(pool: Executor, parts: Parts, folder: Folder, rows: pd.DataFrame) -> list[Future[_Shard]]:
     """Begin to write all shards, on all cores."""
-    less_to_travel = rows.drop(columns=["codec", "width", "height", "bytes", "picture"])
-    rows = less_to_travel.assign(generator=None, crop=0)
+    less_to_travel = rows.drop(columns=["codec", "width", "height", "bytes", "picture", "together"])
+    rows = less_to_travel.assign(crop=0)
     size = shards.rows_per_shard(parts.image_size)
     return [
         pool.submit(

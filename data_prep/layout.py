@@ -1,21 +1,15 @@
-"""The files of a source, and which label, split and object class the path of each stands for."""
+"""The files of a source, and the images among them."""
 
+import fnmatch
 import re
-import zipfile
+from collections import defaultdict
 from collections.abc import Iterable
-from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from data_prep.errors import InputError
+from data_prep.folders import Choices, listed, meanings
+from data_prep.vocabulary import LABEL_NAMES
 
-LABEL_NAMES = ("REAL", "FAKE")
-
-_LABELS = {name.lower(): label for label, name in enumerate(LABEL_NAMES)}
-_SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "valid", "val"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 _LITTER = re.compile(r"(^|/)(\.|__MACOSX/|Thumbs\.db$|desktop\.ini$)")  # left in folders and archives by systems
 _CIFAKE_NAME = re.compile(r"\d+(?: \((10|[2-9])\))?\.jpg")
 _CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -26,71 +20,91 @@ class File(NamedTuple):
 
     name: str
     bytes: int
-    entry: zipfile.ZipInfo | None = None
+    entry: Any = None
 
 
 class Item(NamedTuple):
-    """One raw image. `path` starts at the split (`train/REAL/0001.jpg`)."""
+    """One raw image. `path` starts at the split and the label (`train/REAL/0001.jpg`).
+
+    `generator` is what made a FAKE image; of a REAL image, the generator among whose images it stands, if any.
+    """
 
     split: str
     label: int
     path: str
     file: File
     object_class: str | None = None
+    generator: str | None = None
+    cluster: str | None = None
 
 
-def list_images(source: str, files: Iterable[File]) -> tuple[list[Item], list[str]]:
-    """The images among a source's files, sorted by path, and the names of files that are in no REAL or FAKE folder.
-
-    Raises InputError for a source without images, with one label only, or without a training split.
+class Listing(NamedTuple):
+    """The images of a source, sorted by path; names of files without a label; how many others the user left out; and
+    sentences on what is not known of the images.
     """
-    items, strays = [], []
-    for file in (file for file in files if not _LITTER.search(file.name)):
-        folder, _, name = file.name.rpartition("/")
-        if meaning := _meaning(folder):
-            split, label, within = meaning
-            path = "/".join(filter(None, (split, LABEL_NAMES[label], within, name)))
-            items.append(Item(split, label, path, file, within or None))
+
+    items: list[Item]
+    strays: list[str]
+    ignored: int
+    notes: list[str]
+
+
+def list_images(source: str, files: Iterable[File], choices: Choices | None = None) -> Listing:
+    """The images among a source's files, as the names of their folders and the user's choices have them.
+
+    Raises InputError for a source without images, with one label only, without a training split, or of which it is not
+    certain what the names mean.
+    """
+    choices = choices or Choices()
+    by_folder, ignored = defaultdict[str, list[File]](list), 0
+    for file in files:
+        if _LITTER.search(file.name):
+            continue
+        if _is_ignored(file.name, choices):
+            ignored += 1
         else:
-            strays.append(file.name)
-    _check_items(source, items, strays)
-    return _with_cifake_classes(sorted(items, key=lambda item: item.path)), sorted(strays)
-
-
-@lru_cache
-def _meaning(folder: str) -> tuple[str, int, str] | None:
-    """The split and label that a folder stands for, and the rest of its path; None if it is in no REAL or FAKE.
-
-    The split is the nearest folder above the label that is named after one, else the folder below the label:
-    `test/biggan/FAKE` and `FAKE/test/biggan` mean the same.
-    """
-    parts = folder.split("/")
-    lowered = folder.lower().split("/")
-    at = next((index for index, part in enumerate(lowered) if part in _LABELS), None)
-    if at is None:
-        return None
-    label = _LABELS[lowered[at]]
-    above = next((index for index in reversed(range(at)) if lowered[index] in _SPLITS), None)
-    if above is not None:
-        return _SPLITS[lowered[above]], label, "/".join(parts[above + 1 : at] + parts[at + 1 :])
-    below = _SPLITS.get(lowered[at + 1]) if len(parts) > at + 1 else None
-    return below or "train", label, "/".join(parts[at + 2 if below else at + 1 :])
-
-
-def _check_items(source: str, items: list[Item], strays: list[str]) -> None:
-    if not items:
-        content = f"it holds {len(strays)} other files, as {strays[0]!r}" if strays else "it is empty"
-        raise InputError(
-            f"{source} has no images in folders named REAL and FAKE ({content}); use the layout train/REAL/….jpg."
-        )
+            by_folder[file.name.rpartition("/")[0]].append(file)
+    paths = [tuple(folder.split("/")) if folder else () for folder in by_folder]
+    of_folders, notes = meanings(source, paths, choices)
+    items, strays = list[Item](), list[str]()
+    for inside, meaning in zip(by_folder.values(), of_folders, strict=True):
+        if meaning is None:
+            strays += [file.name for file in inside]
+            continue
+        split, label, rest, *kinds = meaning
+        start = "/".join((split, LABEL_NAMES[label], *rest))
+        items += [Item(split, label, f"{start}/{file.name.rpartition('/')[2]}", file, *kinds) for file in inside]
+    _check_items(source, items, strays, [name for path in paths for name in path])
     if len({item.path for item in items}) < len(items):
-        raise InputError(f"{source} holds more than one tree of REAL and FAKE folders; pass one of them.")
-    for split in sorted({item.split for item in items} | {"train"}):
+        items = [item._replace(path=f"{item.split}/{LABEL_NAMES[item.label]}/{item.file.name}") for item in items]
+    items = _with_cifake_classes(sorted(items, key=lambda item: item.path))
+    return Listing(items, sorted(strays), ignored, notes)
+
+
+def _is_ignored(path: str, choices: Choices) -> bool:
+    """Whether the user wants a file to be left out: its path, or a name in it."""
+    parts = path.split("/")
+    patterns = (path, *parts)
+    return any(fnmatch.fnmatchcase(text, pattern) for pattern in choices.ignored for text in patterns) or any(
+        choices.splits.get(name.lower()) == "ignore" for name in (parts[:-1] if choices.splits else ())
+    )
+
+
+def _check_items(source: str, items: list[Item], strays: list[str], folders: list[str]) -> None:
+    if not items and not strays:
+        raise InputError(f"{source} has no images: it is empty; pass a folder or an archive of images.")
+    if not items:
+        names = f"its folders are {listed(folders)}" if folders else f"its files are in no folder, as {strays[0]!r}"
+        raise InputError(
+            f"{source} has no folder that says REAL or FAKE ({names}); name those of photographs with --real NAME, and "
+            "those of generated images with --fake NAME."
+        )
+    for split in sorted({item.split for item in items}):
         labels = {item.label for item in items if item.split == split}
         if len(labels) < 2:
-            missing = f"{LABEL_NAMES[1 - labels.pop()]} images" if labels else "any images"
+            missing = LABEL_NAMES[1 - labels.pop()]
             raise InputError(
-                f"{source} lacks {missing} in its {split} split; add them, as {split}/REAL and {split}/FAKE."
+                f"{source} lacks {missing} images in its {split} split; add them, as {split}/REAL and {split}/FAKE."
             )
 
 

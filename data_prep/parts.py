@@ -25,9 +25,10 @@ from pyarrow import feather
 
 from data_prep.decode import Facts, UnreadableError, decode, thumbnails
 from data_prep.errors import InputError, handle_signals
-from data_prep.layout import LABEL_NAMES, Item
+from data_prep.layout import Item
 from data_prep.shards import rows_at_once
 from data_prep.sources import Source
+from data_prep.vocabulary import LABEL_NAMES
 
 _ITEMS_PER_PART = 2_500
 _ITEMS_IN_PROCESS = 10_000
@@ -36,12 +37,15 @@ Progress = Callable[[int, int], None]
 
 _items: list[Item] = []  # in a process that decodes them
 
-_FACTS = pa.schema(
+#: What is known of an image beside its pixels.
+FACTS = pa.schema(
     [
         ("split", pa.string()),
         ("label", pa.int8()),
         ("path", pa.string()),
         ("object_class", pa.string()),
+        ("generator", pa.string()),
+        ("cluster", pa.string()),
         ("reason", pa.string()),
         ("codec", pa.string()),
         ("width", pa.int32()),
@@ -156,8 +160,9 @@ class Parts:
             for item in _items[part * _ITEMS_PER_PART : (part + 1) * _ITEMS_PER_PART]:
                 pixels, reason, facts = self._decode(item)
                 file.write(pixels)
-                rows.append((item.split, item.label, item.path, item.object_class, reason, *facts))
-        table = pa.table(list(zip(*rows, strict=True)), schema=_FACTS)
+                of_item = (item.split, item.label, item.path, item.object_class, item.generator, item.cluster)
+                rows.append((*of_item, reason, *facts))
+        table = pa.table(list(zip(*rows, strict=True)), schema=FACTS)
         feather.write_feather(table, beside := path.with_suffix(".writing"), compression="uncompressed")
         os.replace(beside, path)
         return table

@@ -5,7 +5,7 @@ A folder of shards holds `train-*.parquet`, `validation-*.parquet` and `test-*.p
 
     image         fixed_shape_tensor of uint8, (height, width, 3), RGB 0–255
     label         int8, 0 REAL, 1 FAKE
-    generator     string, what made a FAKE image; null so far
+    generator     string, what made a FAKE image; of a REAL one, the generator among whose images it stands; or null
     object_class  string or null
     path          string, as in the source, from the split on
     sha256        string, of the source file's bytes
@@ -31,14 +31,13 @@ import pyarrow.parquet as pq
 
 from data_prep import parquet
 from data_prep.errors import InputError
-from data_prep.layout import LABEL_NAMES
 from data_prep.storage import Folder
+from data_prep.vocabulary import LABEL_NAMES, SPLITS
 
 if TYPE_CHECKING:
     import pandas as pd  # half a second, which every node's server would take
 
 FORMAT_VERSION = 2
-SPLITS = ("train", "validation", "test")
 LARGEST_IMAGE = 1024  # pixels a side
 MANIFEST = "manifest.json"
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data_prep.errors import InputError
-from data_prep.layout import LABEL_NAMES, Item
-from data_prep.shards import SPLITS
+from data_prep.layout import Item
+from data_prep.vocabulary import LABEL_NAMES, SPLITS
 
 if TYPE_CHECKING:
     import pandas as pd  # half a second, which every node's server would take
@@ -64,7 +64,7 @@ def _first_of_each(keys: np.ndarray, count: int) -> np.ndarray:
 def assign_splits(facts: "pd.DataFrame", validation: float) -> tuple["pd.DataFrame", list[str]]:
     """The rows of the shards, in order, with `split` where each goes; and sentences on what was cut out of train.
 
-    Rows of one `picture` stay together. `validation` is the share of train to cut out, 0–1. Raises InputError for a
+    Rows that are `together` stay so. `validation` is the share of train to cut out, 0–1. Raises InputError for a
     split that would lack a label.
     """
     target = facts["split"].copy()
@@ -88,14 +88,20 @@ def _cut(rows: "pd.DataFrame", share: float) -> "pd.Index":
     """The index of about `share` of the rows: exactly that of each label x object class where duplicates allow it.
 
     Classes for which that is less than one row are taken together. The rows come shuffled, so the first groups are as
-    good as any. The copies of a picture are taken together or not at all: not at all if they are in several strata.
+    good as any. The copies of a picture are taken together or not at all: not at all if they are in several strata. So
+    is a cluster of the source, but for the last: a video and what was made of it are in two.
     """
     is_large = rows.groupby(["label", "object_class"], dropna=False)["label"].transform("size") * share >= 1
     strata = rows.groupby(["label", rows["object_class"].where(is_large)], dropna=False).ngroup()
-    groups = strata.groupby(rows["picture"], sort=False)
+    groups = strata.groupby(rows["together"], sort=False)
     room = {stratum: max(1, round(count * share)) if share else 0 for stratum, count in strata.value_counts().items()}
+    kinds = groups.nunique()
+    in_clusters = strata[rows["cluster"].notna() & rows["together"].isin(kinds.index[kinds > 1])]
+    parts = {key: part.value_counts() for key, part in in_clusters.groupby(rows["together"].loc[in_clusters.index])}
     is_taken = []
-    for stratum, size, kinds in zip(groups.first(), groups.size(), groups.nunique(), strict=True):
-        is_taken.append(kinds == 1 and size <= room[stratum])
-        room[stratum] -= size if is_taken[-1] else 0
+    for key, stratum, size, count in zip(kinds.index, groups.first(), groups.size(), kinds, strict=True):
+        sizes = parts[key] if key in parts else {stratum: size if count == 1 else len(rows) + 1}
+        is_taken.append(all(size <= room[stratum] for stratum, size in sizes.items()))
+        for stratum, size in sizes.items():
+            room[stratum] -= size if is_taken[-1] else 0
     return rows.index[np.array(is_taken)[groups.ngroup()]]

@@ -34,6 +34,6 @@ def test_every_number_of_every_command_is_bounded() -> None:
     numbers = [(name, each) for name, each in found if isinstance(each.type, click.IntRange | click.FloatRange)]
     assert len(numbers) > 30
     for name, parameter in numbers:
-        for text in ("nan", "inf", "1e400", str(10**30), "-1"):
+        for text in ("nan", "inf", "1e400", str(10**30), str((parameter.type.min or 0) - 1)):
             with pytest.raises(click.BadParameter):
                 print(name, parameter.name, parameter.type.convert(text, parameter, None))

@@ -42,12 +42,10 @@ class ZipSource:
                 members = [member for member in archive.infolist() if not member.is_dir()]
         except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error):
             raise InputError(f"{self.name} is no complete zip archive; download it again, or pass the unzipped folder.")
-        for member in members:
-            name = member.filename.replace("\\", "/")
+        names = [member.filename.replace("\\", "/") for member in members]  # as some programs of Windows part them
+        for name in names:
             if name.startswith("/") or ".." in name.split("/") or ":" in name.partition("/")[0]:
-                raise InputError(
-                    f"{self.name} holds a path that leaves it ({member.filename!r}); use an archive you can trust."
-                )
+                raise InputError(f"{self.name} holds a path that leaves it ({name!r}); use an archive you can trust.")
         sizes, packed = [member.file_size for member in members], os.path.getsize(self.name)
         if sum(member.compress_size for member in members) > packed:
             raise InputError(f"{self.name} claims to hold more bytes than it has; use an archive you can trust.")
@@ -56,7 +54,7 @@ class ZipSource:
                 f"{self.name} would unpack to {sum(sizes) / 2**20:,.0f} MiB from {packed / 2**20:,.1f} MiB, "
                 "which no images do; use an archive you can trust."
             )
-        return [File(member.filename, member.file_size, member) for member in members]
+        return [File(name, member.file_size, member) for name, member in zip(names, members, strict=True)]
 
     def read(self, file: File) -> bytes:
         """The bytes of one file. Raises zipfile.BadZipFile.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep import Folder, InputError, shards
+from data_prep.vocabulary import SPLITS
 from sweeps.engine.inputs import Inputs
 from sweeps.engine.options import Options
 from sweeps.engine.sweep import Sweep
@@ -36,7 +37,7 @@ def describe(sweep: Sweep, options: Options, inputs: Inputs, hardware: dict[str,
     commit, dirty = _commit()
     before = read_manifest(record) if record.exists(MANIFEST) else Manifest()
     prepared, data = shards.read_manifest(inputs.selection.folder), inputs.data
-    used = {split: len(getattr(data, split)) for split in shards.SPLITS}
+    used = {split: len(getattr(data, split)) for split in SPLITS}
     return Manifest(
         sweep=sweep.name,
         question=sweep.question,

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from data_prep import shards
 from data_prep.storage import Folder
+from data_prep.vocabulary import SPLITS
 from trainables.training.selection import DataSelection
 
 HERE = Path(__file__).parent
@@ -43,7 +44,7 @@ def prepare(archive: Path, work: Path) -> None:
     folder = Folder(str(work / "shards"))
     data = DataSelection(folder, LIMIT).load()
     with zipfile.ZipFile(archive) as file:
-        for name in shards.SPLITS:
+        for name in SPLITS:
             split = getattr(data, name)
             np.save(work / f"{name}-images.npy", split.images)
             np.save(work / f"{name}-labels.npy", split.labels)

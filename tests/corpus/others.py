@@ -23,6 +23,7 @@ from PIL import Image
 
 from corpus.records import HOSTILE, RESUME, extended, filled, set_column
 from data_prep import shards
+from data_prep.vocabulary import SPLITS
 from sweeps.record.lease import _machine
 
 SWEEP = ("sweeps/age.py", "--data", "shards", "--smoke", "--results", "made")
@@ -49,7 +50,7 @@ _NULLABLE = ("generator", "object_class", "cluster", "duplicate")
 
 def of_shards() -> Iterator[Case]:
     """Every column of every split's first shard, as its manifest says too; their files; and the manifest's fields."""
-    for split in shards.SPLITS:
+    for split in SPLITS:
         for field in shards.schema(32):
             is_read = field.name in (_READ if split != "train" else _READ[:3])
             for what, values, is_bad in _of_column(field):

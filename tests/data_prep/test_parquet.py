@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_prep import Folder, InputError, shards
+from data_prep.vocabulary import SPLITS
 
 SCHEMA = pa.schema([("path", pa.string()), pa.field("label", pa.int8(), nullable=False)])
 
@@ -174,7 +175,7 @@ def test_what_is_no_damage_is_not_told_as_such(prepared: Path) -> None:
         {"counts": {"train": {"REAL": 1, "FAKE": 1}}},
         {"counts": {"train": {"REAL": "many"}}},
         {"image_size": 10**6, "files": {}},
-        {"counts": {split: {"REAL": 1} for split in shards.SPLITS}},
+        {"counts": {split: {"REAL": 1} for split in SPLITS}},
         {"files": {"train-../../x": {"rows": 1, "bytes": 1}}},
         {"files": {"train-00000.parquet": {"rows": 10**15, "bytes": 1}}},
     ],

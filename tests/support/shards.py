@@ -13,7 +13,9 @@ from support.trees import make_tree
 
 def table(folder: Path, split: str) -> pd.DataFrame:
     tables = shards.read_tables(
-        Folder(str(folder)), split, ["label", "path", "object_class", "group", "cluster", "duplicate", "sha256"]
+        Folder(str(folder)),
+        split,
+        ["label", "path", "object_class", "generator", "group", "cluster", "duplicate", "sha256"],
     )
     return pd.concat([part.to_pandas() for part in tables], ignore_index=True)
 

@@ -13,6 +13,7 @@ from data_prep.errors import InputError
 from data_prep.job import prepare
 from data_prep.split import first_balanced, places_in_sets
 from data_prep.storage import Folder
+from data_prep.vocabulary import SPLITS
 from support.commands import small_disk
 from support.trees import make_tree
 from trainables.training import arrays
@@ -78,7 +79,7 @@ def test_shards_are_read_in_parts(shard_folder: Folder, tmp_path: Path, monkeypa
     assert max(map(len, shards.read_tables(shard_folder, "test"))) == 7
     for selection, expected in zip(selections, whole, strict=True):
         found = selection.load()
-        for split in shards.SPLITS:
+        for split in SPLITS:
             for field in dataclasses.fields(Split):
                 pair = (getattr(getattr(data, split), field.name) for data in (found, expected))
                 assert np.array_equal(*pair)

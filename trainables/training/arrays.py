@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from data_prep import shards
+from data_prep.vocabulary import SPLITS
 from trainables.training.selection import Data, DataSelection, New, Split
 
 _STORY = "data.json"  # written last: with it, the arrays beside it are complete
@@ -51,7 +51,7 @@ def mapped(node_folder: Path, load: Callable[[New], Data]) -> Data:
             (node_folder / _STORY).write_text(json.dumps(story))
     splits: dict[str, Any] = {
         split: Split(*(np.load(node_folder / f"{split}-{column}.npy", mmap_mode="r") for column in _COLUMNS))
-        for split in shards.SPLITS
+        for split in SPLITS
     }
     return Data(**splits, **json.loads((node_folder / _STORY).read_text()))
 
@@ -63,7 +63,7 @@ def shared_data(selection: DataSelection, node_folder: Path) -> Data:
 
 def pieces(data: Data) -> Iterator[Piece]:
     """The arrays of some images, a piece after another, each small enough to be sent."""
-    for split, column in product(shards.SPLITS, _COLUMNS):
+    for split, column in product(SPLITS, _COLUMNS):
         array = getattr(getattr(data, split), column)
         rows = max(1, _BYTES_OF_PIECE // max(1, array[:1].nbytes))
         for start in range(0, max(1, len(array)), rows):
@@ -77,7 +77,5 @@ def assembled(parts: Iterable[Piece], selection: DataSelection, fingerprint: str
         if not start:
             made[name] = new(name, shape, kind)
         made[name][start : start + len(rows)] = rows
-    splits: dict[str, Any] = {
-        split: Split(*(made[f"{split}-{column}"] for column in _COLUMNS)) for split in shards.SPLITS
-    }
+    splits: dict[str, Any] = {split: Split(*(made[f"{split}-{column}"] for column in _COLUMNS)) for split in SPLITS}
     return Data(**splits, fingerprint=fingerprint, is_smoke=selection.smoke, subsets=selection.subsets)

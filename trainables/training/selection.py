@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from data_prep import Folder, InputError, shards
 from data_prep.split import places_in_sets
+from data_prep.vocabulary import SPLITS
 
 _SMOKE_IMAGES = {"train": 400, "validation": 100, "test": 400}
 _TYPES = {"images": np.uint8, "labels": np.int8, "rows": np.int32, "duplicate": np.bool_}
@@ -132,7 +133,7 @@ class DataSelection:
         """Read the selected images into arrays that `new` makes. Raises InputError."""
         manifest = shards.read_manifest(self.folder)
         return Data(
-            **{split: self._read(split, manifest, new) for split in shards.SPLITS},
+            **{split: self._read(split, manifest, new) for split in SPLITS},
             fingerprint=self.fingerprint(manifest.fingerprint),
             is_smoke=self.smoke,
             subsets=self.subsets,
