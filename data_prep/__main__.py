@@ -32,7 +32,7 @@ def _splits(context: click.Context, option: click.Parameter, values: tuple[str, 
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--source", required=True, help="sample, kaggle, or a folder or zip of images (docs/data.md).")
+@click.option("--source", required=True, help="sample, kaggle, or a folder or archive of images (docs/data.md).")
 @click.option("--out", help="The folder to write the shards to.")
 @click.option("--image-size", default=32, type=Whole(8, LARGEST_IMAGE), help="Side of the square images, in pixels.")
 @click.option("--validation", default=0.1, type=Real(0.001, 0.5), help="Share of train to cut out.")

@@ -4,6 +4,7 @@ import fnmatch
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from data_prep.errors import InputError
@@ -67,7 +68,8 @@ def list_images(source: str, files: Iterable[File], choices: Choices | None = No
     paths = [tuple(folder.split("/")) if folder else () for folder in by_folder]
     of_folders, notes = meanings(source, paths, choices)
     items, strays = list[Item](), list[str]()
-    for inside, meaning in zip(by_folder.values(), of_folders, strict=True):
+    for folder, meaning in zip(list(by_folder), of_folders, strict=True):
+        inside = by_folder.pop(folder)  # of millions, the rest is memory
         if meaning is None:
             strays += [file.name for file in inside]
             continue
@@ -75,10 +77,15 @@ def list_images(source: str, files: Iterable[File], choices: Choices | None = No
         start = "/".join((split, LABEL_NAMES[label], *rest))
         items += [Item(split, label, f"{start}/{file.name.rpartition('/')[2]}", file, *kinds) for file in inside]
     _check_items(source, items, strays, [name for path in paths for name in path])
-    if len({item.path for item in items}) < len(items):
+    items.sort(key=_path)
+    if any(one.path == other.path for one, other in pairwise(items)):
         items = [item._replace(path=f"{item.split}/{LABEL_NAMES[item.label]}/{item.file.name}") for item in items]
-    items = _with_cifake_classes(sorted(items, key=lambda item: item.path))
-    return Listing(items, sorted(strays), ignored, notes)
+        items.sort(key=_path)
+    return Listing(_with_cifake_classes(items), sorted(strays), ignored, notes)
+
+
+def _path(item: Item) -> str:
+    return item.path
 
 
 def _is_ignored(path: str, choices: Choices) -> bool:
@@ -113,8 +120,12 @@ def _with_cifake_classes(items: list[Item]) -> list[Item]:
 
     Only a source whose every name follows that pattern, with all ten classes, is taken for CIFAKE.
     """
-    matches = [_CIFAKE_NAME.fullmatch(item.path.rpartition("/")[2]) for item in items]
-    numbers = [int(match[1] or 1) for match in matches if match]
-    if not all(matches) or set(numbers) != set(range(1, 11)):
+    numbers = []
+    for item in items:
+        match = _CIFAKE_NAME.fullmatch(item.path.rpartition("/")[2])
+        if not match:
+            return items
+        numbers.append(int(match[1] or 1))
+    if set(numbers) != set(range(1, 11)):
         return items
     return [item._replace(object_class=_CIFAR_CLASSES[n - 1]) for item, n in zip(items, numbers, strict=True)]

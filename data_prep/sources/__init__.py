@@ -1,15 +1,17 @@
-"""Sources of raw images: a folder, a zip, CIFAKE from Kaggle or the embedded sample."""
+"""Sources of raw images: a folder, a zip or tar archive, CIFAKE from Kaggle or the embedded sample."""
 
 from pathlib import Path
 
 import platformdirs
 
 from data_prep.errors import InputError
+from data_prep.sources.archives import open_archive
 from data_prep.sources.folder import FolderSource
+from data_prep.sources.tar import TarSource
 from data_prep.sources.zip import ZipSource
 
 #: A listing of raw images (`files`), and their bytes (`read`). It can be pickled, so that worker processes read too.
-Source = FolderSource | ZipSource
+Source = FolderSource | TarSource | ZipSource
 CACHE = "cifake-sweeps"  # the name of our folder in the user's cache
 SAMPLE = Path(__file__).parent.parent / "sample" / "sample.zip"
 
@@ -25,5 +27,11 @@ def open_source(source: str) -> Source:
     path = Path(source).expanduser()
     if not source or not (path.is_dir() or path.is_file()):
         lack = "does not exist" if not source or not path.exists() else "is neither a folder nor a file"
-        raise InputError(f"{source or repr(source)} {lack}; pass a folder or zip of images, `sample` or `kaggle`.")
-    return FolderSource(str(path.resolve())) if path.is_dir() else ZipSource(str(path.resolve()))
+        raise InputError(f"{source or repr(source)} {lack}; pass a folder or archive of images, `sample` or `kaggle`.")
+    name = str(path.resolve())
+    return FolderSource(name) if path.is_dir() else open_archive(name)
+
+
+def readable(source: Source, folder: Path) -> Source:
+    """The source with its images where they can be read in any order, if need be in files in `folder`."""
+    return source if isinstance(source, ZipSource) else source.unpacked(folder)

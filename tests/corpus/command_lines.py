@@ -73,8 +73,9 @@ def _wrong(command: click.Command) -> Iterator[tuple[str, ...]]:
             continue
         yield (name,)
         if isinstance(kind, click.IntRange | click.FloatRange):
+            below = str((kind.min or 0) - 1)
             yield from (
-                (name, text) for text in ("nan", "inf", "-inf", "1e400", str(10**30), "-1", "many", "", "0x10", "١٢x")
+                (name, text) for text in ("nan", "inf", "-inf", "1e400", str(10**30), below, "many", "", "0x10", "١٢x")
             )
         elif isinstance(kind, click.Choice):
             yield from ((name, text) for text in ("", "nothing of that kind", "\x1b[2J"))
@@ -166,6 +167,16 @@ _DATA_PREP_REFUSED = """
 nowhere made; secret made; pipe made; circle made; /dev/zero made; shards made; tree secret; tree results/zoo;
 tree tree; tree pipe; tree /dev/null
 """
+#: Of a tree with the folders train and test, which have REAL and FAKE.
+_NAMES_REFUSED = """
+--real nobody; --fake nobody; --real REAL --fake real; --split test; --split test=maybe; --split =test;
+--split tset=test; --class-level 9; --generator-level 0; --cluster-level -3; --ignore *; --ignore FAKE; --fake REAL;
+--split train=ignore; --split train=none
+"""
+_NAMES_RIGHT = """
+--plan; --real real; --split test=validation; --fake FAKE; --split test=test; --split test=none --split train=none;
+--split test=ignore; --class-level 1; --generator-level -1; --ignore *.png; --ignore nothing*; --split TEST=test
+"""
 
 
 def _others() -> Iterator[Line]:
@@ -178,6 +189,10 @@ def _others() -> Iterator[Line]:
         yield Line(("data_prep", "--source", source, "--out", out), True)
     for more in ((), ("--limit", "20"), ("--image-size", "16"), ("--validation", "0.2"), ("--seed", "3")):
         yield Line((*_BEGINNINGS["python -m data_prep"], *more), False)
+    for words in _split(_NAMES_REFUSED):
+        yield Line((*_BEGINNINGS["python -m data_prep"], *words), True)
+    for words in _split(_NAMES_RIGHT):
+        yield Line((*_BEGINNINGS["python -m data_prep"], *words), False)
     for name in ("vgg", "", "../x", "\x1b[2J"):
         yield Line(("trainables", name), True)
     for name in ("age-c2-f1", "custom-1"):

@@ -31,7 +31,7 @@ def faults(attempt: Attempt, words: tuple[str, ...], is_refused: bool, place: Pa
     if "Traceback (most recent" in said:
         yield f"a traceback: {said[-1500:]}"
     if attempt.seconds > PATIENCE - 1:
-        yield f"{attempt.seconds:.0f} s"
+        yield f"{attempt.seconds:.0f} s, too long"
     if attempt.mebibytes > _MOST_MEBIBYTES:
         yield f"{attempt.mebibytes:,.0f} MiB"
     yield from attempt.outside
@@ -51,6 +51,11 @@ def faults(attempt: Attempt, words: tuple[str, ...], is_refused: bool, place: Pa
             yield f"no remedy: {lines[0]}"
     elif attempt.code not in (0, 1):
         yield f"code {attempt.code}: {said[-600:]}"
+
+
+def is_slow(fault: str) -> bool:
+    """Whether a fault is that a command took too long."""
+    return fault.endswith(" s, too long")
 
 
 def unescaped(record: Path) -> Iterator[str]:

@@ -3,12 +3,16 @@
 What is to become of each was written down before any was tried.
 """
 
+import bz2
+import gzip
 import io
 import itertools
 import json
+import lzma
 import os
 import random
 import struct
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -214,7 +218,8 @@ def _archives(jpeg: bytes) -> dict[str, tuple[bytes, bool]]:
     tree: dict[str, bytes] = {}
     for split, label, number in itertools.product(("train", "test"), ("REAL", "FAKE"), range(30)):
         tree[f"{split}/{label}/{number}.jpg"] = _encoded("JPEG", seed=len(tree))
-    whole = zipped(tree)
+    whole, tarred = zipped(tree), _tarred(tree)
+    mode = {name.replace("REAL/1", "REAL/\x1b[2J</b>=1/1"): content for name, content in tree.items()}
     return {
         "whole": (whole, False),
         "cut": (whole[:-100], True),
@@ -227,7 +232,46 @@ def _archives(jpeg: bytes) -> dict[str, tuple[bytes, bool]]:
         "a bomb": (zipped(tree | {"train/REAL/bomb.jpg": bytes(10**9)}, zipfile.ZIP_DEFLATED), True),
         "a name that clears the screen": (zipped(tree | {"train/REAL/\x1b[2J.jpg": jpeg}), False),
         "an archive in it": (zipped(tree | {"train/REAL/more.zip": whole}), False),
+        "backslashes": (zipped({name.replace("/", "\\"): content for name, content in tree.items()}), False),
+        "climbing backslashes": (zipped(tree | {"train\\REAL\\..\\..\\..\\evil.jpg": jpeg}), True),
+        "folders that clear the screen": (zipped(mode), False),
+        "folders that may be splits": (zipped(tree | {"test2/REAL/0.jpg": jpeg}), True),
+        "a folder that is both": (zipped(tree | {"train/REAL/original/fake/0.jpg": jpeg}), True),
+        "tar": (tarred, False),
+        "tar in gzip": (gzip.compress(tarred), False),
+        "tar in bzip2": (bz2.compress(tarred), False),
+        "tar in xz": (lzma.compress(tarred), True),
+        "tar, cut": (tarred[: len(tarred) // 2], True),
+        "tar in gzip, cut": (gzip.compress(tarred)[:-100], True),
+        "tar, a damaged header": (tarred[: len(tarred) // 1024 * 512] + b"\xff" * 512 + tarred[-1024:], True),
+        "tar, climbing": (_tarred(tree | {"train/REAL/../../../evil.jpg": jpeg}), True),
+        "tar, absolute": (_tarred(tree | {"/tmp/evil.jpg": jpeg}), True),
+        "tar, a bomb": (gzip.compress(_tarred(tree | {"train/REAL/bomb.jpg": bytes(10**9)})), True),
+        "tar, empty": (_tarred({}), True),
+        "tar, links": (
+            _tarred(tree, {"train/REAL/a.jpg": tarfile.SYMTYPE, "train/FAKE/b.jpg": tarfile.LNKTYPE}),
+            False,
+        ),
+        "tar, devices": (_tarred(tree, {"train/REAL/a.jpg": tarfile.CHRTYPE, "train/FAKE/b": tarfile.FIFOTYPE}), False),
+        "tar, a long header": (_tarred(tree, {"train/REAL/a.jpg": tarfile.REGTYPE}, "x" * 2**21), True),
+        "gzip of nothing": (gzip.compress(b""), True),
+        "gzip of text": (gzip.compress(b"text" * 1000), True),
     }
+
+
+def _tarred(files: dict[str, bytes], others: dict[str, bytes] | None = None, comment: str = "") -> bytes:
+    """A tar of files, and of names that lead to /etc/passwd or are devices, with a comment."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+        for name, kind in (others or {}).items():
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname, member.pax_headers = kind, "/etc/passwd", {"comment": comment}
+            archive.addfile(member)
+    return buffer.getvalue()
 
 
 def _made(name: str, content: bytes) -> Callable[[Path], None]:
