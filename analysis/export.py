@@ -17,8 +17,8 @@ from analysis.results.judged import by_class
 from data_prep import Folder, InputError
 from data_prep.decode import decode
 from data_prep.escaping import as_markdown
+from data_prep.layout.vocabulary import LABEL_NAMES
 from data_prep.sources import open_source
-from data_prep.vocabulary import LABEL_NAMES
 from sweeps.stats.intervals import intervals
 from trainables import MODELS, Recipe
 from trainables.training.metrics import METRICS, judge

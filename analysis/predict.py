@@ -25,8 +25,8 @@ from analysis.results.format import number
 from data_prep import Folder, InputError, printable
 from data_prep.errors import ENDS, is_read
 from data_prep.escaping import no_formula
+from data_prep.layout.vocabulary import LABEL_NAMES
 from data_prep.numbers import Real
-from data_prep.vocabulary import LABEL_NAMES
 from sweeps.stats.intervals import intervals
 from trainables.training.metrics import judge
 

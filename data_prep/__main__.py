@@ -1,5 +1,6 @@
 """python -m data_prep --source {sample,kaggle,PATH} --out shards/NAME: raw images in, shards out."""
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -8,15 +9,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from data_prep.errors import run_command
-from data_prep.folders import Choices
+from data_prep.escaping import printable
 from data_prep.job import listing_of, prepare
-from data_prep.layout import Listing
+from data_prep.layout.choices import Choices
+from data_prep.layout.images import Listing
+from data_prep.layout.outline import outline
+from data_prep.layout.vocabulary import LABEL_NAMES, SPLITS
 from data_prep.numbers import Real, Whole
-from data_prep.outline import outline
 from data_prep.shards import LARGEST_IMAGE, Manifest
-from data_prep.vocabulary import LABEL_NAMES, SPLITS
+from data_prep.sources.lists import COLUMNS
 
 _MOST_UNREADABLE_SHOWN = 5
+_OF_PREPARE = ("image_size", "validation", "seed", "limit", "near_copies", "workers")
 _LEVEL = Whole(-100, 100)
 
 
@@ -29,6 +33,12 @@ def _splits(context: click.Context, option: click.Parameter, values: tuple[str, 
             raise click.BadParameter(f"{value!r} is no NAME=SPLIT, where SPLIT is {', '.join(kinds)}.", context, option)
         splits[name.lower()] = split
     return splits
+
+
+def _column_options(command: Callable[..., None]) -> Callable[..., None]:
+    for kind in reversed(COLUMNS):
+        command = click.option(f"--{kind}-column", metavar="NAME", help=f"The lists' column with the {kind}.")(command)
+    return command
 
 
 @click.command(context_settings={"show_default": True})
@@ -44,8 +54,12 @@ def _splits(context: click.Context, option: click.Parameter, values: tuple[str, 
     help="Find images that are nearly the same: half a minute for 110,000, four times as long for twice as many.",
 )
 @click.option("--workers", type=Whole(1), help="Processes; by default one a core.")
-@click.option("--real", multiple=True, metavar="NAME", help="A folder's name whose images are REAL. Repeatable.")
-@click.option("--fake", multiple=True, metavar="NAME", help="A folder's name whose images are FAKE. Repeatable.")
+@click.option(
+    "--real", multiple=True, metavar="NAME", help="A folder's name, or a list's label, that is REAL. Repeatable."
+)
+@click.option(
+    "--fake", multiple=True, metavar="NAME", help="A folder's name, or a list's label, that is FAKE. Repeatable."
+)
 @click.option(
     "--split",
     "splits",
@@ -55,8 +69,20 @@ def _splits(context: click.Context, option: click.Parameter, values: tuple[str, 
     help="The split of a folder's name: train, validation, test, ignore, or none if it is of no split. Repeatable.",
 )
 @click.option(
-    "--ignore", multiple=True, metavar="PATTERN", help="Names or paths to leave out, as '*mask*'. Repeatable."
+    "--ignore",
+    "ignored",
+    multiple=True,
+    metavar="PATTERN",
+    help="Names or paths to leave out, as '*mask*'. Repeatable.",
 )
+@click.option(
+    "--list",
+    "lists",
+    multiple=True,
+    metavar="PATTERN",
+    help="Lists in the source of what its images are: .csv, .tsv, .json, .jsonl or .txt. Repeatable.",
+)
+@_column_options
 @click.option(
     "--generator-level", type=_LEVEL, help="The folder that names the generator: 1 is the first, -1 the last."
 )
@@ -65,21 +91,9 @@ def _splits(context: click.Context, option: click.Parameter, values: tuple[str, 
     "--cluster-level", type=_LEVEL, help="The folder whose images stay together: a video, a person, an original."
 )
 @click.option("--plan", "is_plan", is_flag=True, help="Only show what is understood of the names.")
-def main(
-    source: str,
-    out: str | None,
-    is_plan: bool,
-    real: tuple[str, ...],
-    fake: tuple[str, ...],
-    splits: dict[str, str],
-    ignore: tuple[str, ...],
-    generator_level: int | None,
-    class_level: int | None,
-    cluster_level: int | None,
-    **options: Any,
-) -> None:
+def main(source: str, out: str | None, is_plan: bool, **options: Any) -> None:
     """Decode raw images into Parquet shards and say what is wrong with them."""
-    choices = Choices(_labels(real, fake), splits, ignore, generator_level, class_level, cluster_level)
+    choices = _choices(**{name: options.pop(name) for name in [*options] if name not in _OF_PREPARE})
     console = Console()
 
     def show(listing: Listing) -> None:
@@ -105,12 +119,14 @@ def main(
         _print_manifest(console, out, manifest)
 
 
-def _labels(real: tuple[str, ...], fake: tuple[str, ...]) -> dict[str, int]:
-    """Name in small letters → label."""
+def _choices(real: tuple[str, ...], fake: tuple[str, ...], **options: Any) -> Choices:
     labels = [{name.lower(): number for name in names} for number, names in enumerate((real, fake))]
     if both := set(labels[0]) & set(labels[1]):
         raise click.UsageError(f"{both.pop()!r} is given as --real and as --fake.")
-    return labels[0] | labels[1]
+    columns = {kind: name for kind in COLUMNS if (name := options.pop(f"{kind}_column"))}
+    if columns and not options["lists"]:
+        raise click.UsageError(f"--{next(iter(columns))}-column is a column of a list; name that with --list.")
+    return Choices(labels=labels[0] | labels[1], columns=columns, **options)
 
 
 def _print_manifest(console: Console, out: str, manifest: Manifest) -> None:
@@ -125,7 +141,7 @@ def _print_manifest(console: Console, out: str, manifest: Manifest) -> None:
 
 def _print_lines(console: Console, lines: list[str]) -> None:
     for line in lines:
-        console.print(f"• {line}", highlight=False, markup=False)
+        console.print(f"• {printable(line)}", highlight=False, markup=False)
 
 
 def _audit_lines(manifest: Manifest) -> list[str]:

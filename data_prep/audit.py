@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from data_prep.vocabulary import LABEL_NAMES
+from data_prep.layout.vocabulary import LABEL_NAMES
 
 # Between equal distributions, the total variation and the AUC still move by chance: 0.02 at 1,000 images a label.
 _MOST_VARIATION = 0.1

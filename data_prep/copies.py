@@ -8,8 +8,8 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
 from data_prep.escaping import as_csv
+from data_prep.layout.vocabulary import LABEL_NAMES
 from data_prep.storage import Folder
-from data_prep.vocabulary import LABEL_NAMES
 
 TABLE, SHEET = "near-copies.csv", "near-copies.png"
 _SIDE, _GAP, _BETWEEN, _ACROSS = 96, 2, 24, 6  # pixels, and pairs

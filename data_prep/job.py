@@ -26,13 +26,13 @@ from data_prep import copies, shards
 from data_prep.audit import audit, duplicates_of_train, enlargement
 from data_prep.decode import FIT
 from data_prep.errors import ENDS, BrokenOffError, InputError
-from data_prep.folders import Choices
-from data_prep.layout import Item, Listing, list_images
+from data_prep.layout.choices import Choices
+from data_prep.layout.images import Item, Listing, list_images
+from data_prep.layout.vocabulary import LABEL_NAMES, SPLITS
 from data_prep.parts import FACTS, Parts, Progress, worker_pool
 from data_prep.sources import CACHE, Source, open_source, readable
 from data_prep.split import assign_splits, limited, shuffled
 from data_prep.storage import Folder
-from data_prep.vocabulary import LABEL_NAMES, SPLITS
 
 # A shard's name; its rows and bytes; and, (3, 3) float64, for each of the three channels (last axis) the number of its
 # pixels, their sum and their sum of squares.
@@ -64,7 +64,7 @@ def prepare(
     """
     gc.disable()  # a million small objects and no cycles: the collector would only search them again and again
     try:
-        folder, images = Folder(os.path.realpath(out) if os.path.islink(out) else out), open_source(source)
+        folder, images = Folder(os.path.realpath(out) if os.path.islink(out) else out), open_source(source, choices)
         listed(listing := list_images(images.name, images.files(), choices))
         options: dict[str, Any] = {"image_size": image_size, "validation": validation, "seed": seed, "limit": limit}
         options |= {"near_copies": near_copies, "listing": _hash([_identity(item) for item in listing.items])}
@@ -80,7 +80,7 @@ def prepare(
 
 def listing_of(source: str, choices: Choices) -> Listing:
     """The images of a source, none decoded. Raises InputError, OSError."""
-    images = open_source(source)
+    images = open_source(source, choices)
     return list_images(images.name, images.files(), choices)
 
 

@@ -25,10 +25,10 @@ from pyarrow import feather
 
 from data_prep.decode import Facts, UnreadableError, decode, thumbnails
 from data_prep.errors import InputError, handle_signals
-from data_prep.layout import Item
+from data_prep.layout.images import Item
+from data_prep.layout.vocabulary import LABEL_NAMES
 from data_prep.shards import rows_at_once
 from data_prep.sources import Source
-from data_prep.vocabulary import LABEL_NAMES
 
 _ITEMS_PER_PART = 2_500
 _ITEMS_IN_PROCESS = 10_000

@@ -31,8 +31,8 @@ import pyarrow.parquet as pq
 
 from data_prep import parquet
 from data_prep.errors import InputError
+from data_prep.layout.vocabulary import LABEL_NAMES, SPLITS
 from data_prep.storage import Folder
-from data_prep.vocabulary import LABEL_NAMES, SPLITS
 
 if TYPE_CHECKING:
     import pandas as pd  # half a second, which every node's server would take

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data_prep.errors import InputError
-from data_prep.layout import Item
-from data_prep.vocabulary import LABEL_NAMES, SPLITS
+from data_prep.layout.images import Item
+from data_prep.layout.vocabulary import LABEL_NAMES, SPLITS
 
 if TYPE_CHECKING:
     import pandas as pd  # half a second, which every node's server would take

@@ -13,7 +13,7 @@ from scipy.special import logit as logit_of
 from analysis.detector.image_files import Image, read, warnings
 from analysis.detector.stored import Stored
 from analysis.results.decisions import calibrated, calibration, false_alarm_threshold
-from data_prep.vocabulary import LABEL_NAMES
+from data_prep.layout.vocabulary import LABEL_NAMES
 from trainables.training.metrics import best_threshold
 
 _BATCH = 128

@@ -17,7 +17,7 @@ from analysis.figures.style import (
 from analysis.results.format import percent
 from analysis.results.judged import Findings
 from analysis.results.trials import Results
-from data_prep.vocabulary import LABEL_NAMES
+from data_prep.layout.vocabulary import LABEL_NAMES
 
 _MISTAKES = {
     "recall_real": ("REAL images called FAKE", PALETTE[0], "o"),

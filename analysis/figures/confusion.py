@@ -12,7 +12,7 @@ from analysis.results.format import percent, span
 from analysis.results.judged import confusions
 from analysis.results.seeds import has_seeds
 from analysis.results.trials import Results
-from data_prep.vocabulary import LABEL_NAMES
+from data_prep.layout.vocabulary import LABEL_NAMES
 from trainables.record import replicate
 from trainables.training import metrics
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.style import PAGE_WIDTH, new_figure
 from analysis.results.format import percent
-from data_prep.vocabulary import LABEL_NAMES
+from data_prep.layout.vocabulary import LABEL_NAMES
 
 #: The kind of a sheet's images, as in the table → the sheet's title.
 KINDS = {

@@ -5,19 +5,26 @@ from pathlib import Path
 import platformdirs
 
 from data_prep.errors import InputError
+from data_prep.layout.choices import Choices
 from data_prep.sources.archives import open_archive
 from data_prep.sources.folder import FolderSource
+from data_prep.sources.lists import ListedSource
 from data_prep.sources.tar import TarSource
 from data_prep.sources.zip import ZipSource
 
 #: A listing of raw images (`files`), and their bytes (`read`). It can be pickled, so that worker processes read too.
-Source = FolderSource | TarSource | ZipSource
+Source = FolderSource | ListedSource | TarSource | ZipSource
 CACHE = "cifake-sweeps"  # the name of our folder in the user's cache
 SAMPLE = Path(__file__).parent.parent / "sample" / "sample.zip"
 
 
-def open_source(source: str) -> Source:
-    """The source that `sample`, `kaggle` or a path names. Raises InputError."""
+def open_source(source: str, choices: Choices | None = None) -> Source:
+    """The source that `sample`, `kaggle` or a path names, with the lists that are chosen. Raises InputError."""
+    files = _open(source)
+    return ListedSource(files, choices) if choices and choices.lists else files
+
+
+def _open(source: str) -> FolderSource | TarSource | ZipSource:
     if source == "sample":
         return ZipSource(str(SAMPLE))
     if source == "kaggle":

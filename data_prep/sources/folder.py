@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_prep.errors import InputError
-from data_prep.layout import File
+from data_prep.layout.images import File
 from data_prep.sources import archives
 from data_prep.sources.tar import TarSource
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from data_prep.errors import InputError
-from data_prep.layout import File
+from data_prep.layout.images import File
 
 _MOST_EXPANSION = 100  # as of a zip
 _LARGEST_FILE_BYTES = 512 * 2**20

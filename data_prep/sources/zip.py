@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from data_prep.errors import InputError
-from data_prep.layout import File
+from data_prep.layout.images import File
 
 # A zip of images hardly shrinks. One that unpacks to more than this many times its size, or holds one file larger than
 # any photograph, is a trap or a mistake.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep import Folder, InputError, shards
-from data_prep.vocabulary import SPLITS
+from data_prep.layout.vocabulary import SPLITS
 from sweeps.engine.inputs import Inputs
 from sweeps.engine.options import Options
 from sweeps.engine.sweep import Sweep

@@ -19,8 +19,8 @@ import pandas as pd
 import pyarrow as pa
 
 from data_prep import shards
+from data_prep.layout.vocabulary import SPLITS
 from data_prep.storage import Folder
-from data_prep.vocabulary import SPLITS
 from trainables.training.selection import DataSelection
 
 HERE = Path(__file__).parent

@@ -27,7 +27,7 @@ from PIL import Image
 
 from corpus.records import HOSTILE, RESUME, extended, filled, set_column
 from data_prep import shards
-from data_prep.vocabulary import SPLITS
+from data_prep.layout.vocabulary import SPLITS
 from sweeps.record.lease import _machine
 
 SWEEP = ("sweeps/age.py", "--data", "shards", "--smoke", "--results", "made")
@@ -187,6 +187,7 @@ def of_files() -> Iterator[Case]:
         yield Case(f"name {name}", _in_a_folder(text.replace("/", "_")), PREDICT, False)
     for name, (content, is_refused) in _archives(jpeg).items():
         yield Case(f"archive {name}", _made("made", content), PREPARE, is_refused)
+    yield from _lists()
 
 
 def _encoded(kind: str, mode: str = "RGB", seed: int = 0, **options: Any) -> bytes:
@@ -272,6 +273,50 @@ def _tarred(files: dict[str, bytes], others: dict[str, bytes] | None = None, com
             member.type, member.linkname, member.pax_headers = kind, "/etc/passwd", {"comment": comment}
             archive.addfile(member)
     return buffer.getvalue()
+
+
+def _lists() -> Iterator[Case]:
+    """Lists of the images of a tree: a few that are right, and many that are not."""
+    rows = [
+        f"{split}/{label}/{number:04d}.jpg"
+        for split in ("train", "test")
+        for label in ("REAL", "FAKE")
+        for number in range(30)
+    ]
+    table = "\n".join(["path,label,split", *(f"{row},{row.split('/')[1]},{row.split('/')[0]}" for row in rows)])
+    lists = {"right": (table, False), "in other letters": (table.encode("utf-16"), True), "empty": ("", True)}
+    lists |= {"binary": (bytes(range(256)), True), "zeros": ("\0" * 1000, True), "nested": ('"' * 10**5, True)}
+    lists |= {"a header alone": ("path,label,split", True), "without a label": (table.replace("label", "x"), True)}
+    lists |= {"a row too long": (table + "\na,b,c,d,e", True), "quotes that never end": (table + '\n"a', True)}
+    lists["a million columns"] = (",".join(map(str, range(10**6))) + "\n", True)
+    keys = [{"path": row, "label": row.split("/")[1], f"x{number}": 1} for number, row in enumerate(rows * 100)]
+    lists["a long cell"] = (table + "\n" + "x" * 10**7 + ",REAL,train", False)
+    lists |= {f"split {text!r}": (table + f"\na,REAL,{text}", True) for text in ("part", "val2", "\x1b[2J")}
+    for kind, text in HOSTILE.items():
+        quoted = '"' + text.replace('"', '""') + '"'
+        lists[f"image {kind}"] = (table + f"\n{quoted},REAL,train", False)
+        lists[f"label {kind}"] = (table + f"\na,{quoted},train", True)
+        lists[f"split {kind}"] = (table + f"\na,REAL,{quoted}", True)
+    for name, (text, is_refused) in lists.items():
+        content = text if isinstance(text, bytes) else text.encode()
+        yield Case(f"list {name}", _listed("a.csv", content), (*PREPARE, "--list", "a.csv"), is_refused)
+    for name, value in {
+        "a million columns": keys,
+        "a number": 7,
+        "null": None,
+        "text": "x",
+        "rows in rows": [[[1]]],
+    }.items():
+        content = json.dumps(value).encode()
+        yield Case(f"list of JSON, {name}", _listed("a.json", content), (*PREPARE, "--list", "a.json"), True)
+
+
+def _listed(name: str, content: bytes) -> Callable[[Path], None]:
+    def change(place: Path) -> None:
+        (place / "tree").rename(place / "made")
+        (place / "made" / name).write_bytes(content)
+
+    return change
 
 
 def _made(name: str, content: bytes) -> Callable[[Path], None]:

@@ -19,7 +19,7 @@ from data_prep import Folder
 from data_prep.decode import decode
 from data_prep.errors import ENDS, BrokenOffError, InputError
 from data_prep.job import _locked_scratch, prepare
-from data_prep.vocabulary import SPLITS
+from data_prep.layout.vocabulary import SPLITS
 from support.commands import ROOT
 from support.shards import pixels
 from support.trees import make_tree, zip_tree

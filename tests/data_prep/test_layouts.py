@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import data_prep.__main__ as command
-from data_prep.layout import Listing
+from data_prep.layout.images import Listing
 from support.commands import ROOT
 from support.shards import table
 
@@ -425,8 +425,8 @@ def test_clusters_stay_in_one_split(tmp_path: Path) -> None:
         ),
         ("my-test/train/{REAL=REAL,FAKE=FAKE}/0.png", "", "--split my-test=none"),
         ("{REAL=REAL,FAKE=FAKE}/{images,masks}/0.png", "", "--ignore masks"),
-        ("{REAL=REAL,FAKE=FAKE}/0.png", "--real REEL", "has no folder named 'reel'; its folders are 'FAKE', 'REAL'"),
-        ("{REAL=REAL,FAKE=FAKE}/0.png", "--split tset=test", "has no folder named 'tset'"),
+        ("{REAL=REAL,FAKE=FAKE}/0.png", "--real REEL", "has no folder or label named 'reel'; it has 'FAKE', 'REAL'"),
+        ("{REAL=REAL,FAKE=FAKE}/0.png", "--split tset=test", "has no folder or label named 'tset'"),
         ("{REAL=REAL,FAKE=FAKE}/0.png", "--class-level 2", "has no folders at level 2; give 1 to 1, or -1 to -1"),
         ("{REAL=REAL,FAKE=FAKE}/0.png", "--real a --fake A", "'a' is given as --real and as --fake"),
         ("{REAL=REAL,FAKE=FAKE}/0.png", "--split test", "'test' is no NAME=SPLIT"),

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_prep import Folder, InputError, shards
-from data_prep.vocabulary import SPLITS
+from data_prep.layout.vocabulary import SPLITS
 
 SCHEMA = pa.schema([("path", pa.string()), pa.field("label", pa.int8(), nullable=False)])
 

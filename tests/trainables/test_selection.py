@@ -11,9 +11,9 @@ import pytest
 from data_prep import shards
 from data_prep.errors import InputError
 from data_prep.job import prepare
+from data_prep.layout.vocabulary import SPLITS
 from data_prep.split import first_balanced, places_in_sets
 from data_prep.storage import Folder
-from data_prep.vocabulary import SPLITS
 from support.commands import small_disk
 from support.trees import make_tree
 from trainables.training import arrays

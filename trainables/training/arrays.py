@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from data_prep.vocabulary import SPLITS
+from data_prep.layout.vocabulary import SPLITS
 from trainables.training.selection import Data, DataSelection, New, Split
 
 _STORY = "data.json"  # written last: with it, the arrays beside it are complete

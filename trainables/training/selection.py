@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from data_prep import Folder, InputError, shards
+from data_prep.layout.vocabulary import SPLITS
 from data_prep.split import places_in_sets
-from data_prep.vocabulary import SPLITS
 
 _SMOKE_IMAGES = {"train": 400, "validation": 100, "test": 400}
 _TYPES = {"images": np.uint8, "labels": np.int8, "rows": np.int32, "duplicate": np.bool_}

@@ -6,8 +6,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from data_prep.escaping import printable
-from data_prep.layout import Item, Listing
-from data_prep.vocabulary import LABEL_NAMES, SPLITS
+from data_prep.layout.images import Item, Listing
+from data_prep.layout.vocabulary import LABEL_NAMES, SPLITS
 
 _MOST_GENERATORS = 50
 
@@ -53,4 +53,4 @@ def _counted(items: list[Item]) -> str:
     """How many images there are, of how many classes and clusters."""
     classes, clusters = {item.object_class for item in items}, {item.cluster for item in items}
     kinds = [(len(classes - {None}), "classes"), (len(clusters - {None}), "clusters")]
-    return f"{len(items):,}" + "".join(f", {count:,} {name}" for count, name in kinds if count)
+    return f"{len(items):,}" + "".join(f", {count:,} {name}" for count, name in kinds if count > 1)

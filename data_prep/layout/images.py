@@ -8,20 +8,33 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from data_prep.errors import InputError
-from data_prep.folders import Choices, listed, meanings
-from data_prep.vocabulary import LABEL_NAMES
+from data_prep.layout.choices import Choices, listed
+from data_prep.layout.folders import meanings
+from data_prep.layout.rows import Words, listed_folders
+from data_prep.layout.vocabulary import LABEL_NAMES
 
 _LITTER = re.compile(r"(^|/)(\.|__MACOSX/|Thumbs\.db$|desktop\.ini$)")  # left in folders and archives by systems
 _CIFAKE_NAME = re.compile(r"\d+(?: \((10|[2-9])\))?\.jpg")
 _CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
+class Said(NamedTuple):
+    """What a list says of an image, in its own words."""
+
+    label: str
+    split: str | None
+    generator: str | None
+    object_class: str | None
+    cluster: str | None
+
+
 class File(NamedTuple):
-    """A file of a source: its name there, its size in bytes, and its directory entry if the source is an archive."""
+    """A file of a source: its name there, its size in bytes, its place in an archive, and what a list says of it."""
 
     name: str
     bytes: int
     entry: Any = None
+    said: Said | None = None
 
 
 class Item(NamedTuple):
@@ -59,13 +72,29 @@ def list_images(source: str, files: Iterable[File], choices: Choices | None = No
     choices = choices or Choices()
     by_folder, ignored = defaultdict[str, list[File]](list), 0
     for file in files:
-        if _LITTER.search(file.name):
+        if not file.said and _LITTER.search(file.name):
             continue
         if _is_ignored(file.name, choices):
             ignored += 1
         else:
             by_folder[file.name.rpartition("/")[0]].append(file)
-    paths = [tuple(folder.split("/")) if folder else () for folder in by_folder]
+    items_of = _listed_items if choices.lists else _named_items
+    items, strays, notes = items_of(source, by_folder, choices)
+    _check_items(source, items, strays)
+    fakes = {item.generator for item in items if item.label}
+    items = [item if item.generator in fakes else item._replace(generator=None) for item in items]
+    items.sort(key=_path)
+    if any(one.path == other.path for one, other in pairwise(items)):
+        items = [item._replace(path=f"{item.split}/{LABEL_NAMES[item.label]}/{item.file.name}") for item in items]
+        items.sort(key=_path)
+    return Listing(_with_cifake_classes(items), sorted(strays), ignored, notes)
+
+
+def _named_items(
+    source: str, by_folder: dict[str, list[File]], choices: Choices
+) -> tuple[list[Item], list[str], list[str]]:
+    """The images of which the names of folders say what they are; the names of other files; and what is not known."""
+    paths = [_parts(folder) for folder in by_folder]
     of_folders, notes = meanings(source, paths, choices)
     items, strays = list[Item](), list[str]()
     for folder, meaning in zip(list(by_folder), of_folders, strict=True):
@@ -76,12 +105,38 @@ def list_images(source: str, files: Iterable[File], choices: Choices | None = No
         split, label, rest, *kinds = meaning
         start = "/".join((split, LABEL_NAMES[label], *rest))
         items += [Item(split, label, f"{start}/{file.name.rpartition('/')[2]}", file, *kinds) for file in inside]
-    _check_items(source, items, strays, [name for path in paths for name in path])
-    items.sort(key=_path)
-    if any(one.path == other.path for one, other in pairwise(items)):
-        items = [item._replace(path=f"{item.split}/{LABEL_NAMES[item.label]}/{item.file.name}") for item in items]
-        items.sort(key=_path)
-    return Listing(_with_cifake_classes(items), sorted(strays), ignored, notes)
+    if strays and not items:
+        names = {name for path in paths for name in path}
+        where = f"its folders are {listed(names)}" if names else f"its files are in no folder, as {strays[0]!r}"
+        raise InputError(
+            f"{source} has no folder that says REAL or FAKE ({where}); name those of photographs with --real NAME, and "
+            "those of generated images with --fake NAME, or a list of the images with --list NAME."
+        )
+    return items, strays, notes
+
+
+def _listed_items(
+    source: str, by_folder: dict[str, list[File]], choices: Choices
+) -> tuple[list[Item], list[str], list[str]]:
+    """The images of which lists say what they are, and the names of other files."""
+    said = {folder: [(file, file.said) for file in inside if file.said] for folder, inside in by_folder.items()}
+    rows = [row for inside in said.values() for _, row in inside]
+    paths = [_parts(folder) for folder, inside in said.items() if inside]
+    words = Words(source, {row.label for row in rows}, {row.split for row in rows if row.split}, paths, choices)
+    of_folders = listed_folders(source, paths, all(row.split for row in rows), choices)
+    items = []
+    for folder, inside in said.items():
+        for file, row in inside:
+            split, generator, object_class, cluster = of_folders[_parts(folder)]
+            label, split = words.labels[row.label], words.splits[row.split] if row.split else split
+            kinds = (row.object_class or object_class, row.generator or generator, row.cluster or cluster)
+            if split != "ignore":
+                items.append(Item(split, label, f"{split}/{LABEL_NAMES[label]}/{file.name}", file, *kinds))
+    return items, [file.name for inside in by_folder.values() for file in inside if not file.said], []
+
+
+def _parts(folder: str) -> tuple[str, ...]:
+    return tuple(folder.split("/")) if folder else ()
 
 
 def _path(item: Item) -> str:
@@ -97,15 +152,10 @@ def _is_ignored(path: str, choices: Choices) -> bool:
     )
 
 
-def _check_items(source: str, items: list[Item], strays: list[str], folders: list[str]) -> None:
-    if not items and not strays:
-        raise InputError(f"{source} has no images: it is empty; pass a folder or an archive of images.")
+def _check_items(source: str, items: list[Item], strays: list[str]) -> None:
     if not items:
-        names = f"its folders are {listed(folders)}" if folders else f"its files are in no folder, as {strays[0]!r}"
-        raise InputError(
-            f"{source} has no folder that says REAL or FAKE ({names}); name those of photographs with --real NAME, and "
-            "those of generated images with --fake NAME."
-        )
+        lack = f"none of its files, as {strays[0]!r}, is listed" if strays else "it is empty"
+        raise InputError(f"{source} has no images: {lack}; pass a folder or an archive of images.")
     for split in sorted({item.split for item in items}):
         labels = {item.label for item in items if item.split == split}
         if len(labels) < 2:
