@@ -11,7 +11,7 @@ from rich.table import Column, Table
 from data_prep.errors import run_command
 from data_prep.escaping import printable
 from data_prep.job import listing_of, prepare
-from data_prep.layout.choices import Choices
+from data_prep.layout.choices import Choices, key
 from data_prep.layout.images import Listing
 from data_prep.layout.outline import outline
 from data_prep.layout.vocabulary import LABEL_NAMES, SPLITS
@@ -26,12 +26,13 @@ _LEVEL = Whole(-100, 100)
 
 def _splits(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
     """NAME=SPLIT, each: name in small letters → split."""
-    splits, kinds = {}, (*SPLITS, "ignore", "none")
+    splits, kinds = dict[str, str](), (*SPLITS, "ignore", "none")
     for value in values:
         name, _, split = value.rpartition("=")
         if not name or split not in kinds:
             raise click.BadParameter(f"{value!r} is no NAME=SPLIT, where SPLIT is {', '.join(kinds)}.", context, option)
-        splits[name.lower()] = split
+        if splits.setdefault(key(name), split) != split:
+            raise click.BadParameter(f"{name!r} is given as {splits[key(name)]} and as {split}.", context, option)
     return splits
 
 
@@ -120,7 +121,7 @@ def main(source: str, out: str | None, is_plan: bool, **options: Any) -> None:
 
 
 def _choices(real: tuple[str, ...], fake: tuple[str, ...], **options: Any) -> Choices:
-    labels = [{name.lower(): number for name in names} for number, names in enumerate((real, fake))]
+    labels = [{key(name): number for name in names} for number, names in enumerate((real, fake))]
     if both := set(labels[0]) & set(labels[1]):
         raise click.UsageError(f"{both.pop()!r} is given as --real and as --fake.")
     columns = {kind: name for kind in COLUMNS if (name := options.pop(f"{kind}_column"))}

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -91,6 +92,8 @@ _HELP = " See --help."  # after click's own sentences on names and numbers of op
 _ON_NAMES = (click.NoSuchOption, click.BadOptionUsage, click.MissingParameter, click.UsageError)
 _QUOTED = re.compile("'([^']+)'")  # the path in an error of Arrow's
 
+_SECONDS_TO_RAISE = 0.05
+
 _signals: list[str] = []  # that have asked this process to end
 _is_abrupt = False  # whether this process is to end without Python's clean-up
 
@@ -147,6 +150,14 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
+def _interrupt_again(unraisable: Any) -> None:
+    """Interrupt once more where Python could not raise the interruption, as in a destructor, and would go on."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt) and _signals:
+        threading.Timer(_SECONDS_TO_RAISE, os.kill, [os.getpid(), signal.Signals[_signals[-1]]]).start()
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
 def handle_signals(handler: Any) -> None:
     """Handle by `handler` those of the signals in ENDS that are not ignored, as they are under `nohup`."""
     for name in ENDS:
@@ -175,6 +186,7 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
     """Run `command` and exit with the code of its end, one of ENDS."""
     _signals.clear()
     handle_signals(_interrupt)
+    sys.unraisablehook = _interrupt_again
     _outlive_readers()
     message = ""
     try:

@@ -1,5 +1,6 @@
 """What a user says of the names in a source, and where those names stand."""
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ Path = tuple[str, ...]
 class Choices:
     """What a user says of the names in a source, which goes before what they mean by themselves.
 
-    `labels` is name → 0 REAL or 1 FAKE, `splits` name → a split, `ignore` or `none`, both with names in small letters.
+    `labels` is name → 0 REAL or 1 FAKE, `splits` name → a split, `ignore` or `none`, both with names as `key` has them.
     A level is the number of a folder in a path, from 1 at the source or from -1 at the file; `ignored` are patterns of
     names and paths, `lists` of files that list images, whose `columns` are kind of value → name.
     """
@@ -32,21 +33,26 @@ class Choices:
     cluster_level: int | None = None
 
 
+def key(name: str) -> str:
+    """A name in small letters, whichever way its accents were written."""
+    return unicodedata.normalize("NFC", name).lower()
+
+
 def label_of(name: str, choices: Choices) -> int | None:
     """The label of a name, 0 REAL or 1 FAKE, or None."""
-    chosen = choices.labels.get(name.lower())
+    chosen = choices.labels.get(key(name))
     return vocabulary.label(name) if chosen is None else chosen
 
 
 def split_of(name: str, choices: Choices) -> str | None:
     """The split of a name: one of the three, `ignore`, `unknown` where it may be any, or None."""
-    chosen = choices.splits.get(name.lower())
+    chosen = choices.splits.get(key(name))
     return vocabulary.split(name) if chosen is None else None if chosen == "none" else chosen
 
 
 def check_names(source: str, present: set[str], choices: Choices) -> None:
     """Raise InputError for a choice of a name that is not present."""
-    for name in {*choices.labels, *choices.splits} - {name.lower() for name in present}:
+    for name in {*choices.labels, *choices.splits} - {key(name) for name in present}:
         raise InputError(f"{source} has no folder or label named {name!r}; it has {listed(present)}.")
 
 

@@ -3,8 +3,9 @@
 from collections import defaultdict
 from typing import NamedTuple
 
+from data_prep.errors import InputError
 from data_prep.layout import vocabulary
-from data_prep.layout.choices import Choices, Path, check_levels, check_names, chosen_levels, listed, name_at, siblings
+from data_prep.layout.choices import Choices, Path, check_levels, chosen_levels, listed, name_at, siblings
 from data_prep.layout.labels import Label, labels_of_folders
 from data_prep.layout.splits import Split, splits_of_folders
 
@@ -25,10 +26,13 @@ def meanings(source: str, paths: list[Path], choices: Choices) -> tuple[list[Mea
 
     Raises InputError where it is not certain, and for a choice that concerns no folder.
     """
-    check_names(source, {name for path in paths for name in path}, choices)
     check_levels(source, paths, choices)
     labels = labels_of_folders(source, paths, choices)
     splits = splits_of_folders(source, list(labels), choices)
+    for path, label in labels.items():
+        for place in {*splits[path].places, *([] if label.is_generator else [label.place])}:
+            if place + 1 in chosen_levels(path, choices):
+                raise InputError(f"{source} has {path[place]!r} at that level, a split or a label; give another level.")
     levels = Levels(labels, splits, choices)
     return [levels.meaning(path) if path in labels else None for path in paths], levels.notes()
 
@@ -80,17 +84,17 @@ class Levels:
                 if len(self._siblings[path[:place]]) > 1:
                     unknown[place + 1].add(path[place])
         return [
-            f"The folders {listed(names)} are neither generators nor classes by their names; say what they are with "
-            f"--generator-level {level}, --class-level {level} or --cluster-level {level}."
+            f"The folders {listed(names)} are neither splits, generators nor classes by their names; say what they are "
+            f"with --split NAME=SPLIT, --generator-level {level}, --class-level {level} or --cluster-level {level}."
             for level, names in sorted(unknown.items())
         ]
 
     def _rest(self, path: Path) -> list[int]:
-        label, split = self._labels[path], self._splits[path]
+        label = self._labels[path]
+        # What a user alone says to be a split, as a generator's folder of training images, may be more than that.
+        splits = {place for place in self._splits[path].places if vocabulary.split(path[place])}
         return [
-            place
-            for place in range(len(path))
-            if place not in split.places and (place != label.place or label.is_generator)
+            place for place in range(len(path)) if place not in splits and (place != label.place or label.is_generator)
         ]
 
     def _unnamed(self, path: Path) -> list[int]:
@@ -103,8 +107,8 @@ class Levels:
         label = self._labels[path]
         if label.is_generator:
             return label.place
-        places = (place for place in self._unnamed(path) if self._are_generators[path[:place]])
-        return next((place for place in places if path[: place + 1] in self._fakes), None)
+        places = [place for place in self._unnamed(path) if self._are_generators[path[:place]]]
+        return max((place for place in places if path[: place + 1] in self._fakes), default=None)
 
     def _class(self, path: Path, generator: int | None) -> str | None:
         place = self._class_place(path, generator)

@@ -2,18 +2,24 @@
 
 import fnmatch
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 from data_prep.errors import InputError
-from data_prep.layout.choices import Choices, listed
+from data_prep.layout.choices import Choices, check_names, key, listed
 from data_prep.layout.folders import meanings
 from data_prep.layout.rows import Words, listed_folders
 from data_prep.layout.vocabulary import LABEL_NAMES
 
 _LITTER = re.compile(r"(^|/)(\.|__MACOSX/|Thumbs\.db$|desktop\.ini$)")  # left in folders and archives by systems
+_NO_IMAGE = re.compile(
+    r"\.(txt|csv|tsv|json|jsonl|ndjson|xml|ya?ml|toml|ini|md|pdf|docx?|xlsx?|html?|py|ipynb|sh|log|np[yz]|pkl|mat|h5|pth?|"
+    r"onnx|parquet|arrow|db|mp[34]|avi|mov|mkv|webm|wav|zip|tar|t?gz|bz2|7z|rar|bak)$",
+    re.IGNORECASE,
+)
 _CIFAKE_NAME = re.compile(r"\d+(?: \((10|[2-9])\))?\.jpg")
 _CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -70,24 +76,32 @@ def list_images(source: str, files: Iterable[File], choices: Choices | None = No
     certain what the names mean.
     """
     choices = choices or Choices()
-    by_folder, ignored = defaultdict[str, list[File]](list), 0
+    by_folder, strays, ignored, used = defaultdict[str, list[File]](list), list[str](), 0, set[str]()
     for file in files:
-        if not file.said and _LITTER.search(file.name):
+        if file.said is None and _LITTER.search(file.name):
             continue
-        if _is_ignored(file.name, choices):
+        if reasons := _ignored_by(file.name, choices):
             ignored += 1
+            used |= reasons
+        elif file.said is None and _NO_IMAGE.search(file.name):
+            strays.append(file.name)
         else:
             by_folder[file.name.rpartition("/")[0]].append(file)
+    for pattern in choices.ignored:
+        if key(pattern) not in used:
+            raise InputError(f"{source} has nothing that --ignore {shlex.quote(pattern)} would leave out; correct it.")
+    said = {word for inside in by_folder.values() for file in inside if file.said for word in file.said[:2] if word}
+    check_names(source, used | said | {name for folder in by_folder for name in folder.split("/")}, choices)
     items_of = _listed_items if choices.lists else _named_items
-    items, strays, notes = items_of(source, by_folder, choices)
-    _check_items(source, items, strays)
+    items, unlabelled, notes = items_of(source, by_folder, choices)
+    _check_items(source, items, unlabelled, strays)
     fakes = {item.generator for item in items if item.label}
     items = [item if item.generator in fakes else item._replace(generator=None) for item in items]
     items.sort(key=_path)
     if any(one.path == other.path for one, other in pairwise(items)):
         items = [item._replace(path=f"{item.split}/{LABEL_NAMES[item.label]}/{item.file.name}") for item in items]
         items.sort(key=_path)
-    return Listing(_with_cifake_classes(items), sorted(strays), ignored, notes)
+    return Listing(_with_cifake_classes(items), sorted(strays + unlabelled), ignored, notes)
 
 
 def _named_items(
@@ -122,7 +136,7 @@ def _listed_items(
     said = {folder: [(file, file.said) for file in inside if file.said] for folder, inside in by_folder.items()}
     rows = [row for inside in said.values() for _, row in inside]
     paths = [_parts(folder) for folder, inside in said.items() if inside]
-    words = Words(source, {row.label for row in rows}, {row.split for row in rows if row.split}, paths, choices)
+    words = Words(source, {row.label for row in rows}, {row.split for row in rows if row.split}, choices)
     of_folders = listed_folders(source, paths, all(row.split for row in rows), choices)
     items = []
     for folder, inside in said.items():
@@ -143,19 +157,29 @@ def _path(item: Item) -> str:
     return item.path
 
 
-def _is_ignored(path: str, choices: Choices) -> bool:
-    """Whether the user wants a file to be left out: its path, or a name in it."""
-    parts = path.split("/")
-    patterns = (path, *parts)
-    return any(fnmatch.fnmatchcase(text, pattern) for pattern in choices.ignored for text in patterns) or any(
-        choices.splits.get(name.lower()) == "ignore" for name in (parts[:-1] if choices.splits else ())
-    )
+def _ignored_by(path: str, choices: Choices) -> set[str]:
+    """By which choices of the user a file is left out: patterns of its path, a folder's or a name in it, and splits."""
+    if not choices.ignored and "ignore" not in choices.splits.values():
+        return set()
+    names = key(path).split("/")
+    texts = {*names, *accumulate(names, "{}/{}".format)}
+    patterns = {key(pattern) for pattern in choices.ignored}
+    return {one for one in patterns if one in texts or any(fnmatch.fnmatchcase(text, one) for text in texts)} | {
+        name for name in names[:-1] if choices.splits.get(name) == "ignore"
+    }
 
 
-def _check_items(source: str, items: list[Item], strays: list[str]) -> None:
+def _check_items(source: str, items: list[Item], unlabelled: list[str], strays: list[str]) -> None:
     if not items:
-        lack = f"none of its files, as {strays[0]!r}, is listed" if strays else "it is empty"
+        lack = f"none of its files, as {(unlabelled + strays)[0]!r}, is one" if unlabelled or strays else "it is empty"
         raise InputError(f"{source} has no images: {lack}; pass a folder or an archive of images.")
+    folders = {name.rpartition("/")[0].rpartition("/")[2] for name in unlabelled} - {""}
+    for label, name in enumerate(LABEL_NAMES):
+        if folders and all(item.label != label for item in items):
+            raise InputError(
+                f"{source} has no {name} images, and folders without a label, {listed(folders)}; say which they are, "
+                f"with --{name.lower()} NAME."
+            )
     for split in sorted({item.split for item in items}):
         labels = {item.label for item in items if item.split == split}
         if len(labels) < 2:

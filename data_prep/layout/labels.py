@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from data_prep.errors import InputError
 from data_prep.layout import vocabulary
-from data_prep.layout.choices import Choices, Path, chosen_levels, label_of, listed, siblings, split_of
+from data_prep.layout.choices import Choices, Path, chosen_levels, key, label_of, listed, siblings, split_of
 
 
 class Label(NamedTuple):
@@ -19,20 +19,32 @@ class Label(NamedTuple):
 class _Company(NamedTuple):
     parts_labels: bool  # some names are REAL, and others FAKE
     is_of_generators: bool  # what is FAKE is so by the names of generators
-    is_beside_real: bool  # and so are names that say nothing, beside one that is REAL
+    is_beside_real: bool  # and so are generators' names that say no more, beside one that is REAL
 
 
 def labels_of_folders(source: str, paths: list[Path], choices: Choices) -> dict[Path, Label]:
     """The label of each folder that has one."""
     company = {folder: _company(names, choices) for folder, names in siblings(paths).items()}
     found = {path: label for path in paths if (label := _label(source, path, company, choices))}
-    for path in found:
-        for place, name in enumerate(path):
-            if vocabulary.is_mask(name) and place + 1 not in chosen_levels(path, choices):
-                raise InputError(
-                    f"{source} has folders named {name!r}, as masks and reconstructions are; leave them out with "
-                    f"--ignore {shlex.quote(name)}, or name their level with --class-level {place + 1}."
-                )
+    beside = {path[label.place] for path, label in found.items() if label_of(path[label.place], choices) is None}
+    if unknown := {name for name in beside if not vocabulary.is_generator(name)}:
+        options = " ".join(f"--fake {shlex.quote(name)}" for name in sorted(unknown))
+        raise InputError(
+            f"{source} has folders beside one that is REAL, {listed(unknown)}, which may be generators; say what each "
+            f"is, as by {options} (or --real, or --ignore)."
+        )
+    masks = {
+        name
+        for path in found
+        for place, name in enumerate(path)
+        if vocabulary.is_mask(name) and place + 1 not in chosen_levels(path, choices)
+    }
+    if masks:
+        options = " ".join(f"--ignore {shlex.quote(name)}" for name in sorted(masks))
+        raise InputError(
+            f"{source} has folders named as masks, reconstructions or previews are, {listed(masks)}; leave them out "
+            f"with {options}, or say with --class-level N that level N has classes."
+        )
     return found
 
 
@@ -40,19 +52,20 @@ def _company(names: set[str], choices: Choices) -> _Company:
     """What the names in one folder say together of labels."""
     numbers = {name: label_of(name, choices) for name in names}
     fakes = {name for name, number in numbers.items() if number}
-    is_chosen = all(name.lower() in choices.labels and not vocabulary.says_label(name) for name in fakes)
+    known = {name for name in names if vocabulary.is_generator(name) and numbers[name] != 0}
+    chosen = {name for name in fakes if key(name) in choices.labels and not vocabulary.says_label(name)}
+    are_generators = fakes <= known | chosen
     return _Company(
         parts_labels={0, 1} <= set(numbers.values()),
-        is_of_generators=(0 in numbers.values() and all(map(vocabulary.is_generator, fakes)))
-        or (is_chosen and len(fakes) > 1),
-        is_beside_real=0 in numbers.values() and all(map(vocabulary.is_generator, fakes)),
+        is_of_generators=are_generators and (fakes <= known or len(fakes | known) > 1),
+        is_beside_real=are_generators and 0 in numbers.values(),
     )
 
 
 def _label(source: str, path: Path, company: dict[Path, _Company], choices: Choices) -> Label | None:
     """The label of a folder, if it has one; `company` is what the names in each folder say together."""
     numbers = {place: number for place, name in enumerate(path) if (number := label_of(name, choices)) is not None}
-    numbers = {place: numbers[place] for place in numbers if path[place].lower() in choices.labels} or numbers
+    numbers = {place: numbers[place] for place in numbers if key(path[place]) in choices.labels} or numbers
     parting = [place for place in numbers if company[path[:place]].parts_labels]
     # In `deepfake/0_real`, `deepfake` is one generator of many: what stands above the names that part labels, is none.
     numbers = {place: number for place, number in numbers.items() if place >= max(parting, default=0)}

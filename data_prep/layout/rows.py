@@ -4,7 +4,7 @@ import shlex
 from collections import defaultdict
 
 from data_prep.errors import InputError
-from data_prep.layout.choices import Choices, Path, check_levels, check_names, label_of, listed, name_at, split_of
+from data_prep.layout.choices import Choices, Path, check_levels, label_of, listed, name_at, split_of
 from data_prep.layout.splits import check_splits, doubt, splits_of_folders
 
 
@@ -31,8 +31,7 @@ class Words:
     Raises InputError for a text that says neither REAL nor FAKE, or no split, and a choice that is of none of them.
     """
 
-    def __init__(self, source: str, labels: set[str], splits: set[str], paths: list[Path], choices: Choices) -> None:
-        check_names(source, labels | splits | {name for path in paths for name in path}, choices)
+    def __init__(self, source: str, labels: set[str], splits: set[str], choices: Choices) -> None:
         numbers = {text: label_of(text, choices) for text in labels}
         if unknown := {text for text, number in numbers.items() if number is None}:
             first, *others = sorted(unknown)

@@ -5,46 +5,54 @@ are REAL. A word beside others that are not known proves nothing: `Real-ESRGAN` 
 """
 
 import re
+import unicodedata
 from functools import lru_cache
 
 LABEL_NAMES = ("REAL", "FAKE")
 SPLITS = ("train", "validation", "test")
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
+_SMALL, _LARGE = "a-zß-öø-ÿ", "A-ZÀ-ÖØ-Þ"
+_SEAM = re.compile(
+    rf"(?<=[{_SMALL}])(?=[{_LARGE}])|(?<=[{_LARGE}])(?=[{_LARGE}][{_SMALL}])|(?<=\d)(?=\D)|(?<=\D)(?=\d)"
+)
+_WORD = re.compile(r"[^\W_]+")
 _LABELS = (
     re.compile(r"reals?|natur(e|al)|authentic|originals?|genuine|pristine|bonafide"),
     re.compile(r"fakes?|ai|aigc|generated|synth?etic|synthesi[sz]ed|manipulated|tampered|forged|deepfakes?|spoof"),
 )
 # Where `dev` and `eval` stand, the field validates on the one and tests on the other.
 _SPLITS = {
-    "train": re.compile(r"train(ing|set)?"),
-    "validation": re.compile(r"val(id|idation|set)?|dev(elopment|set)?"),
-    "test": re.compile(r"test(ing|set)?|eval(uation|set)?"),
+    "train": re.compile(r"train(ing|set|data|images)?|trn|entrenamiento|entraînement|treino|训练集?|訓練"),
+    "validation": re.compile(r"val(id|idate|idation|set)?|dev(elopment|set)?|validierung|validación|验证集?|検証"),
+    "test": re.compile(r"test(ing|set|data|images|en|e)?|tst|eval(uation|set)?|prueba|essai|测试集?|テスト"),
 }
+_LIKE_SPLITS = re.compile(r"(train|test|valid|evalu|entra[iî]n|trénin)\w*")
 _EVALUATION = re.compile(r"eval(uation|set)?")
 _OF_TESTS = re.compile(r"dev|challenge|public|private|final|st(andar)?d")  # as in Test-Dev
 _EMPTY = re.compile(
-    r"(sub)?sets?|split|data(set)?|ima?ges?|imgs?|photos?|pictures?|faces?|art|sequences|videos?|frames?|v|\d+"
+    r"(sub)?sets?|split|data(set)?|ima?ges?|imgs?|photos?|pictures?|faces?|art|sequences|videos?|frames?|full|v|\d+"
 )
-_MASK = re.compile(
-    r"masks?|gt|ground|truth|annotations?|edges?|depth|landmarks?|recons?|reconstruct(ed|ions?)|dire|heatmaps?|labels?"
+_MASKS = re.compile(
+    r"masks?|groundtruth|annotations?|landmarks?|recons?|reconstruct(ed|ions?)|heatmaps?|segmentations?|depthmaps?|"
+    r"thumbnails?|thumbs?|previews?|saliency|noiseprints?"
 )
+_MASK = re.compile(rf"{_MASKS.pattern}|gt|ground|truth|edges?|depth|dire|labels?|residuals?|alpha|differences?")
 _GENERATOR = re.compile(
-    r"\w*gan\d*|\w*diffusion|gansformer|adm|glide|midjourney\w*|mj\w*|vqdm|wukong|sd(v|xl)?\d*|dall\w?e?\d*|dd[pi]m|iddpm|"
-    r"pndm|ldm|firefly|flux|kandinsky|pixart|deepfloyd|crn|imle|seeingdark|whichfaceisreal|deepfakes?|face2face|faceswap|"
-    r"faceshifter|neuraltextures|eg3d|hunyuan|vae|nvae|gpt\d*|gemini|ideogram|cogview\d*|craiyon"
+    r"\w*gan\d*|\w*diffusion|gansformer|adm|glide|midjourney(v?\d*)|mj(v?\d+)?|vqdm|wukong|sd(v|xl)?\d*|dall\w?e?\d*|"
+    r"dd[pi]m|iddpm|pndm|ldm|firefly|flux|kandinsky|pixart|deepfloyd|crn|imle|seeingdark|whichfaceisreal|deepfakes?|"
+    r"face2face|faceswap|faceshifter|neuraltextures|eg3d|hunyuan|vae|nvae|gpt\d*|gemini|ideogram|cogview\d*|craiyon"
 )
-_NUMBERED = re.compile(r"\d+|id|video|vid|part|shard|chunk|frame|subject|person|identity|seq|sequence|scene|clip")
+_NUMBERED = re.compile(r"\d\w*|id|video|vid|part|shard|chunk|frame|subject|person|identity|seq|sequence|scene|clip")
 _CLASS = re.compile(  # of CIFAR-10, VOC and LSUN, or an ImageNet synset
     r"airplane|automobile|bird|cat|deer|dog|frog|horse|ship|truck|n\d{8}|aeroplane|bicycle|boat|bottle|bus|car|chair|cow|"
-    r"diningtable|motorbike|person|pottedplant|sheep|sofa|tvmonitor|bedroom|church|kitchen|tower|bridge"
+    r"diningtable|motorbike|person|pottedplant|sheep|sofa|tvmonitor|bedroom|church|kitchen|tower|bridge|apple|orange|horse|zebra|summer|winter"
 )
 
 
 @lru_cache(maxsize=100_000)
 def words(name: str) -> tuple[str, ...]:
     """The words of a name in small letters, the same of `Test-Dev`, `testDev` and `test_dev`."""
-    return tuple(word.lower() for word in _WORD.findall(name))
+    return tuple(_WORD.findall(_SEAM.sub(" ", unicodedata.normalize("NFC", name)).lower()))
 
 
 def label(name: str) -> int | None:
@@ -63,7 +71,7 @@ def split(name: str) -> str | None:
     """The split that a name stands for: `unknown` if one stands beside other words, None if it has none."""
     named = [word for word in words(name) if _split(word)]
     if not named:
-        return None
+        return "unknown" if any(map(_LIKE_SPLITS.fullmatch, words(name))) else None
     first = _split(named[0])
     silent = [_EMPTY, *_LABELS, *([_OF_TESTS] if first == "test" else [])]
     rest = {word for word in words(name) if not any(known.fullmatch(word) for known in silent)} - {named[0]}
@@ -73,7 +81,8 @@ def split(name: str) -> str | None:
 
 def first_split(name: str) -> str:
     """The split of the first word of splits in a name that has one: a guess where `split` knows none."""
-    return next(split for word in words(name) if (split := _split(word)))
+    starts = {"tra": "train", "tes": "test", "val": "validation", "eva": "test", "ent": "train", "tré": "train"}
+    return next(split for word in words(name) if (split := _split(word) or starts.get(word[:3])))
 
 
 def _split(word: str) -> str | None:
@@ -86,15 +95,17 @@ def is_evaluation(name: str) -> bool:
 
 
 def is_mask(name: str) -> bool:
-    """Whether images of this name are about others: masks, or reconstructions."""
+    """Whether images of this name are about others: masks, reconstructions or previews."""
     rest = [word for word in words(name) if not _EMPTY.fullmatch(word)]
-    return bool(rest) and all(map(_MASK.fullmatch, rest))
+    return bool(rest) and (all(map(_MASK.fullmatch, rest)) or any(map(_MASKS.fullmatch, rest)))
 
 
 def is_generator(name: str, is_alone: bool = False) -> bool:
     """Whether a name has a word by which a generator is known; if it `is_alone`, whether it is nothing else."""
-    others = () if is_alone else words(name)
-    return any(map(_GENERATOR.fullmatch, ("".join(words(name)), *others)))
+    whole = "".join(words(name))
+    if is_alone:
+        return bool(_GENERATOR.fullmatch(whole)) and not says_label(name)
+    return any(map(_GENERATOR.fullmatch, (whole, *words(name))))
 
 
 def is_class(name: str) -> bool:
@@ -104,4 +115,4 @@ def is_class(name: str) -> bool:
 
 def is_numbered(name: str) -> bool:
     """Whether a name counts videos, persons or parts of a data set, and so is no class."""
-    return all(map(_NUMBERED.fullmatch, words(name)))
+    return name[:1].isdigit() or all(map(_NUMBERED.fullmatch, words(name)))

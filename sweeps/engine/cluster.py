@@ -89,7 +89,7 @@ def connect(end: Callable[[BrokenOffError], object] = lambda error: None) -> str
     global _is_own, session_folder, _raylet, _head
     for name, value in (_ENVIRONMENT | _of_memory()).items():
         os.environ.setdefault(name, value)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    handlers = _handlers()
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     asked = os.environ.get("RAY_ADDRESS", "")
     address = asked if asked not in ("", "auto") else _address_of_own()
@@ -106,9 +106,7 @@ def connect(end: Callable[[BrokenOffError], object] = lambda error: None) -> str
             message = str(error)
             reason = next((reason for words, reason in _REFUSALS.items() if words in message), _UNKNOWN)
             raise InputError(f"The Ray cluster at {address} does not let this process in ({reason}); see `ray status`.")
-    if threading.current_thread() is threading.main_thread():
-        for number, handler in handlers.items():  # where Ray has put its own
-            signal.signal(number, handler)
+    _handle(handlers)
     worker.global_worker.threads_stopped.set()  # of the thread that prints what Ray's processes say when one dies
     worker.global_worker.gcs_error_subscriber.close()
     session_folder, _head = str(context.address_info["session_dir"]), str(context.address_info["gcs_address"])
@@ -118,6 +116,17 @@ def connect(end: Callable[[BrokenOffError], object] = lambda error: None) -> str
     found = resources()
     size = f"{found['nodes']:g} node, {found['cpus']:g} CPUs, {found['gpus']:g} GPUs"
     return f"Started Ray on this machine: {size}." if _is_own else f"Joined the Ray cluster at {address}: {size}."
+
+
+def _handlers() -> dict[signal.Signals, Any]:
+    return {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+
+
+def _handle(handlers: dict[signal.Signals, Any]) -> None:
+    """Handle signals as before: Ray's C++ puts handlers of its own in the way, and at the end the system's."""
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _of_memory() -> dict[str, str]:
@@ -211,12 +220,14 @@ def disconnect() -> None:
         if _is_own and worker._global_node:
             worker._global_node.kill_all_processes(check_alive=False, allow_graceful=False)
         return
+    handlers = _handlers()
     gc.collect()
     gc.disable()
     try:
         ray.shutdown()
     finally:
         gc.enable()
+        _handle(handlers)
 
 
 def here() -> str:

@@ -170,12 +170,12 @@ tree tree; tree pipe; tree /dev/null
 #: Of a tree with the folders train and test, which have REAL and FAKE.
 _NAMES_REFUSED = """
 --real nobody; --fake nobody; --real REAL --fake real; --split test; --split test=maybe; --split =test;
---split tset=test; --class-level 9; --generator-level 0; --cluster-level -3; --ignore *; --ignore FAKE; --fake REAL;
---split train=ignore; --split train=none
+--split tset=test; --class-level 9; --class-level 1; --generator-level -1; --generator-level 0; --cluster-level -3;
+--ignore *; --ignore FAKE; --fake REAL; --ignore nothing*; --ignore *.png; --split train=ignore; --split train=none
 """
 _NAMES_RIGHT = """
 --plan; --real real; --split test=validation; --fake FAKE; --split test=test; --split test=none --split train=none;
---split test=ignore; --class-level 1; --generator-level -1; --ignore *.png; --ignore nothing*; --split TEST=test
+--split test=ignore; --ignore 0001.JPG; --split TEST=test
 """
 
 

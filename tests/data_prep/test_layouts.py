@@ -177,6 +177,8 @@ NAMED = {
         {original_videos=REAL}/videos/643049/0.png
         {method_A=FAKE,method_B=FAKE}/videos/{643049,1224068}/0.png  generator=$1
         """,
+        "--fake method_A --fake method_B",
+        "--fake method_A --fake method_B (or --real, or --ignore)",
     ),
     "Celeb-DF": Layout(
         "celeb-deepfakeforensics, README.md",

@@ -200,7 +200,12 @@ def test_rows_without_a_file_are_listed(source: Path) -> None:
             "",
             "--split val=test or --split val=validation",
         ),
-        ("a.csv", "file_name,label\nimages/train-0-0.jpg,real\n", "", "lacks FAKE images in its train split"),
+        (
+            "a.csv",
+            "file_name,label\nimages/train-0-0.jpg,real\n",
+            "",
+            "has no FAKE images, and folders without a label",
+        ),
         ("a.csv", "file_name,label\na,real\n", "--real 7", "no folder or label named '7'"),
         ("a.csv", "file_name,label\na,real\n", "--label-column kind", "no column 'kind'"),
         ("b.csv", "file_name,label\na,real\n", "", "has no file a.csv or a.json"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from data_prep.errors import InputError, run_command
+from data_prep.errors import ENDS, InputError, run_command
 from data_prep.escaping import without_passwords
 from data_prep.sources.zip import ZipSource
 from data_prep.storage import Folder
@@ -220,3 +220,26 @@ def test_a_zip_with_an_odd_directory_is_refused(change: tuple[int, bytes], tmp_p
     (tmp_path / "odd.zip").write_bytes(data)
     with pytest.raises(InputError, match="is no complete zip archive"):
         ZipSource(str(tmp_path / "odd.zip")).files()
+
+
+def test_an_interruption_in_a_destructor_is_heard(tmp_path: Path) -> None:
+    """Python prints such an error and goes on."""
+    code = """
+import os, signal, time
+import click
+from data_prep.errors import run_command
+
+class Ending:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+
+@click.command()
+def main():
+    Ending()
+    time.sleep(10)
+
+run_command(main, [])
+"""
+    done = run_python("-c", code, cwd=tmp_path)
+    assert (done.returncode, done.stderr.strip()) == (ENDS["SIGINT"].code, ENDS["SIGINT"].sentence)

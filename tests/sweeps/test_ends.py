@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from data_prep.errors import ENDS
 from support.commands import ROOT, copy_of_the_code, memory_of, refused, run_python, small_disk, wait_until
 from support.sweeps import TINY, ZOO, assert_same_results, checkpoints, command_line, start_sweep, trials
 from trainables import MODELS
@@ -281,3 +282,24 @@ def test_a_terminal_that_lacks_letters_gets_question_marks(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     assert "95 % interval" in done.stdout
     assert not done.stderr
+
+
+def test_signals_are_heard_once_ray_has_ended(tmp_path: Path) -> None:
+    """Whose C++ leaves the system's own handlers behind."""
+    code = """
+import os, signal, time
+import click
+from data_prep.errors import run_command
+from sweeps.engine import cluster
+
+@click.command()
+def main():
+    cluster.connect()
+    cluster.disconnect()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(10)
+
+run_command(main, [])
+"""
+    done = run_python("-c", code, cwd=tmp_path)
+    assert (done.returncode, done.stderr.strip()) == (ENDS["SIGTERM"].code, ENDS["SIGTERM"].sentence)

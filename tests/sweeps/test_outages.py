@@ -20,7 +20,7 @@ from trainables.record import read_epochs
 
 pytestmark = [pytest.mark.cluster, pytest.mark.disaster]
 
-WORK = (*FOUR[:3], "--epochs", "150", "--cpus-per-trial", "1", "--set", "early_stopping_epochs=0")
+WORK = (*FOUR[:3], "--epochs", "300", "--cpus-per-trial", "1", "--set", "early_stopping_epochs=0")
 REMOTE = Folder("s3://sweeps/results/zoo")
 SECONDS = 60
 
