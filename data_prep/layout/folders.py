@@ -105,10 +105,9 @@ class Levels:
     def _generator(self, path: Path) -> int | None:
         """The place of the generator's name in a path; of REAL images, only if it has FAKE ones too."""
         label = self._labels[path]
-        if label.is_generator:
-            return label.place
         places = [place for place in self._unnamed(path) if self._are_generators[path[:place]]]
-        return max((place for place in places if path[: place + 1] in self._fakes), default=None)
+        named = [place for place in places if path[: place + 1] in self._fakes]
+        return max([*named, *([label.place] if label.is_generator else [])], default=None)
 
     def _class(self, path: Path, generator: int | None) -> str | None:
         place = self._class_place(path, generator)

@@ -314,6 +314,39 @@ NAMED = {
         "--real coco-2014 --fake cocofake --split train2014=train --split val2014=test --split validation=test",
         "--real NAME",
     ),
+    "splits in French": Layout("a private data set", "{Entraînement=train,Essai=test}/{real=REAL,fake=FAKE}/0.png"),
+    "DiFF": Layout(
+        "DiFF's loaders: kinds of manipulation above generators",
+        """
+        {train_subsets=train,test_subsets=test}/{Real=REAL}/0.png
+        {train_subsets=train,test_subsets=test}/{T2I=FAKE,I2I=FAKE}/{SDXL,Midjourney}/0.png  generator=$3
+        """,
+        "--fake I2I --fake T2I",
+        "--fake I2I --fake T2I",
+    ),
+    "RINE": Layout(
+        "RINE, README.md: generators at two depths, a class called train",
+        """
+        {test=test}/biggan/{0_real=REAL,1_fake=FAKE}/0.png  generator=biggan
+        {test=test}/progan/{cat,train}/{0_real=REAL,1_fake=FAKE}/0.png  generator=progan  class=$2
+        {test=test}/diffusion_datasets/{guided,ldm_200}/{0_real=REAL,1_fake=FAKE}/0.png  generator=$2
+        {train=train}/{airplane,train}/{0_real=REAL,1_fake=FAKE}/0.png  class=$2
+        """,
+    ),
+    "one generator without splits": Layout(
+        "a private data set",
+        """
+        sdxl/{train=train,test=test}/{ai=FAKE,nature=REAL}/0.png  generator=sdxl
+        {flux=train}/{ai=FAKE,nature=REAL}/0.png  generator=flux
+        """,
+        "--split flux=train",
+        "--split flux=ignore",
+    ),
+    "a holdout": Layout(
+        "a private data set",
+        "{train=train,test=test}/{real=REAL,fake=FAKE}/{0..1}.png",
+        "--split holdout=ignore",
+    ),
     "splits below labels": Layout("data sets of two folders", "{Real=REAL,Fake=FAKE}/{train=train,test=test}/0.png"),
     "a test within train": Layout(
         "nobody's, but for its danger", "{train=train,train/test=test}/{REAL=REAL,FAKE=FAKE}/0.png"
@@ -379,6 +412,8 @@ def test_the_names_of_a_layout_are_understood(layout: Layout, tmp_path: Path, mo
             file.writestr(path, path)
         if "--ignore masks" in layout.options:
             file.writestr("original_sequences/masks/0.png", "")
+        if "holdout=ignore" in layout.options:
+            file.writestr("holdout/real/0.png", "")
     words = ("--source", str(archive), "--plan")
     if layout.refusal:
         assert layout.refusal in run(*words)
@@ -425,6 +460,30 @@ def test_clusters_stay_in_one_split(tmp_path: Path) -> None:
             "",
             "--split b=ignore",
         ),
+        (
+            "{real=REAL}/0.png\n{real=REAL,fake=FAKE}/{train,test}/0.png",
+            "",
+            "beside the folders of its splits, in 'real'",
+        ),
+        (
+            "{real=REAL,fake=FAKE}/{Trainingsdaten,Testdaten}/0.png",
+            "",
+            "--split Testdaten=test --split Trainingsdaten=train",
+        ),
+        ("{training,holdout}/{real=REAL,fake=FAKE}/0.png", "", "--split holdout=ignore, or by --split training=none"),
+        ("{train,test}/{train,test}/{real=REAL,fake=FAKE}/0.png", "", "rename the folders of one level"),
+        ("{real=REAL,fake=FAKE}/{train,test,bus}/0.png", "", "--split test=none --split train=none"),
+        ("real/{train,test}/{0=REAL}.png\nfake/{0=FAKE}.png", "", "--split test=none --split train=none"),
+        ("{train,test,holdout}/{real=REAL,fake=FAKE}/0.png", "--split holdout=ignore --ignore tset", "--ignore tset"),
+        (
+            "{train,test}/{real=REAL,fake=FAKE}/0.png",
+            "--split test=test --split test=train",
+            "given as test and as train",
+        ),
+        ("{original=REAL,resized=FAKE}/0.png", "", "which may be generators; say what each is, as by --fake resized"),
+        ("{photos=REAL,ai=FAKE}/0.png", "", "has no REAL images, and folders without a label, 'photos'"),
+        ("real/{0=REAL}.png\nfake/{a_mask,sdxl}/{0=FAKE}.png", "", "--ignore a_mask"),
+        ("{train,test}/{real=REAL,fake=FAKE}/0.png", "--generator-level 2", "at that level, a split or a label"),
         ("my-test/train/{REAL=REAL,FAKE=FAKE}/0.png", "", "--split my-test=none"),
         ("{REAL=REAL,FAKE=FAKE}/{images,masks}/0.png", "", "--ignore masks"),
         ("{REAL=REAL,FAKE=FAKE}/0.png", "--real REEL", "has no folder or label named 'reel'; it has 'FAKE', 'REAL'"),
