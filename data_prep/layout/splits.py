@@ -92,8 +92,9 @@ def _split(source: str, path: Path, levels: dict[Path, _Level], choices: Choices
         settled = {place: split for place, split in settled.items() if not levels[path[:place]].is_alone}
     if len(set(settled.values())) > 1 or (on_levels and not settled):
         _refuse_two_levels(source, path, on_levels, levels, choices)
-    for place in [place for place, split in settled.items() if split == "unknown"] or (() if settled else names):
-        beside = levels[path[:place]].names
+    unclear = [place for place, split in settled.items() if split == "unknown"] or ([] if settled else list(names))
+    if unclear:
+        beside = levels[path[: unclear[0]]].names
         raise doubt(source, beside, *_mixed(beside, choices))
     tests = {name for place in settled for name in levels[path[:place]].names if split_of(name, choices) == "test"}
     evaluations = {name for name in tests if vocabulary.is_evaluation(name) and key(name) not in choices.splits}
