@@ -51,9 +51,9 @@ ON_THE_WAY = reached("data_prep/__main__.py", "analysis/explain.py")
 # and trials on them by what JAX states 65; images that go to their places as they are read 40, and everything else that
 # grows with images and trials 126; what a stranger found on the way to a GPU 55; tables, names and places that nobody
 # vouches for 493, and more that a stranger found in them 73; backends, and a user's settings of Keras, 20; how commands
-# end, and what outlives helpers, Ray, readers, disks, memory and forked processes that go, 315; what the names in other
+# end, and what outlives helpers, Ray, readers, disks, memory and forked processes that go, 347; what the names in other
 # data sets mean 398, archives of images 168, and lists of them 319.
-MOST_STATEMENTS = 11_912
+MOST_STATEMENTS = 11_944
 LONGEST_FUNCTION, SHORTEST_MEAN = 40, 8.37  # lines; the mean was 8.37 too: nothing is cut up to be short
 
 

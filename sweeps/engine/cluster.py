@@ -28,6 +28,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from data_prep import Folder, InputError
 from data_prep.errors import ENDS, BrokenOffError, leave_at_once, received
+from sweeps.engine.witness import witnessed
 from trainables.worker.actor import UNSHARED
 from trainables.worker.gpus import nvidia
 
@@ -97,11 +98,13 @@ def connect(end: Callable[[BrokenOffError], object] = lambda error: None) -> str
     if _is_own:
         if asked not in ("", "local"):
             raise InputError(f"No Ray cluster answers at RAY_ADDRESS={asked}; start it, or unset RAY_ADDRESS.")
-        context = _started(quiet)
+        with witnessed():
+            context = _started(quiet)
     else:
         logging.getLogger("ray").setLevel(logging.ERROR)
         try:
-            context = ray.init(address=address, **quiet)  # which shows this user's token
+            with witnessed():
+                context = ray.init(address=address, **quiet)  # which shows this user's token
         except (ConnectionError, RuntimeError, ValueError) as error:
             message = str(error)
             reason = next((reason for words, reason in _REFUSALS.items() if words in message), _UNKNOWN)
