@@ -70,8 +70,11 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"wall_seconds": 1.0}))  # the sweep has ended
     for place in ("results/age", "other/age", "results/slow/zoo"):
         shutil.copytree(folder / "results" / "zoo", folder / place)
-    for place in ("photos", "images"):
+    for place in ("photos", "images", "contest"):
         make_tree(folder / place, images=3)
+    images = [path.relative_to(folder / "contest") for path in sorted((folder / "contest").rglob("*.jpg"))]
+    rows = [f"{path},{int(path.parent.name == 'FAKE')}" for path in images]
+    (folder / "contest" / "train.csv").write_text("\n".join(["file_name,label", *rows]))
     return folder
 
 
