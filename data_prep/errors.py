@@ -186,7 +186,7 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
     """Run `command` and exit with the code of its end, one of ENDS."""
     _signals.clear()
     handle_signals(_interrupt)
-    sys.unraisablehook = _interrupt_again
+    hook, sys.unraisablehook = sys.unraisablehook, _interrupt_again
     _outlive_readers()
     message = ""
     try:
@@ -204,6 +204,7 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
     finally:
         gc.freeze()  # or Python would search everything for cycles on its way out, for up to a second
     handle_signals(signal.SIG_IGN)  # the end is known
+    sys.unraisablehook = hook
     if message:
         sentence = printable(without_passwords(" ".join(message.removeprefix("error: ").split())))
         print(f"error: {sentence}", file=sys.stderr)

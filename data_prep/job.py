@@ -30,7 +30,7 @@ from data_prep.layout.choices import Choices
 from data_prep.layout.images import Item, Listing, list_images
 from data_prep.layout.vocabulary import LABEL_NAMES, SPLITS
 from data_prep.parts import FACTS, Parts, Progress, worker_pool
-from data_prep.sources import CACHE, Source, open_source, readable
+from data_prep.sources import CACHE, Source, open_source
 from data_prep.split import assign_splits, limited, shuffled
 from data_prep.storage import Folder
 
@@ -127,7 +127,7 @@ def _make(
         if finished := _finished(folder, options):  # by the process that had the lock before
             return finished
         items = limited(shuffled(listing.items, options["seed"]), options["limit"])
-        parts = Parts(readable(images, scratch), options["image_size"], scratch)
+        parts = Parts(images.unpacked(scratch), options["image_size"], scratch)
         target = Folder(str(scratch / "shards")) if folder.is_local else folder
         with worker_pool(workers, items) as pool:
             facts, unreadable = parts.decode_all(pool, len(items), progress)

@@ -90,8 +90,14 @@ def list_images(source: str, files: Iterable[File], choices: Choices | None = No
     for pattern in choices.ignored:
         if key(pattern) not in used:
             raise InputError(f"{source} has nothing that --ignore {shlex.quote(pattern)} would leave out; correct it.")
-    said = {word for inside in by_folder.values() for file in inside if file.said for word in file.said[:2] if word}
-    check_names(source, used | said | {name for folder in by_folder for name in folder.split("/")}, choices)
+    rows = [file.said for inside in by_folder.values() for file in inside if file.said] if choices.lists else []
+    check_names(
+        source,
+        used
+        | {word for row in rows for word in row[:2] if word}
+        | {name for folder in by_folder for name in folder.split("/")},
+        choices,
+    )
     items_of = _listed_items if choices.lists else _named_items
     items, unlabelled, notes = items_of(source, by_folder, choices)
     _check_items(source, items, unlabelled, strays)

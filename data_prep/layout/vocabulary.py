@@ -32,7 +32,7 @@ _OF_TESTS = re.compile(r"dev|challenge|public|private|final|st(andar)?d")  # as 
 _EMPTY = re.compile(
     r"(sub)?sets?|split|data(set)?|ima?ges?|imgs?|photos?|pictures?|faces?|art|sequences|videos?|frames?|full|v|\d+"
 )
-_MASKS = re.compile(
+_MASKS = re.compile(  # which say so beside any other word, too
     r"masks?|groundtruth|annotations?|landmarks?|recons?|reconstruct(ed|ions?)|heatmaps?|segmentations?|depthmaps?|"
     r"thumbnails?|thumbs?|previews?|saliency|noiseprints?"
 )
@@ -45,7 +45,8 @@ _GENERATOR = re.compile(
 _NUMBERED = re.compile(r"\d\w*|id|video|vid|part|shard|chunk|frame|subject|person|identity|seq|sequence|scene|clip")
 _CLASS = re.compile(  # of CIFAR-10, VOC and LSUN, or an ImageNet synset
     r"airplane|automobile|bird|cat|deer|dog|frog|horse|ship|truck|n\d{8}|aeroplane|bicycle|boat|bottle|bus|car|chair|cow|"
-    r"diningtable|motorbike|person|pottedplant|sheep|sofa|tvmonitor|bedroom|church|kitchen|tower|bridge|apple|orange|horse|zebra|summer|winter"
+    r"diningtable|motorbike|person|pottedplant|sheep|sofa|tvmonitor|bedroom|church|kitchen|tower|"
+    r"bridge|apple|orange|zebra|summer|winter"
 )
 
 

@@ -37,8 +37,3 @@ def _open(source: str) -> FolderSource | TarSource | ZipSource:
         raise InputError(f"{source or repr(source)} {lack}; pass a folder or archive of images, `sample` or `kaggle`.")
     name = str(path.resolve())
     return FolderSource(name) if path.is_dir() else open_archive(name)
-
-
-def readable(source: Source, folder: Path) -> Source:
-    """The source with its images where they can be read in any order, if need be in files in `folder`."""
-    return source if isinstance(source, ZipSource) else source.unpacked(folder)

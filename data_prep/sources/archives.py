@@ -20,8 +20,8 @@ def stem(name: str) -> str | None:
 
 def open_archive(path: str) -> TarSource | ZipSource:
     """The tar or else the zip archive at a path. Raises InputError for a part of one."""
-    whole, is_part = Path(path), (match := _NAME.fullmatch(path)) and match[3]
-    if match and is_part:
+    match, whole = _NAME.fullmatch(path), Path(path)
+    if match and match[3]:
         joined = path.removesuffix(match[3])
         command = f"cat {shlex.quote(joined)}.* > {shlex.quote(joined)}"
     elif whole.with_suffix(".z01").exists():

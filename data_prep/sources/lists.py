@@ -76,7 +76,7 @@ class ListedSource:
 
     def unpacked(self, folder: Path) -> "ListedSource":
         """This source, with its images where they can be read."""
-        return self if isinstance(self.source, ZipSource) else replace(self, source=self.source.unpacked(folder))
+        return replace(self, source=self.source.unpacked(folder))
 
     def _rows(self, file: File) -> Iterator[tuple[str, Said]]:
         """The names of images in a list, each with what its row says."""

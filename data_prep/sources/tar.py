@@ -14,15 +14,14 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from data_prep.errors import InputError
 from data_prep.layout.images import File
+from data_prep.sources.zip import LARGEST_FILE_BYTES, MOST_EXPANSION, descriptor
 
-_MOST_EXPANSION = 100  # as of a zip
-_LARGEST_FILE_BYTES = 512 * 2**20
 _LARGEST_HEADER = 2**20  # bytes: tarfile reads the long name before a member at once
 _OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}
 
@@ -69,9 +68,9 @@ class TarSource:
     def read(self, file: File) -> bytes:
         """The bytes of one file. Raises OSError."""
         place = file.entry
-        if place is None or place.size > _LARGEST_FILE_BYTES:
+        if place is None or place.size > LARGEST_FILE_BYTES:
             raise OSError("it is a link or a device in the archive" if place is None else "it is larger than any image")
-        content = os.pread(_descriptor(self._plain), place.size, place.start)
+        content = os.pread(descriptor(self._plain), place.size, place.start)
         if len(content) < place.size:
             raise OSError("the archive ends in it")
         return content
@@ -100,7 +99,7 @@ class _Bounded(io.RawIOBase):
 
     def __init__(self, name: str, file: BinaryIO) -> None:
         self._name, self._file, self.block = name, file, b""
-        self._most = _MOST_EXPANSION * max(os.path.getsize(name), 2**20)
+        self._most = MOST_EXPANSION * max(os.path.getsize(name), 2**20)
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes, which `block` keeps. Raises tarfile.ReadError for a size that no header has."""
@@ -113,7 +112,7 @@ class _Bounded(io.RawIOBase):
         """Raises InputError for a place that is too far away."""
         if place > self._most:
             raise InputError(
-                f"{self._name} would unpack to more than {_MOST_EXPANSION} times its size, which no images do; "
+                f"{self._name} would unpack to more than {MOST_EXPANSION} times its size, which no images do; "
                 "use an archive you can trust."
             )
         return self._file.seek(place, whence)
@@ -132,9 +131,3 @@ def _opener(path: str) -> Callable[..., Any]:
     with open(path, "rb") as file:
         start = file.read(3)
     return next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), open)
-
-
-@cache
-def _descriptor(path: str) -> int:
-    """One open file a process."""
-    return os.open(path, os.O_RDONLY)

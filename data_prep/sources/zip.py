@@ -8,14 +8,15 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from data_prep.errors import InputError
 from data_prep.layout.images import File
 
 # A zip of images hardly shrinks. One that unpacks to more than this many times its size, or holds one file larger than
 # any photograph, is a trap or a mistake.
-_MOST_EXPANSION = 100
-_LARGEST_FILE_BYTES = 512 * 2**20
+MOST_EXPANSION = 100
+LARGEST_FILE_BYTES = 512 * 2**20
 _HEADER = struct.Struct("<26xHH")  # of a zip's member
 _ENCRYPTED = 1
 #: Method → what unpacks so many bytes at most.
@@ -49,12 +50,16 @@ class ZipSource:
         sizes, packed = [member.file_size for member in members], os.path.getsize(self.name)
         if sum(member.compress_size for member in members) > packed:
             raise InputError(f"{self.name} claims to hold more bytes than it has; use an archive you can trust.")
-        if sum(sizes) > _MOST_EXPANSION * max(packed, 2**20) or max(sizes, default=0) > _LARGEST_FILE_BYTES:
+        if sum(sizes) > MOST_EXPANSION * max(packed, 2**20) or max(sizes, default=0) > LARGEST_FILE_BYTES:
             raise InputError(
                 f"{self.name} would unpack to {sum(sizes) / 2**20:,.0f} MiB from {packed / 2**20:,.1f} MiB, "
                 "which no images do; use an archive you can trust."
             )
         return [File(name, member.file_size, member) for name, member in zip(names, members, strict=True)]
+
+    def unpacked(self, folder: Path) -> "ZipSource":
+        """This source, whose images are read where they are."""
+        return self
 
     def read(self, file: File) -> bytes:
         """The bytes of one file. Raises zipfile.BadZipFile.
@@ -67,11 +72,11 @@ class ZipSource:
             raise zipfile.BadZipFile("it is encrypted in the archive")
         if file.entry.compress_type not in _UNPACKED:
             raise zipfile.BadZipFile("it is compressed in another way than deflate or bzip2")
-        return _unpack(_descriptor(self.name), file.entry, file.bytes)
+        return _unpack(descriptor(self.name), file.entry, file.bytes)
 
 
 @cache
-def _descriptor(path: str) -> int:
+def descriptor(path: str) -> int:
     """One open file a process."""
     return os.open(path, os.O_RDONLY)
 
